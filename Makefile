@@ -1,0 +1,66 @@
+# The one entry point. Needs make and python3 (3.11 or later); everything else it fetches by itself.
+# A target stands here only once something is behind it; to come: sim, faults, kill, soak, screenshots.
+
+PY := .venv/bin/python
+READY := .venv/.ready
+CODE := src tests tools bench
+LOCK := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --no-annotate --no-header
+
+# An environment that was copied or moved with the checkout would import the other checkout's code.
+ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
+$(shell rm -f $(READY))
+endif
+
+.PHONY: help setup run test check lint fmt docs bench mutants lock dist clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+setup: $(READY) ## make .venv (every other target does so by itself)
+
+$(READY): pyproject.toml locks/dev.txt locks/uv.txt tools/bootstrap
+	@tools/bootstrap
+
+run: $(READY) ## trade one generated session, with its data under build/run
+	@rm -rf build/run
+	@.venv/bin/holdfast --home build/run run --seed 1
+
+test: lint ## everything: lint, types, layers, all tests; writes build/proved.json
+	$(PY) -m pytest -n auto --dist worksteal --proved build/proved.json
+
+check: lint ## what must pass before a commit: lint, types, layers, rules about code and documents
+	$(PY) -m pytest -q tests/arch tests/docs
+
+lint: $(READY)
+	$(PY) -m ruff format --check $(CODE)
+	$(PY) -m ruff check $(CODE)
+	$(PY) -m mypy
+	.venv/bin/lint-imports --cache-dir build/cache/imports
+	$(PY) -m tools.mutants --check
+
+fmt: $(READY) ## format, and mend what the linter can mend
+	$(PY) -m ruff format $(CODE)
+	$(PY) -m ruff check --fix $(CODE)
+
+docs: $(READY) ## rewrite the generated sections of the documents
+	$(PY) -m tools.generate_docs
+
+bench: $(READY) ## measure, as ratios to a bare loop in the same run
+	$(PY) -m bench.run
+
+mutants: $(READY) ## break the code on purpose: every break must fail a test
+	$(PY) -m tools.mutants
+	$(PY) -m tools.mutate_core
+
+lock: $(READY) ## resolve the dependencies anew into locks/
+	$(LOCK) --upgrade pyproject.toml -o locks/run.txt
+	$(LOCK) --upgrade pyproject.toml --group dev -c locks/run.txt -o locks/dev.txt
+	$(LOCK) --upgrade --group bootstrap -c locks/dev.txt -o locks/uv.txt
+
+dist: $(READY) ## build the wheel and the source archive into build/dist
+	@rm -rf build/dist
+	$(PY) -m hatchling build -d build/dist
+
+clean: ## remove everything that make made
+	rm -rf build .venv

@@ -1,0 +1,1 @@
+"""The command line: one verb for each thing a person asks of the program."""

@@ -1,0 +1,46 @@
+"""Every verb of the command line, in the order in which help lists them.
+
+A verb's module is imported when the verb is used, so that help and a slip of the hand cost nothing.
+"""
+
+from typing import Final, NamedTuple
+
+_PACKAGE: Final = "holdfast.app.cli"
+
+
+class Verb(NamedTuple):
+    """One verb: its words, where its command lives, and what it does in a line."""
+
+    name: str
+    module: str
+    command: str
+    says: str
+
+
+def _verb(name: str, module: str, says: str) -> Verb:
+    return Verb(name, f"{_PACKAGE}.{module}", name.replace(" ", "_"), says)
+
+
+VERBS: Final = (
+    _verb("init", "setup", "Write a configuration that holds every default."),
+    _verb("run", "running", "Trade one simulated day and report on it."),
+    _verb("replay", "running", "Trade a recorded day again and report on it."),
+    _verb("status", "showing", "Say what runs, and how the newest run stands."),
+    _verb("positions", "showing", "List the positions of a run."),
+    _verb("orders", "showing", "List the orders of a run."),
+    _verb("signals", "showing", "List the signals of a run and what became of them."),
+    _verb("report", "showing", "Tell what a run came to."),
+    _verb("explain", "showing", "Tell why a position, order or signal came to be and ended."),
+    _verb("verify", "proving", "Decide a run again and compare every decision."),
+    _verb("tape import", "taping", "Turn a recorded file into a tape that can be replayed."),
+    _verb("audit verify", "proving", "Check a run's journal and tape for damage, row by row."),
+    _verb("config check", "setup", "Read a configuration as strictly as a run does."),
+    _verb("paths", "setup", "Print where everything lies."),
+)
+
+FAMILIES: Final = {
+    "tape": "Recorded market data.",
+    "audit": "The integrity of what was written.",
+    "config": "The configuration.",
+}
+"""What the verbs of two words have in common."""

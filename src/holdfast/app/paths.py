@@ -1,0 +1,177 @@
+"""Where things lie: the configuration, the data of each account and mode, the runs.
+
+Modes share no folder. A run of a simulated or recorded day is a folder of its own, which a
+rerun replaces as a whole: a reader sees the old one or the new one, never half of either.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from holdfast.domain.errors import DataRefused, HoldfastError
+
+_RUN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Paths(msgspec.Struct, frozen=True, kw_only=True):
+    """The two roots everything else lies under."""
+
+    config_dir: Path
+    data_dir: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration."""
+        return self.config_dir / "holdfast.toml"
+
+    @property
+    def strategies_dir(self) -> Path:
+        """The user's own strategies."""
+        return self.config_dir / "strategies"
+
+    @property
+    def log_file(self) -> Path:
+        """What the command line could not say in a line."""
+        return self.data_dir / "holdfast.log"
+
+    def account_dir(self, client_id: str) -> Path:
+        """Everything of one account, a folder for each mode in it."""
+        return self.data_dir / client_id
+
+    def tapes_dir(self, client_id: str) -> Path:
+        """Imported tapes: they belong to no run."""
+        return self.account_dir(client_id) / "tapes"
+
+
+def find_paths(home: Path | None, env: Mapping[str, str]) -> Paths:
+    """Both roots under `home` when given, else where the XDG convention puts them."""
+    if home is not None:
+        root = home.absolute()
+        return Paths(config_dir=root, data_dir=root / "data")
+    return Paths(
+        config_dir=_xdg(env, "XDG_CONFIG_HOME", ".config") / "holdfast",
+        data_dir=_xdg(env, "XDG_DATA_HOME", ".local/share") / "holdfast",
+    )
+
+
+def _xdg(env: Mapping[str, str], name: str, default: str) -> Path:
+    """The convention says that a path which is not absolute is to be ignored."""
+    if (given := Path(env.get(name, ""))).is_absolute():
+        return given
+    if (home := Path(env.get("HOME", ""))).is_absolute():
+        return home / default
+    raise DataRefused("HOME", "names no folder", "set it, or give --home DIR")
+
+
+class Runs:
+    """The runs of one account: a folder each, `MODE/runs/NAME`; `latest` names the newest."""
+
+    def __init__(self, account_dir: Path) -> None:
+        """`account_dir` need not exist yet."""
+        self._root = account_dir
+
+    def names(self) -> list[str]:
+        """Every finished run as `MODE/NAME`, sorted."""
+        folders = (entry for entry in self._root.glob("*/runs/*") if entry.is_dir())
+        return sorted(
+            f"{folder.parent.parent.name}/{folder.name}"
+            for folder in folders
+            if _RUN_NAME.fullmatch(folder.name)
+        )
+
+    def find(self, wanted: str | None) -> Path:
+        """The folder of a run: the latest, one by its name or the start of it, or any by its path.
+
+        Raises DataRefused when there is none, or more than one.
+        """
+        if wanted is not None and Path(wanted).is_dir():
+            return Path(wanted)
+        name = self._latest() if wanted is None else self._named(wanted)
+        mode, _, run = name.partition("/")
+        # Between the two renames of a replacement only the old one is there, set aside.
+        folders = (self._root / mode / "runs" / form for form in (run, f".{run}.old"))
+        for folder in folders:
+            if folder.is_dir():
+                return folder
+        raise DataRefused(str(self._root), f"there is no run {name}", self._known())
+
+    @contextmanager
+    def replacing(self, mode: str, name: str) -> Iterator[Path]:
+        """An empty folder that becomes the run when the block ends without an exception."""
+        assert _RUN_NAME.fullmatch(name), f"{name!r} cannot name a run"
+        runs = self._root / mode / "runs"
+        for abandoned in runs.glob(f".{name}.*.new"):
+            if not _is_alive(int(abandoned.suffixes[-2][1:])):
+                shutil.rmtree(abandoned)
+        fresh = runs / f".{name}.{os.getpid()}.new"
+        fresh.mkdir(parents=True, mode=0o700)
+        try:
+            yield fresh
+        except (HoldfastError, OSError):
+            # Refused: nothing half-written stays. After a bug it does stay, as the evidence.
+            shutil.rmtree(fresh)
+            raise
+        _swap(fresh, runs / name)
+        pointer = self._root / f".latest.{os.getpid()}"
+        pointer.write_text(f"{mode}/{name}\n", encoding="ascii")
+        pointer.replace(self._root / "latest")
+
+    def _latest(self) -> str:
+        try:
+            return (self._root / "latest").read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            raise DataRefused(
+                str(self._root), "holds no run yet", "make one with: holdfast run"
+            ) from None
+
+    def _named(self, wanted: str) -> str:
+        """The one run called so, else the one whose name begins so ("2026-11-20")."""
+        for fits in (_is_called, _begins):
+            found = [name for name in self.names() if fits(name, wanted)]
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise DataRefused(
+                    str(self._root),
+                    f"{wanted} may be {' or '.join(found)}",
+                    "say which, as MODE/NAME",
+                )
+        raise DataRefused(str(self._root), f"there is no run {wanted}", self._known())
+
+    def _known(self) -> str:
+        return f"the runs are: {', '.join(self.names()) or 'none'}"
+
+
+def _is_called(name: str, wanted: str) -> bool:
+    return wanted in (name, name.partition("/")[2])
+
+
+def _begins(name: str, wanted: str) -> bool:
+    return name.partition("/")[2].startswith(wanted)
+
+
+def _swap(fresh: Path, target: Path) -> None:
+    old = target.with_name(f".{target.name}.old")
+    if target.exists():
+        if old.exists():
+            shutil.rmtree(old)
+        target.rename(old)
+    fresh.rename(target)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

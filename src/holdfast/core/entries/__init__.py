@@ -1,0 +1,1 @@
+"""The one way in: every signal passes the same gates and ends in one recorded outcome."""

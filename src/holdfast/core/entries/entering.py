@@ -1,0 +1,106 @@
+"""From signal to intent to entry order: the only path by which anything is bought or sold to open.
+
+Each signal ends in exactly one outcome, `Denied` or `IntentFormed`.
+"""
+
+from holdfast.core.books.positions import Position
+from holdfast.core.entries.candidate import Candidate, form
+from holdfast.core.entries.gates import pass_gates, signal_key
+from holdfast.core.entries.sizing import size
+from holdfast.core.orders import asking
+from holdfast.core.orders.ids import POSITION_MAX, OrderReason, order_id
+from holdfast.core.settings import SECOND_NS
+from holdfast.core.state import State
+from holdfast.core.timers import Rank, TimerKey
+from holdfast.domain.audit import Denied, IntentFormed, SignalSeen
+from holdfast.domain.decision import Denial, Intent, Passed, Signal, Sizing
+from holdfast.domain.order import OrderTerms, OrderType, Purpose
+
+
+def consider(state: State, signal: Signal) -> None:
+    """Take a signal to its one outcome."""
+    state.tell(SignalSeen(signal=signal))
+    candidate = form(state, signal)
+    passed, denial = pass_gates(state, candidate)
+    # The candle and side are spent by the first signal that asks, whatever its outcome.
+    state.day.signals_seen.add(signal_key(candidate))
+    if denial is None:
+        sizing = _size(state, candidate)
+        denial = _too_small(sizing)
+        if denial is None:
+            _enter(state, candidate, passed, sizing)
+            return
+    state.tell(Denied(signal=signal, denial=denial))
+
+
+def _size(state: State, candidate: Candidate) -> Sizing:
+    assert candidate.instrument is not None
+    assert candidate.limit_paise is not None
+    assert candidate.stop_limit_paise is not None
+    assert state.funds_paise is not None
+    return size(
+        state.settings.sizing,
+        candidate.instrument,
+        state.charge_rates(candidate.instrument),
+        entry_limit_paise=candidate.limit_paise,
+        stop_limit_paise=candidate.stop_limit_paise,
+        cash_paise=state.funds_paise,
+    )
+
+
+def _too_small(sizing: Sizing) -> Denial | None:
+    """Zero lots is a denial, with the arithmetic."""
+    if sizing.lots > 0:
+        return None
+    return Denial(
+        gate="sizing",
+        values={
+            "bound": sizing.bound,
+            "budget_paise": sizing.budget_paise,
+            "entry_limit_paise": sizing.entry_limit_paise,
+            "stop_limit_paise": sizing.stop_limit_paise,
+            "cash_paise": sizing.cash_paise,
+        },
+    )
+
+
+def _enter(
+    state: State, candidate: Candidate, passed: tuple[Passed, ...], sizing: Sizing
+) -> None:
+    """Form the intent, open its (still empty) position and send the entry order."""
+    assert candidate.instrument is not None
+    assert candidate.plan is not None
+    assert candidate.limit_paise is not None
+    number = state.day.positions + 1
+    assert number <= POSITION_MAX, "more positions in a day than order ids can name"
+    state.day.positions = number
+    quantity = sizing.lots * sizing.lot_size
+    intent = Intent(
+        position=number,
+        signal=candidate.signal,
+        instrument=candidate.instrument.id,
+        product=candidate.product,
+        side=candidate.side,
+        quantity=quantity,
+        limit_paise=candidate.limit_paise,
+        plan=candidate.plan,
+        sizing=sizing,
+        passed=passed,
+    )
+    entry = order_id(state.settings.id_prefix, OrderReason(Purpose.ENTRY, number, 1))
+    position = Position(intent, candidate.instrument, entry)
+    state.positions[number] = position
+    state.live.append(position)
+    state.tell(IntentFormed(intent=intent))
+    terms = OrderTerms(
+        instrument=candidate.instrument.id,
+        product=candidate.product,
+        side=candidate.side,
+        order_type=OrderType.LIMIT,
+        quantity=quantity,
+        limit_paise=candidate.limit_paise,
+    )
+    asking.place(state, position, Purpose.ENTRY, attempt=1, terms=terms)
+    life_ends_ns = state.now_ns + state.settings.entries.life_s * SECOND_NS
+    state.timers.set(TimerKey(Rank.POSITION, number, "entry"), life_ends_ns)
+    state.timers.set(TimerKey(Rank.POSITION, number, "close_out"), candidate.plan.close_out_ns)

@@ -1,0 +1,165 @@
+"""The current best view of each instrument, and whether it may be used (T10).
+
+An old trade is illiquidity; an old packet or a late connection is staleness. Only the second bars
+a price from decisions.
+"""
+
+from collections import deque
+
+from holdfast.core.settings import SECOND_NS, FreshnessSettings
+from holdfast.domain.instrument import Instrument
+from holdfast.domain.market import Tick
+
+RECENT_NS = 60 * SECOND_NS
+_BUCKET_NS = 15 * SECOND_NS
+
+
+class Connection:
+    """What one exchange's stream has shown lately, over every instrument subscribed there.
+
+    Everything subscribed serves as the heartbeat set: its newest trade is at least as new as that
+    of the indices and their at-the-money strikes, which are always subscribed.
+    """
+
+    __slots__ = ("is_armed", "last_at_ns", "stale_since_ns", "trade_at_ns")
+
+    def __init__(self) -> None:
+        self.last_at_ns: int | None = None
+        self.trade_at_ns: int | None = None
+        self.stale_since_ns: int | None = None
+        self.is_armed = False
+
+    def take(self, tick: Tick) -> None:
+        """Note that a packet arrived."""
+        self.last_at_ns = tick.at_ns
+        if tick.venue_at_ns is not None and (
+            self.trade_at_ns is None or tick.venue_at_ns > self.trade_at_ns
+        ):
+            self.trade_at_ns = tick.venue_at_ns
+
+    def fault(self, now_ns: int, limits: FreshnessSettings) -> str | None:
+        """Why the stream cannot be trusted now, `None` when it can."""
+        if self.last_at_ns is None or now_ns - self.last_at_ns > limits.connection_s * SECOND_NS:
+            return "connection quiet"
+        if self.trade_at_ns is None:
+            return "no trade seen"
+        if self.last_at_ns - self.trade_at_ns > limits.lag_s * SECOND_NS:
+            return "feed lags"
+        return None
+
+
+class Quote:
+    """One instrument's last packet, what moved with it, and the extremes of the last minute."""
+
+    __slots__ = (
+        "_buckets",
+        "at_ns",
+        "bid_paise",
+        "ask_paise",
+        "connection",
+        "instrument",
+        "last_paise",
+        "previous_paise",
+        "rest_at_ns",
+        "tick",
+        "traded",
+        "venue_at_ns",
+        "volume",
+    )
+
+    def __init__(self, instrument: Instrument, connection: Connection) -> None:
+        self.instrument = instrument
+        self.connection = connection
+        self.tick: Tick | None = None
+        self.at_ns: int | None = None
+        self.rest_at_ns: int | None = None
+        self.venue_at_ns: int | None = None
+        self.last_paise = 0
+        self.previous_paise = 0
+        self.bid_paise: int | None = None
+        self.ask_paise: int | None = None
+        self.volume = 0
+        self.traded = False
+        self._buckets: deque[tuple[int, int, int]] = deque()
+
+    def take(self, tick: Tick) -> None:
+        """Take a packet of the feed."""
+        self.connection.take(tick)
+        self.at_ns = tick.at_ns
+        self._show(tick)
+
+    def take_read(self, tick: Tick) -> None:
+        """Take a quote read outside the feed: it renews the price, not the connection."""
+        self.rest_at_ns = tick.at_ns
+        self._show(tick)
+
+    def _show(self, tick: Tick) -> None:
+        self.traded = tick.volume > self.volume or (
+            tick.venue_at_ns is not None
+            and (self.venue_at_ns is None or tick.venue_at_ns > self.venue_at_ns)
+        )
+        self.tick = tick
+        self.previous_paise = self.last_paise or tick.last_paise
+        self.last_paise = tick.last_paise
+        self.bid_paise = tick.bids[0][0] if tick.bids else None
+        self.ask_paise = tick.asks[0][0] if tick.asks else None
+        if tick.volume > self.volume:
+            self.volume = tick.volume
+        if self.traded:
+            self.venue_at_ns = tick.venue_at_ns
+            self._remember(tick)
+
+    def _remember(self, tick: Tick) -> None:
+        """Keep the extremes of trades by quarter minute; the last five cover a minute."""
+        low = tick.last_paise if tick.last_low_paise is None else tick.last_low_paise
+        high = tick.last_paise if tick.last_high_paise is None else tick.last_high_paise
+        bucket = tick.at_ns // _BUCKET_NS
+        buckets = self._buckets
+        if buckets and buckets[-1][0] == bucket:
+            _, lowest, highest = buckets[-1]
+            if low < lowest or high > highest:
+                buckets[-1] = (bucket, min(low, lowest), max(high, highest))
+            return
+        buckets.append((bucket, low, high))
+        while buckets[0][0] < bucket - RECENT_NS // _BUCKET_NS:
+            buckets.popleft()
+
+    def extremes(self, now_ns: int) -> tuple[int, int]:
+        """Lowest and highest trade of about the last minute, in paise, the last one included."""
+        oldest = now_ns // _BUCKET_NS - RECENT_NS // _BUCKET_NS
+        recent = [b for b in self._buckets if b[0] >= oldest]
+        low = min((b[1] for b in recent), default=self.last_paise)
+        high = max((b[2] for b in recent), default=self.last_paise)
+        return min(low, self.last_paise), max(high, self.last_paise)
+
+    def fault(self, now_ns: int, limits: FreshnessSettings) -> str | None:
+        """Why this price is not fresh now, `None` when it is."""
+        fault = self.connection.fault(now_ns, limits)
+        if fault is not None:
+            return fault
+        if self.at_ns is None and self.rest_at_ns is None:
+            return "never seen"
+        newest_ns = max(self.at_ns or 0, self.rest_at_ns or 0)
+        if now_ns - newest_ns > limits.packet_s * SECOND_NS:
+            return "packet old"
+        return None
+
+    def has_read(self, now_ns: int, limits: FreshnessSettings) -> bool:
+        """Whether a quote read outside the feed is young enough to trade on."""
+        return (
+            self.rest_at_ns is not None
+            and now_ns - self.rest_at_ns <= limits.packet_s * SECOND_NS
+        )
+
+    def spread_bps(self) -> int | None:
+        """Ask minus bid, of their middle, rounded up; `None` on a one-sided book."""
+        if self.bid_paise is None or self.ask_paise is None:
+            return None
+        spread = self.ask_paise - self.bid_paise
+        return -(-spread * 20_000 // (self.ask_paise + self.bid_paise))
+
+    def closing_paise(self, sign: int) -> int | None:
+        """The price at which a position of that sign could be closed: bid for long, ask for short."""
+        return self.bid_paise if sign > 0 else self.ask_paise
+
+

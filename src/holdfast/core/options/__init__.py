@@ -1,0 +1,1 @@
+"""Choosing and pricing option contracts: pure functions of strikes, expiries and prices."""

@@ -1,0 +1,98 @@
+"""Requests about orders: each leaves as one command and is remembered until it is answered.
+
+Placements are never repeated: an unanswered one is looked for. Modifications and cancels are
+absolute and name one order, so an unanswered one is repeated with the newest values (T3).
+"""
+
+from holdfast.core.books.positions import Position
+from holdfast.core.orders.ids import OrderReason, order_id
+from holdfast.core.orders.order import Order
+from holdfast.core.settings import SECOND_NS
+from holdfast.core.state import State
+from holdfast.core.timers import Rank, TimerKey
+from holdfast.domain.command import CancelOrder, FindOrder, ModifyOrder, PlaceOrder
+from holdfast.domain.event import Action
+from holdfast.domain.order import OrderState, OrderTerms, Purpose
+
+LOOK_NS = SECOND_NS // 2
+READ_AFTER_NS = SECOND_NS
+REPEAT_AFTER_NS = 2 * SECOND_NS
+GIVE_UP_AFTER_NS = 4 * SECOND_NS
+
+
+def place(
+    state: State, position: Position, purpose: Purpose, *, attempt: int, terms: OrderTerms
+) -> Order:
+    """Send a new order under the id of its reason."""
+    identity = order_id(
+        state.settings.id_prefix, OrderReason(purpose, position.number, attempt)
+    )
+    assert identity not in state.orders, f"{identity} was already sent"
+    order = Order(identity, purpose, position.number, terms)
+    state.orders[identity] = order
+    order.ask(Action.PLACE, terms, state.now_ns)
+    state.send(
+        PlaceOrder(
+            order_id=identity,
+            purpose=purpose,
+            position=position.number,
+            terms=terms,
+            fills_seen=position.fills,
+        )
+    )
+    watch(state, order, READ_AFTER_NS)
+    return order
+
+
+def modify(state: State, order: Order, terms: OrderTerms) -> None:
+    """Ask for these terms; the broker's number is known by then."""
+    assert order.broker_id is not None
+    order.ask(Action.MODIFY, terms, state.now_ns)
+    state.send(ModifyOrder(order_id=order.id, broker_id=order.broker_id, terms=terms))
+    watch(state, order, READ_AFTER_NS)
+
+
+def cancel(state: State, order: Order) -> None:
+    """Ask for the end of what is left; the broker's number is known by then."""
+    assert order.broker_id is not None
+    order.ask(Action.CANCEL, order.terms, state.now_ns)
+    state.send(CancelOrder(order_id=order.id, broker_id=order.broker_id))
+    watch(state, order, READ_AFTER_NS)
+
+
+def find(state: State, order: Order) -> None:
+    """Ask for the order's row."""
+    state.send(FindOrder(order_id=order.id))
+    watch(state, order, LOOK_NS)
+
+
+def watch(state: State, order: Order, after_ns: int) -> None:
+    """Come back to this order unless it settles before."""
+    state.timers.set(TimerKey(Rank.ORDER, order.position, order.id), state.now_ns + after_ns)
+
+
+def chase(state: State, order: Order) -> None:
+    """The order's watch ran out: look for it, or repeat what may be repeated."""
+    if order.is_settled or not order.is_live:
+        return
+    is_late = state.now_ns - order.asked_at_ns >= REPEAT_AFTER_NS
+    if order.broker_id is None or order.asked not in (Action.MODIFY, Action.CANCEL) or not is_late:
+        find(state, order)
+    else:
+        repeat(state, order)
+
+
+def repeat(state: State, order: Order) -> None:
+    """Send an unanswered modification or cancel once more, with the newest values."""
+    if order.asked is Action.MODIFY and order.state is not OrderState.CANCELLING:
+        modify(state, order, order.terms)
+    else:
+        cancel(state, order)
+
+
+def is_given_up(state: State, order: Order) -> bool:
+    """Whether a modification has gone unseen for so long that the order is to be replaced."""
+    return (
+        order.asked is Action.MODIFY
+        and state.now_ns - order.asked_first_ns >= GIVE_UP_AFTER_NS
+    )

@@ -1,0 +1,121 @@
+"""Whether anything may be entered now: one function, the first failing term.
+
+It reads the engine's state alone; what the shell knows reaches it as events. The terms of the
+account come first, those of one contract are asked with that contract.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from holdfast.core.market.quotes import Quote
+from holdfast.core.settings import SECOND_NS
+from holdfast.core.state import State
+from holdfast.domain.decision import HaltLevel, Values
+from holdfast.domain.event import Link
+
+WATERMARK_NS = 2 * SECOND_NS
+UNPROTECTED_NS = 2 * SECOND_NS
+
+Term = Callable[[State], Values | None]
+"""A term answers `None` when it holds, else the figures that show why not."""
+
+
+def _facts(state: State) -> Values | None:
+    if state.facts is None:
+        return {"facts": "not loaded"}
+    return None if state.facts.sessions else {"day": state.facts.day, "session": "none"}
+
+
+def _instruments(state: State) -> Values | None:
+    return None if state.instruments else {"instruments": 0}
+
+
+def _session(state: State) -> Values | None:
+    assert state.facts is not None
+    if any(session.is_open(state.now_ns) for session in state.facts.sessions):
+        return None
+    return {"day": state.facts.day, "session": "closed"}
+
+
+def _halted(state: State) -> Values | None:
+    if state.halt is HaltLevel.NONE:
+        return None
+    return {"level": state.halt.value, "reason": state.halt_reason}
+
+
+def _rules(state: State) -> Values | None:
+    return {"rules": "a rule failed"} if state.rules_failed else None
+
+
+def _journal(state: State) -> Values | None:
+    return None if state.journal_durable else {"journal": "not durable"}
+
+
+def _links(state: State) -> Values | None:
+    for link in Link:
+        if not state.links[link]:
+            return {"link": link.value}
+    return None
+
+
+def _feed(state: State) -> Values | None:
+    for exchange in sorted(state.connections):
+        fault = state.connections[exchange].fault(state.now_ns, state.settings.freshness)
+        if fault is not None:
+            return {"exchange": exchange.value, "fault": fault}
+    return None
+
+
+def _evaluating(state: State) -> Values | None:
+    """Every open position was looked at by the rules lately (I-01)."""
+    for position in state.live:
+        age_ns = state.now_ns - position.evaluated_at_ns
+        if position.is_open and age_ns > WATERMARK_NS:
+            return {"position": position.number, "evaluated_ms_ago": age_ns // 1_000_000}
+    return None
+
+
+def _protected(state: State) -> Values | None:
+    """No open position has been without any protection for two seconds (T9)."""
+    for position in state.live:
+        since = position.unprotected_since_ns
+        if since is not None and state.now_ns - since >= UNPROTECTED_NS:
+            return {"position": position.number, "unprotected_ms": (state.now_ns - since) // 1_000_000}
+    return None
+
+
+def _loss(state: State) -> Values | None:
+    return {"daily_loss": "reached"} if state.loss.is_confirmed else None
+
+
+TERMS: Final[tuple[tuple[str, Term], ...]] = (
+    ("facts", _facts),
+    ("instruments", _instruments),
+    ("session", _session),
+    ("halted", _halted),
+    ("rules", _rules),
+    ("daily_loss", _loss),
+    ("journal", _journal),
+    ("links", _links),
+    ("feed", _feed),
+    ("evaluating", _evaluating),
+    ("protected", _protected),
+)
+"""Every term of the account, in the order in which the first failing one is shown."""
+
+
+def first_failing(state: State) -> tuple[str, Values] | None:
+    """The first term of the account that fails now, with its figures; `None` when ready."""
+    for name, term in TERMS:
+        values = term(state)
+        if values is not None:
+            return name, values
+    return None
+
+
+def quote_fault(state: State, quote: Quote) -> Values | None:
+    """Why one instrument's quote bars an entry, `None` when it does not."""
+    fault = quote.fault(state.now_ns, state.settings.freshness)
+    if fault is None:
+        return None
+    return {"instrument": quote.instrument.symbol, "fault": fault}

@@ -1,0 +1,126 @@
+"""The stop that rests at the broker: what it should be, whether it is seen, and the clocks.
+
+A stop protects only once its row has shown our type, trigger, limit and quantity. Until then, and
+whenever it does not, the local rules do, if the price is fresh and orders can leave.
+"""
+
+from holdfast.core.books.positions import Position
+from holdfast.core.orders import asking
+from holdfast.core.orders.order import Order
+from holdfast.core.risk.levels import stop_limit_paise
+from holdfast.core.settings import SECOND_NS
+from holdfast.core.state import State
+from holdfast.domain.audit import ProtectionLost, ProtectionVerified
+from holdfast.domain.event import Link
+from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Purpose
+
+TRAIL_MOVES_MAX = 10
+TRAIL_PAUSE_NS = 5 * SECOND_NS
+
+
+def stop_terms(state: State, position: Position, *, filled_quantity: int) -> OrderTerms:
+    """The resting stop this position should have now; quantity is filled plus open."""
+    quote = state.quote(position.id)
+    limit = stop_limit_paise(
+        position.instrument,
+        sign=position.sign,
+        trigger_paise=position.stop_paise,
+        extremes=quote.extremes(state.now_ns),
+        rules=state.price_rules(position.instrument),
+        distance_bps=state.settings.exits.stop_limit_bps,
+    )
+    return OrderTerms(
+        instrument=position.id,
+        product=position.key.product,
+        side=position.side.opposite,
+        order_type=OrderType.STOP_LIMIT,
+        quantity=filled_quantity + position.open_quantity,
+        limit_paise=limit,
+        trigger_paise=position.stop_paise,
+    )
+
+
+def place_stop(state: State, position: Position) -> None:
+    """Send the first or next stop of a position."""
+    position.stop_attempts += 1
+    order = asking.place(
+        state,
+        position,
+        Purpose.STOP,
+        attempt=position.stop_attempts,
+        terms=stop_terms(state, position, filled_quantity=0),
+    )
+    position.closer = order.id
+
+
+def follow(state: State, position: Position, stop: Order) -> None:
+    """Bring a settled stop in line with quantity (at once) and level (in its own time)."""
+    wanted = stop_terms(state, position, filled_quantity=stop.filled_quantity)
+    if wanted.quantity != stop.terms.quantity:
+        asking.modify(state, stop, wanted)
+        return
+    moved = wanted.trigger_paise != stop.terms.trigger_paise
+    rested_ns = state.now_ns - position.trail_moved_at_ns
+    if moved and position.trail_moves < TRAIL_MOVES_MAX and rested_ns >= TRAIL_PAUSE_NS:
+        position.trail_moves += 1
+        position.trail_moved_at_ns = state.now_ns
+        asking.modify(state, stop, wanted)
+
+
+def rests(position: Position, closer: Order | None) -> bool:
+    """Whether a stop at the broker, as its row shows it, covers everything that is held."""
+    if closer is None or not closer.is_live or closer.seen is None:
+        return False
+    return (
+        closer.status is BrokerStatus.WORKING
+        and closer.seen.order_type is OrderType.STOP_LIMIT
+        and closer.seen.quantity - closer.filled_quantity >= position.open_quantity
+    )
+
+
+def keep_clocks(state: State, position: Position) -> None:
+    """Note when protection comes and goes, and count the time without it.
+
+    Both clocks start at the exchange's time of the first fill, which lies before we heard of it.
+    """
+    closer = state.orders.get(position.closer) if position.closer is not None else None
+    resting = position.is_open and rests(position, closer)
+    if resting and not position.verified:
+        assert closer is not None
+        assert closer.seen is not None
+        state.tell(
+            ProtectionVerified(
+                position=position.number,
+                order_id=closer.id,
+                quantity=closer.seen.quantity - closer.filled_quantity,
+                trigger_paise=closer.seen.trigger_paise or 0,
+                limit_paise=closer.seen.limit_paise,
+            )
+        )
+    elif position.verified and position.is_open and not resting and position.exit is None:
+        reason = "no closing order" if closer is None else f"stop is {closer.state.value}"
+        state.tell(ProtectionLost(position=position.number, reason=reason))
+    position.verified = resting
+    _run_clock(state, position, is_local_live=is_local_rule_live(state, position))
+
+
+def is_local_rule_live(state: State, position: Position) -> bool:
+    """Whether our own rule can close: a fresh price and a working order path (T9)."""
+    fault = state.quote(position.id).fault(state.now_ns, state.settings.freshness)
+    return fault is None and state.links[Link.ORDERS]
+
+
+def _run_clock(state: State, position: Position, *, is_local_live: bool) -> None:
+    now = state.now_ns if position.is_open else min(position.closed_at_ns, state.now_ns)
+    if not position.verified and position.is_open:
+        if position.stop_missing_since_ns is None:
+            position.stop_missing_since_ns = now
+    elif position.stop_missing_since_ns is not None:
+        position.without_stop_ns += max(now - position.stop_missing_since_ns, 0)
+        position.stop_missing_since_ns = None
+    if position.is_open and not position.verified and not is_local_live:
+        if position.unprotected_since_ns is None:
+            position.unprotected_since_ns = now
+    elif position.unprotected_since_ns is not None:
+        position.unprotected_ns += max(now - position.unprotected_since_ns, 0)
+        position.unprotected_since_ns = None

@@ -1,0 +1,122 @@
+"""Everything the engine knows, in one place, and the outbox of the step under way.
+
+Only the functions of `core` that `Engine.step` calls change it; nothing of it leaves the core.
+Books are walked in key order (position number, order id, instrument id), never in order of
+insertion.
+"""
+
+from holdfast.core.books.positions import Position
+from holdfast.core.books.postings import Ledger
+from holdfast.core.market.quotes import Connection, Quote
+from holdfast.core.orders.order import Order
+from holdfast.core.settings import EngineSettings
+from holdfast.core.timers import Timers
+from holdfast.domain.audit import Anomaly, AnyAudit
+from holdfast.domain.command import AnyCommand, Notify, Severity
+from holdfast.domain.dated import ChargeRates, DayFacts, PriceRules, Session
+from holdfast.domain.decision import Direction, HaltLevel, Values
+from holdfast.domain.event import Link
+from holdfast.domain.instrument import Exchange, Instrument, InstrumentId
+from holdfast.domain.order import OrderId
+
+
+class Outbox:
+    """The commands and audits of one step, in the order in which they were decided."""
+
+    __slots__ = ("audits", "commands")
+
+    def __init__(self) -> None:
+        self.commands: list[AnyCommand] = []
+        self.audits: list[AnyAudit] = []
+
+
+class DayCount:
+    """What the limits of a day count, folded from the day's own events."""
+
+    def __init__(self) -> None:
+        self.positions = 0
+        self.trades = 0
+        self.realised_net_paise = 0
+        self.signals_seen: set[str] = set()
+        self.last_exit_ns: dict[tuple[InstrumentId, Direction], int] = {}
+
+
+class LossWatch:
+    """A breach of the daily loss, from its first fresh packet until it is confirmed or gone."""
+
+    def __init__(self) -> None:
+        self.since_ns: int | None = None
+        self.packets = 0
+        self.is_confirmed = False
+
+
+class State:
+    """The engine's books, clocks and levels."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.settings = settings
+        self.now_ns = 0
+        self.out = Outbox()
+        self.timers = Timers()
+        self.facts: DayFacts | None = None
+        self.instruments: dict[InstrumentId, Instrument] = {}
+        self.underlyings: dict[InstrumentId, str] = {}
+        self.connections: dict[Exchange, Connection] = {}
+        self.quotes: dict[InstrumentId, Quote] = {}
+        self.orders: dict[OrderId, Order] = {}
+        self.positions: dict[int, Position] = {}
+        self.live: list[Position] = []
+        self.held: dict[InstrumentId, list[Position]] = {}
+        self.ledger = Ledger()
+        self.day = DayCount()
+        self.loss = LossWatch()
+        self.halt = HaltLevel.NONE
+        self.halt_reason = ""
+        self.rules_failed = False
+        self.links: dict[Link, bool] = dict.fromkeys(Link, False)
+        self.journal_durable = False
+        self.funds_paise: int | None = None
+        self.funds_at_fills = -1
+        self.fills = 0
+        self.exit_by_modify = settings.exit_by_modify
+        self.blocked_term: str | None = None
+        self.quotes_asked_ns = 0
+
+    def send(self, command: AnyCommand) -> None:
+        """Ask something of the shell in this step."""
+        self.out.commands.append(command)
+
+    def tell(self, audit: AnyAudit) -> None:
+        """Say what was decided or found in this step."""
+        self.out.audits.append(audit)
+
+    def alarm(self, what: str, values: Values) -> None:
+        """Record what should not happen, and call a person."""
+        self.tell(Anomaly(what=what, values=values))
+        details = ", ".join(f"{name} {value}" for name, value in values.items())
+        self.send(Notify(severity=Severity.ALARM, text=f"{what}: {details}"))
+
+    def session(self, exchange: Exchange) -> Session | None:
+        """The day's hours at an exchange, `None` while they are unknown or it does not open."""
+        return None if self.facts is None else self.facts.session(exchange)
+
+    def price_rules(self, instrument: Instrument) -> PriceRules:
+        """The price rules for an instrument that can be held. Facts are loaded by then."""
+        assert self.facts is not None
+        return self.facts.price_rules(instrument.exchange)
+
+    def charge_rates(self, instrument: Instrument) -> ChargeRates:
+        """The charges for an instrument that can be held. Facts are loaded by then."""
+        assert self.facts is not None
+        return self.facts.charge_rates(instrument.exchange, instrument.kind)
+
+    def quote(self, instrument: InstrumentId) -> Quote:
+        """The quote of an instrument of today's master."""
+        return self.quotes[instrument]
+
+    def underlying_of(self, instrument: Instrument) -> InstrumentId | None:
+        """The index an instrument derives from, `None` when it is not among today's."""
+        for identity, name in self.underlyings.items():
+            if name == instrument.underlying:
+                return identity
+        return None

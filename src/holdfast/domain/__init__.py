@@ -1,0 +1,1 @@
+"""The values every layer speaks in: instruments, market data, orders, events, commands."""

@@ -1,0 +1,182 @@
+"""What each step did, in the words people wait for. Pages, reports and `explain` fold these."""
+
+import msgspec
+
+from holdfast.domain.decision import Denial, Exit, HaltLevel, Intent, Signal, Values
+from holdfast.domain.instrument import InstrumentId
+from holdfast.domain.order import OrderId
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """One thing worth telling, decided or found in the step of one event."""
+
+
+class SignalSeen(Audit, frozen=True, kw_only=True):
+    """A strategy spoke. Each signal ends in exactly one `Denied` or `IntentFormed`."""
+
+    signal: Signal
+
+
+class Denied(Audit, frozen=True, kw_only=True):
+    """A signal was stopped by a gate of ours."""
+
+    signal: Signal
+    denial: Denial
+
+
+class IntentFormed(Audit, frozen=True, kw_only=True):
+    """A signal became an intent; its order follows in the same step."""
+
+    intent: Intent
+
+
+class EntryFilled(Audit, frozen=True, kw_only=True):
+    """An entry order filled (further): cumulative quantity and value in paise."""
+
+    position: int
+    order_id: OrderId
+    quantity: int
+    value_paise: int
+
+
+class EntryEnded(Audit, frozen=True, kw_only=True):
+    """An entry order ended without any fill: the position never came to be."""
+
+    position: int
+    order_id: OrderId
+    reason: str
+
+
+class PositionOpened(Audit, frozen=True, kw_only=True):
+    """The first fill of an entry. `venue_at_ns` is the exchange's time of it."""
+
+    position: int
+    instrument: InstrumentId
+    venue_at_ns: int
+
+
+class ProtectionVerified(Audit, frozen=True, kw_only=True):
+    """A resting stop was seen at the broker with our type, trigger, limit and quantity."""
+
+    position: int
+    order_id: OrderId
+    quantity: int
+    trigger_paise: int
+    limit_paise: int
+
+
+class ProtectionLost(Audit, frozen=True, kw_only=True):
+    """No resting stop protects the position; the local rules still do."""
+
+    position: int
+    reason: str
+
+
+class LevelMoved(Audit, frozen=True, kw_only=True):
+    """The peak moved the trailing stop: both in paise."""
+
+    position: int
+    peak_paise: int
+    stop_paise: int
+
+
+class ExitDecided(Audit, frozen=True, kw_only=True):
+    """A rule decided to close a position."""
+
+    position: int
+    exit: Exit
+
+
+class PositionClosed(Audit, frozen=True, kw_only=True):
+    """The last contract of a position was sold or bought back.
+
+    Money in paise; charges rounded as on a statement. `charges` names each component.
+    """
+
+    position: int
+    rule: str
+    quantity: int
+    entry_value_paise: int
+    exit_value_paise: int
+    gross_paise: int
+    charges: dict[str, int]
+    net_paise: int
+    opened_at_ns: int
+    closed_at_ns: int
+    unprotected_ns: int
+    without_stop_ns: int
+
+
+class QuotesStale(Audit, frozen=True, kw_only=True):
+    """An instrument (or, with `None`, the whole feed) stopped being fresh; `since_ns` of its last."""
+
+    instrument: InstrumentId | None
+    since_ns: int
+    reason: str
+    held: tuple[int, ...] = ()
+
+
+class QuotesFresh(Audit, frozen=True, kw_only=True):
+    """It is fresh again after `after_ns` without."""
+
+    instrument: InstrumentId | None
+    after_ns: int
+
+
+class StalePolicyActed(Audit, frozen=True, kw_only=True):
+    """The stale-price policy did something for one position: alarmed, asked, held, closed."""
+
+    position: int
+    action: str
+    values: Values
+
+
+class EntriesBlocked(Audit, frozen=True, kw_only=True):
+    """Readiness of the account changed: `term` is the first failing one, `None` when ready."""
+
+    term: str | None
+    values: Values
+
+
+class Halted(Audit, frozen=True, kw_only=True):
+    """The halt level changed."""
+
+    level: HaltLevel
+    reason: str
+
+
+class RuleFailed(Audit, frozen=True, kw_only=True):
+    """A rule or strategy raised: a bug. Entries halt; the other rules run."""
+
+    name: str
+    position: int | None
+    error: str
+
+
+class Anomaly(Audit, frozen=True, kw_only=True):
+    """Something that should not happen did, and was dealt with as the text says."""
+
+    what: str
+    values: Values
+
+
+AnyAudit = (
+    SignalSeen
+    | Denied
+    | IntentFormed
+    | EntryFilled
+    | EntryEnded
+    | PositionOpened
+    | ProtectionVerified
+    | ProtectionLost
+    | LevelMoved
+    | ExitDecided
+    | PositionClosed
+    | QuotesStale
+    | QuotesFresh
+    | StalePolicyActed
+    | EntriesBlocked
+    | Halted
+    | RuleFailed
+    | Anomaly
+)

@@ -1,0 +1,187 @@
+"""What happened, as the engine learns it: past tense and complete.
+
+Nothing enters a decision but these. Ticks, loaded candles and quotes lie on the tape, all others
+in the journal, under one run of sequence numbers.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from holdfast.domain.dated import DayFacts
+from holdfast.domain.instrument import Instrument, InstrumentId
+from holdfast.domain.market import Candle, Tick
+from holdfast.domain.order import BrokerOrderId, OrderId, OrderRow, Refusal
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """`at_ns`: when our process received or made it (UTC nanoseconds), stamped once."""
+
+    at_ns: int
+
+
+class Restarted(Event, frozen=True, kw_only=True):
+    """The engine begins or begins again; what `verify` must use from here on.
+
+    `config_sha256` is the hash of the whole effective configuration. `libraries` names versions
+    that can change a float ("TA-Lib 0.8.2").
+    """
+
+    day: str
+    code_version: str
+    config_sha256: str
+    libraries: tuple[str, ...] = ()
+
+
+class FactsLoaded(Event, frozen=True, kw_only=True):
+    """The day's dated facts."""
+
+    sha256: str
+    facts: DayFacts
+
+
+class InstrumentsLoaded(Event, frozen=True, kw_only=True):
+    """The rows of the instrument master that this day uses."""
+
+    sha256: str
+    instruments: tuple[Instrument, ...]
+
+
+class CandleLoaded(Event, frozen=True, kw_only=True):
+    """One candle of history, from before the engine's own."""
+
+    candle: Candle
+
+
+class OrderAcknowledged(Event, frozen=True, kw_only=True):
+    """The broker answered a placement with its number. It says *asked*, not *done*."""
+
+    order_id: OrderId
+    broker_id: BrokerOrderId
+
+
+class OrderUpdated(Event, frozen=True, kw_only=True):
+    """The broker's word about one order of ours. Cumulative, never a delta.
+
+    `is_read` tells the answer to a read of ours, which decides, from the stream, whose end words
+    are only a question while a request of ours is in flight (T15).
+    """
+
+    row: OrderRow
+    is_read: bool = False
+
+
+class Action(StrEnum):
+    """What was asked of the broker."""
+
+    PLACE = "place"
+    MODIFY = "modify"
+    CANCEL = "cancel"
+    FIND = "find"
+
+
+class Outcome(StrEnum):
+    """How a request failed: each has exactly one reaction."""
+
+    NOT_SENT = "not_sent"
+    REFUSED = "refused"
+    UNANSWERED = "unanswered"
+
+
+class SendFailed(Event, frozen=True, kw_only=True):
+    """A request about an order did not succeed.
+
+    NOT_SENT: it never left. REFUSED: an explicit no, with its class. UNANSWERED: it may exist.
+    """
+
+    order_id: OrderId
+    action: Action
+    outcome: Outcome
+    refusal: Refusal | None = None
+    reason: str = ""
+
+
+class FundsRead(Event, frozen=True, kw_only=True):
+    """Free cash at the broker, in paise."""
+
+    available_paise: int
+
+
+class QuotesRead(Event, frozen=True, kw_only=True):
+    """Full quotes read outside the feed (REST). Each tick's `at_ns` is that of the read."""
+
+    quotes: tuple[Tick, ...]
+
+
+class ReadFailed(Event, frozen=True, kw_only=True):
+    """A read did not succeed. It changes nothing: failed is not empty."""
+
+    what: str
+    reason: str
+
+
+class Link(StrEnum):
+    """The connections that readiness looks at."""
+
+    FEED = "feed"
+    UPDATES = "updates"
+    ORDERS = "orders"
+
+
+class LinkChanged(Event, frozen=True, kw_only=True):
+    """A connection came up or went down."""
+
+    link: Link
+    is_up: bool
+    reason: str = ""
+
+
+class JournalChanged(Event, frozen=True, kw_only=True):
+    """The journal can (or can no longer) make events durable in time."""
+
+    is_durable: bool
+    reason: str = ""
+
+
+class TimerFired(Event, frozen=True, kw_only=True):
+    """The engine's own deadline passed; `at_ns` is that deadline, however late the wake-up."""
+
+
+class OperatorRequest(StrEnum):
+    """What a person may ask."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    FLATTEN = "flatten"
+    PANIC = "panic"
+    CLOSE = "close"
+
+
+class OperatorAsked(Event, frozen=True, kw_only=True):
+    """A person asked. `position` stands with CLOSE only."""
+
+    request: OperatorRequest
+    reason: str
+    position: int | None = None
+
+
+JournalEvent = (
+    Restarted
+    | FactsLoaded
+    | InstrumentsLoaded
+    | OrderAcknowledged
+    | OrderUpdated
+    | SendFailed
+    | FundsRead
+    | ReadFailed
+    | LinkChanged
+    | JournalChanged
+    | TimerFired
+    | OperatorAsked
+)
+"""Events that the journal keeps in full."""
+
+TapeEvent = Tick | CandleLoaded | QuotesRead
+"""Events that the tape keeps; the journal keeps their range and hash."""
+
+AnyEvent = JournalEvent | TapeEvent

@@ -1,0 +1,1 @@
+"""The simulated exchange, and a market day made from a seed."""

@@ -1,0 +1,59 @@
+"""The account at the broker: cash, net positions per broker key, and every execution behind them."""
+
+import msgspec
+
+from holdfast.domain.instrument import BrokerKey
+from holdfast.domain.order import BrokerOrderId, OrderId, Side
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution at the exchange. `order_id` is `None` for orders that the broker sent itself.
+
+    `value_paise` is the sum of price times quantity over the levels it took.
+    """
+
+    order_id: OrderId | None
+    broker_id: BrokerOrderId
+    key: BrokerKey
+    side: Side
+    quantity: int
+    value_paise: int
+    at_ns: int
+
+
+class Account:
+    """Folds executions. Premium is paid and received at once; charges are booked after the day."""
+
+    def __init__(self, cash_paise: int) -> None:
+        self._cash_before_paise = cash_paise
+        self.cash_paise = cash_paise
+        self.executions: list[Execution] = []
+        self._net: dict[BrokerKey, int] = {}
+
+    def book(self, execution: Execution) -> None:
+        """Take one execution."""
+        self.executions.append(execution)
+        sign = execution.side.sign
+        self.cash_paise -= sign * execution.value_paise
+        self._net[execution.key] = self.net(execution.key) + sign * execution.quantity
+
+    def net(self, key: BrokerKey) -> int:
+        """Contracts held in `key`, negative when short."""
+        return self._net.get(key, 0)
+
+    def positions(self) -> dict[BrokerKey, int]:
+        """The net of every key traded today, zero included, in order of their first trade."""
+        return dict(self._net)
+
+    def assert_conserved(self) -> None:
+        """Cash and positions equal the fold of all executions, newly made."""
+        cash_paise = self._cash_before_paise
+        net: dict[BrokerKey, int] = {}
+        for execution in self.executions:
+            assert execution.quantity > 0, f"an execution of nothing: {execution}"
+            assert execution.value_paise >= execution.quantity, f"below one paisa: {execution}"
+            cash_paise -= execution.side.sign * execution.value_paise
+            signed = execution.side.sign * execution.quantity
+            net[execution.key] = net.get(execution.key, 0) + signed
+        assert cash_paise == self.cash_paise, f"cash {self.cash_paise} is not {cash_paise}"
+        assert net == self._net, f"positions {self._net} are not {net}"

@@ -1,0 +1,102 @@
+"""What the checks are shown: an order's terms beside the account, its market and the day's facts."""
+
+from collections.abc import Mapping
+
+from holdfast.domain.dated import DayFacts
+from holdfast.domain.instrument import BrokerKey, InstrumentId
+from holdfast.domain.order import OrderTerms, OrderType
+from holdfast.exchange.account import Account
+from holdfast.exchange.checks import (
+    AT_TRIGGER,
+    Behaviour,
+    Objection,
+    Proposal,
+    first_objection,
+)
+from holdfast.exchange.margin import OpenOrder, held_back
+from holdfast.exchange.market import Market
+from holdfast.exchange.order import LiveOrder
+
+
+class Intake:
+    """Judges what is asked. It reads the exchange's markets and account, and changes nothing."""
+
+    def __init__(
+        self,
+        markets: Mapping[InstrumentId, Market],
+        account: Account,
+        *,
+        facts: DayFacts,
+        behaviour: Behaviour,
+    ) -> None:
+        self._markets = markets
+        self._account = account
+        self._facts = facts
+        self._behaviour = behaviour
+
+    def objection(
+        self, terms: OrderTerms, at_ns: int, current: LiveOrder | None = None
+    ) -> Objection | None:
+        """The first no to a new order, or to new terms of `current`."""
+        return first_objection(self._proposal(terms, at_ns, current))
+
+    def objection_at_trigger(self, stop: LiveOrder, at_ns: int) -> Objection | None:
+        """The first no to a stop that is released into the book."""
+        return first_objection(self._proposal(stop.released(), at_ns, stop), AT_TRIGGER)
+
+    def free_paise(self, *, without: LiveOrder | None = None) -> int:
+        """Cash less all that is held back, as if `without` did not exist; negative when short."""
+        keys = dict.fromkeys(self._account.positions())
+        for market in self._markets.values():
+            keys.update(dict.fromkeys(order.key for order in market.orders))
+        held = sum(self._held_back(key, without=without) for key in keys)
+        return self._account.cash_paise - held
+
+    def _proposal(self, terms: OrderTerms, at_ns: int, current: LiveOrder | None) -> Proposal:
+        """All that a check may look at. An unknown contract has nothing but its terms."""
+        market = self._markets.get(terms.instrument)
+        if market is None:
+            return Proposal(terms=terms, at_ns=at_ns, facts=self._facts, contract=None)
+        key = BrokerKey(terms.instrument, terms.product)
+        filled = 0 if current is None else current.filled_quantity
+        asked = (terms, max(terms.quantity - filled, 0))
+        with_paise = self._held_back(key, asked, without=current)
+        return Proposal(
+            terms=terms,
+            at_ns=at_ns,
+            facts=self._facts,
+            contract=market.contract,
+            behaviour=self._behaviour,
+            current=current,
+            last_paise=market.last_paise,
+            reference_paise=market.reference_paise(at_ns),
+            meets=_met(market, terms, current),
+            need_paise=with_paise - self._held_back(key, without=current),
+            free_paise=self.free_paise(without=current),
+        )
+
+    def _held_back(self, key: BrokerKey, *extra: OpenOrder, without: LiveOrder | None) -> int:
+        market = self._markets[key.instrument]
+        working = [
+            (order.terms, order.open_quantity)
+            for order in market.orders
+            if order.key == key and order is not without
+        ]
+        return held_back(
+            market.contract,
+            net=self._account.net(key),
+            orders=(*working, *extra),
+            last_paise=market.last_paise,
+        )
+
+
+def _met(market: Market, terms: OrderTerms, current: LiveOrder | None) -> LiveOrder | None:
+    """The first order of ours on the other side that `terms` would trade with in the book."""
+    if terms.order_type is OrderType.STOP_LIMIT:
+        return None
+    for order in market.by_priority():
+        is_other = order is not current and order.terms.side is not terms.side
+        reach_paise = (terms.limit_paise - order.terms.limit_paise) * terms.side.sign
+        if is_other and not order.is_stop and reach_paise >= 0:
+            return order
+    return None

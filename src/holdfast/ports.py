@@ -1,0 +1,74 @@
+"""The doors between the runtime and the world. Adapters stand behind them; the core sees none."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from holdfast.domain.audit import AnyAudit
+from holdfast.domain.command import AnyCommand
+from holdfast.domain.event import AnyEvent, CandleLoaded, JournalEvent, TapeEvent
+from holdfast.domain.instrument import Instrument
+from holdfast.domain.market import Tick
+
+
+class Clock(Protocol):
+    """Time, for the shell only. The core gets it as `at_ns` of events."""
+
+    def now_ns(self) -> int:
+        """UTC nanoseconds, never going back within a process."""
+        ...
+
+
+class MarketSource(Protocol):
+    """A day of market data: generated, or read from a tape."""
+
+    @property
+    def instruments(self) -> Sequence[Instrument]:
+        """Every contract it speaks of, underlying first."""
+        ...
+
+    def history(self) -> Iterator[CandleLoaded]:
+        """Candles from before the session, oldest first."""
+        ...
+
+    def ticks(self) -> Iterator[Tick]:
+        """The session's ticks in order of `at_ns`."""
+        ...
+
+
+class VenueDriver(Protocol):
+    """An exchange that the driver itself steps in order of time (sim, replay, paper)."""
+
+    def submit(self, command: AnyCommand, at_ns: int) -> None:
+        """Take a request; its answer becomes due after the modelled latency."""
+        ...
+
+    def on_tick(self, tick: Tick) -> None:
+        """Take a market update: resting orders may match, stops may trigger."""
+        ...
+
+    @property
+    def due_ns(self) -> int | None:
+        """When its next answer or inner event is due."""
+        ...
+
+    def pop_due(self, at_ns: int) -> Sequence[AnyEvent]:
+        """Answers due at or before `at_ns`, in due order, stamped with their due time."""
+        ...
+
+
+class Journal(Protocol):
+    """The append-only record. Appending gives a sequence number and never waits for a disk."""
+
+    def append(self, event: JournalEvent) -> int:
+        """Keep an event; returns its sequence number."""
+        ...
+
+    def append_market(self, event: TapeEvent) -> int:
+        """Keep a market event on the tape under the same run of numbers."""
+        ...
+
+    def append_decision(
+        self, cause: int, at_ns: int, commands: Sequence[AnyCommand], audits: Sequence[AnyAudit]
+    ) -> int:
+        """Keep what the step of event number `cause` decided; returns the record's number."""
+        ...

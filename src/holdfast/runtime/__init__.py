@@ -1,0 +1,1 @@
+"""The shell around the engine: it waits, sends and keeps time, and decides nothing."""

@@ -1,0 +1,164 @@
+"""The database file and the chain of the journal, checked row by row without trusting either.
+
+Used before anything is added to a journal, and by the audit.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from holdfast.domain.errors import DataRefused
+from holdfast.store import schema
+from holdfast.store.records import GENESIS, Record, decode, kind_of, link
+
+_COLUMNS: Final = ", ".join(column.name for column in schema.events.columns)
+_TYPES: Final = {"at_ns": int, "kind": str, "payload": bytes, "previous_hash": bytes, "hash": bytes}
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One fault. `row` is a number in `events` or on the tape, where the fault has one."""
+
+    where: str
+    what: str
+    row: int | None = None
+
+
+class ChainRow(NamedTuple):
+    """A row that is there; its record, unless that could not be read."""
+
+    sequence: int
+    record: Record | None
+
+
+class _Stored(NamedTuple):
+    """A row of `events` as the driver gave it: any column may hold anything."""
+
+    sequence: Any
+    at_ns: Any
+    kind: Any
+    payload: Any
+    previous_hash: Any
+    hash: Any
+
+
+def require_intact(path: Path) -> None:
+    """Check file and chain. Raises `DataRefused` at the first fault."""
+    with closing(connect(path)) as connection:
+        for found in (*check_file(connection), *walk_chain(connection)):
+            if isinstance(found, Finding):
+                raise DataRefused(
+                    f"{path}: {found.where}",
+                    found.what,
+                    "run `holdfast audit verify`; move the database away or restore a backup",
+                )
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A reader for which damaged text neither ends the walk nor passes for bytes."""
+    connection = schema.connect_reader(path)
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    return connection
+
+
+def check_file(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """SQLite's own check of pages, trees, indexes and types."""
+    try:
+        owners = dict(connection.execute("SELECT rootpage, name FROM sqlite_schema"))
+        for (said,) in connection.execute("PRAGMA integrity_check"):
+            if said != "ok":
+                yield Finding(where=_owner(str(said), owners), what=str(said))
+    except sqlite3.Error as error:
+        yield Finding(where="the database", what=f"cannot be read: {error}")
+
+
+def _owner(said: str, owners: dict[Any, Any]) -> str:
+    """The table or index that a message of the check ("Tree ROOT page N ...") is about."""
+    words = said.replace("*** in database main ***", "").split()
+    if words[:1] == ["Tree"] and words[1].isdigit():
+        return f"table {owners.get(int(words[1]), 'sqlite_schema')}"
+    return "the database"
+
+
+def walk_chain(connection: sqlite3.Connection) -> Iterator[Finding | ChainRow]:
+    """Every row of `events`, each after what is wrong with it: by itself, or as a follower."""
+    previous, before = GENESIS, "the beginning"
+    for stored in _rows(connection):
+        if isinstance(stored, Finding):
+            yield stored
+            continue
+        if flaw := _mistyped(stored):
+            yield flaw
+            yield ChainRow(stored.sequence, None)
+            continue
+        if stored.previous_hash != previous:
+            yield _finding(stored, f"does not follow {before}")
+        yield from _read(stored)
+        previous, before = stored.hash, f"row {stored.sequence}"
+
+
+def _finding(stored: _Stored, what: str) -> Finding:
+    return Finding(where=f"events row {stored.sequence}", row=stored.sequence, what=what)
+
+
+def _rows(connection: sqlite3.Connection) -> Iterator[_Stored | Finding]:
+    """The rows from the front; where one cannot be read, those behind it from the back."""
+    query = f"SELECT {_COLUMNS} FROM events ORDER BY sequence"  # noqa: S608 the names are ours
+    last: _Stored | None = None
+    try:
+        for values in connection.execute(query):
+            last = _Stored(*values)
+            yield last
+    except sqlite3.Error as error:
+        behind = _from_the_back(connection, None if last is None else last.sequence)
+        yield _unreadable(last, behind[0] if behind else None, error)
+        yield from behind
+
+
+def _from_the_back(connection: sqlite3.Connection, until: int | None) -> list[_Stored]:
+    """The last rows down to the one numbered `until`, or to one that cannot be read; in order."""
+    found: list[_Stored] = []
+    try:
+        query = f"SELECT {_COLUMNS} FROM events ORDER BY sequence DESC"  # noqa: S608
+        for values in connection.execute(query):
+            if values[0] == until:
+                break
+            found.append(_Stored(*values))
+    except sqlite3.Error:
+        return found[::-1]
+    return found[::-1]
+
+
+def _unreadable(before: _Stored | None, after: _Stored | None, error: sqlite3.Error) -> Finding:
+    first = "from the first row" if before is None else f"behind row {before.sequence}"
+    last = "to the last" if after is None else f"before row {after.sequence}"
+    return Finding(
+        where=f"events, {first} {last}",
+        row=None if before is None else before.sequence,
+        what=f"cannot be read: {error}",
+    )
+
+
+def _mistyped(stored: _Stored) -> Finding | None:
+    for name, wanted in _TYPES.items():
+        value = getattr(stored, name)
+        if type(value) is not wanted:
+            return _finding(stored, f"{name} holds {type(value).__name__}, not {wanted.__name__}")
+    return None
+
+
+def _read(stored: _Stored) -> Iterator[Finding | ChainRow]:
+    record = None
+    try:
+        sequence, at_ns, kind, payload, previous_hash, _ = stored
+        if link(previous_hash, sequence, at_ns, kind, payload) != stored.hash:
+            yield _finding(stored, "its hash is not that of its content")
+        record = decode(payload, "")
+        if (kind_of(record), record.at_ns) != (kind, at_ns):
+            yield _finding(stored, "its kind or time is not that of its payload")
+    except (DataRefused, UnicodeEncodeError) as error:
+        yield _finding(stored, getattr(error, "what", "its kind is no text"))
+    yield ChainRow(stored.sequence, record)

@@ -1,0 +1,1 @@
+"""Recordings made by others, turned into tapes of ours."""

@@ -1,0 +1,91 @@
+"""What a row of the journal holds, its JSON form, and the chain of hashes through the rows.
+
+A record is an event, a decision, or the range of numbers that one flush put on the tape. Each has
+one sequence number from the same run as the events on the tape.
+
+The chain: `hash = sha256(previous_hash, sequence, at_ns, kind, payload)` with the numbers as eight
+bytes big-endian and kind and payload preceded by their lengths, likewise. The first row's
+`previous_hash` is `GENESIS`.
+"""
+
+import hashlib
+import struct
+from typing import Final
+
+import msgspec
+
+from holdfast.domain.audit import AnyAudit
+from holdfast.domain.command import AnyCommand
+from holdfast.domain.errors import DataRefused
+from holdfast.domain.event import JournalEvent
+
+GENESIS: Final = bytes(32)
+"""What the first record's hash stands on: 32 zero bytes."""
+
+_NUMBERS: Final = struct.Struct(">qqQ")
+_LENGTH: Final = struct.Struct(">Q")
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What the step of event number `cause` decided. A step that decided nothing has none."""
+
+    at_ns: int
+    cause: int
+    commands: tuple[AnyCommand, ...]
+    audits: tuple[AnyAudit, ...]
+
+
+class TapeRange(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """One flush of the tape: `count` events of one kind, numbered `first` to `last`.
+
+    Numbers between them that are not on that segment belong to other records. `sha256` is that of
+    the rows' canonical content (`store/columns.py`); `segment` is `DAY/KIND-NUMBER`.
+    """
+
+    at_ns: int
+    first: int
+    last: int
+    count: int
+    sha256: str
+    segment: str
+
+
+Record = JournalEvent | Decided | TapeRange
+"""Everything that stands in `events`."""
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(Record)
+
+
+def kind_of(record: Record) -> str:
+    """The record's name, as in the column `kind` and in its JSON."""
+    return type(record).__name__
+
+
+def encode(record: Record) -> bytes:
+    """The record as JSON, its `type` first."""
+    return _encoder.encode(record)
+
+
+def decode(payload: bytes, where: str) -> Record:
+    """The record of a payload. Raises `DataRefused` at `where` when it is none."""
+    try:
+        record: Record = _decoder.decode(payload)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise DataRefused(
+            where,
+            f"the record cannot be read: {error}",
+            "run `holdfast audit verify`; restore the last backup if the row was damaged",
+        ) from error
+    return record
+
+
+def link(previous_hash: bytes, sequence: int, at_ns: int, kind: str, payload: bytes) -> bytes:
+    """The hash of a row that follows one with `previous_hash`."""
+    name = kind.encode()
+    digest = hashlib.sha256(previous_hash)
+    digest.update(_NUMBERS.pack(sequence, at_ns, len(name)))
+    digest.update(name)
+    digest.update(_LENGTH.pack(len(payload)))
+    digest.update(payload)
+    return digest.digest()

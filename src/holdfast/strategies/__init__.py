@@ -1,0 +1,1 @@
+"""Strategies: each hears closed candles of one underlying and answers with an opinion."""

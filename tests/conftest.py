@@ -1,0 +1,66 @@
+"""What every test gets: claims of requirements, recorded data, seeded properties, no network."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from tools import CHECKOUT
+
+pytest_plugins = ["tests.support.claims"]
+
+settings.register_profile(
+    "fixed",
+    derandomize=True,  # the same examples in every run: a failure is the change's, not the day's
+    max_examples=100,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.register_profile(
+    "explore", settings.get_profile("fixed"), derandomize=False, max_examples=2_000
+)
+settings.register_profile(
+    "unshrunk",  # for mutants: that a test fails is all that is asked
+    settings.get_profile("fixed"),
+    phases=(Phase.explicit, Phase.generate),
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Recorded market data: `data` in the folder that HOLDFAST_SHARED names, else in ../shared."""
+    folder = Path(os.environ.get("HOLDFAST_SHARED", CHECKOUT.parent / "shared")) / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no recorded data: {folder} does not exist (HOLDFAST_SHARED may name it)")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loopback_only() -> Iterator[None]:
+    """Fail a test that speaks to any other machine; a refusal by `OSError` could be swallowed."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex", "sendto"):
+            patch.setattr(socket.socket, name, _refusing_strangers(getattr(socket.socket, name)))
+        yield
+
+
+def _refusing_strangers(call: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(self: socket.socket, *args: Any) -> Any:
+        address = args[-1]
+        if self.family != socket.AF_UNIX and not _is_loopback(address[0]):
+            pytest.fail(f"a test tried to reach {address}; tests speak to this machine only")
+        return call(self, *args)
+
+    return guarded
+
+
+def _is_loopback(host: str | bytes) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host
+    return name in {"localhost", "::1"} or name.startswith("127.")

@@ -1,0 +1,393 @@
+"""A desk for tests: the real engine, told by hand what the market and the broker say.
+
+It keeps what the engine asked, so that a test reads like the day it tells: ticks in, orders out.
+Nothing of it answers by itself.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from holdfast.core.engine import Engine, Step
+from holdfast.core.settings import EngineSettings, EntrySettings
+from holdfast.core.strategy import Opinion, Warmup
+from holdfast.domain.audit import AnyAudit, Audit
+from holdfast.domain.command import AnyCommand, Command, PlaceOrder
+from holdfast.domain.dated import ChargeRates, DayFacts, PriceRules, Session
+from holdfast.domain.decision import Direction
+from holdfast.domain.event import (
+    Action,
+    AnyEvent,
+    FactsLoaded,
+    FundsRead,
+    InstrumentsLoaded,
+    JournalChanged,
+    Link,
+    LinkChanged,
+    OperatorAsked,
+    OperatorRequest,
+    OrderAcknowledged,
+    OrderUpdated,
+    Outcome,
+    SendFailed,
+    TimerFired,
+)
+from holdfast.domain.instrument import (
+    Exchange,
+    Instrument,
+    InstrumentId,
+    Kind,
+    OptionType,
+    Segment,
+    instrument_id,
+)
+from holdfast.domain.market import Candle, Tick
+from holdfast.domain.order import (
+    BrokerOrderId,
+    BrokerStatus,
+    OrderId,
+    OrderRow,
+    OrderTerms,
+    Refusal,
+)
+
+SECOND = 1_000_000_000
+DAY = "2026-11-20"
+OPEN = 1_795_146_300 * SECOND  # 2026-11-20 09:15 IST
+CLOSE = OPEN + (6 * 3600 + 25 * 60) * SECOND  # 15:40
+
+C = TypeVar("C", bound=Command)
+A = TypeVar("A", bound=Audit)
+
+RATES = ChargeRates(
+    since="2026-04-01",
+    exchange=Exchange.NSE,
+    kind=Kind.OPTION,
+    brokerage_paise_max=2_000,
+    brokerage_e7=0,
+    stt_sell_e7=15_000,
+    stt_exercise_e7=15_000,
+    transaction_e7=3_503,
+    ipft_e7=50,
+    sebi_e7=10,
+    stamp_buy_e7=300,
+    gst_e7=1_800_000,
+    source="markets.md 5.1",
+)
+PRICES = PriceRules(
+    since="2022-10-31",
+    exchange=Exchange.NSE,
+    band_pivot_paise=5_000,
+    band_low_paise=2_000,
+    band_bps=4_000,
+    band_min_paise=0,
+    band_reference_s=30,
+    stop_distance_bps=2_000,
+    stop_pivot_paise=5_000,
+    stop_low_paise=1_000,
+    source="markets.md 6.3",
+)
+SESSION = Session(
+    day=DAY,
+    exchange=Exchange.NSE,
+    windows=((OPEN, CLOSE),),
+    square_off_ns=OPEN + (6 * 3600 + 5 * 60) * SECOND,
+    underlying_ends_ns=OPEN + 6 * 3600 * SECOND,
+)
+FACTS = DayFacts(day=DAY, sessions=(SESSION,), charges=(RATES,), prices=(PRICES,))
+
+NIFTY = Instrument(
+    id=instrument_id(Segment.IDX_I, 13),
+    segment=Segment.IDX_I,
+    security_id=13,
+    symbol="NIFTY",
+    exchange=Exchange.NSE,
+    kind=Kind.INDEX,
+    underlying="NIFTY",
+    lot_size=0,
+    price_step_paise=0,
+    freeze_quantity=0,
+)
+
+
+def option(security_id: int, strike: int, option_type: OptionType) -> Instrument:
+    """An option on NIFTY expiring on the 24th; `strike` in points."""
+    return Instrument(
+        id=instrument_id(Segment.NSE_FNO, security_id),
+        segment=Segment.NSE_FNO,
+        security_id=security_id,
+        symbol=f"NIFTY 24NOV26 {strike} {option_type.value}",
+        exchange=Exchange.NSE,
+        kind=Kind.OPTION,
+        underlying="NIFTY",
+        lot_size=65,
+        price_step_paise=5,
+        freeze_quantity=1_801,
+        expiry="2026-11-24",
+        strike_paise=strike * 100,
+        option_type=option_type,
+    )
+
+
+CALL = option(40_001, 24_500, OptionType.CALL)
+PUT = option(40_002, 24_500, OptionType.PUT)
+
+
+class Parrot:
+    """A strategy that says at the next live candle what it was told to say."""
+
+    def __init__(self, name: str = "parrot", underlying: InstrumentId = NIFTY.id) -> None:
+        self.name = name
+        self.underlying = underlying
+        self.say: Direction | None = None
+        self.fault: Exception | None = None
+        self.heard = 0
+
+    def warmup(self) -> Sequence[Warmup]:
+        return ()
+
+    def on_candle(self, candle: Candle, *, live: bool) -> Opinion | None:
+        self.heard += 1
+        if self.fault is not None:
+            raise self.fault
+        if not live or self.say is None:
+            return None
+        direction, self.say = self.say, None
+        values = {"close": candle.close_paise / 100}
+        return Opinion(direction=direction, reason="told to", values=dict(values))
+
+    def on_tick(self, tick: Tick) -> Opinion | None:
+        del tick
+        return None
+
+
+def settings(**changes: object) -> EngineSettings:
+    """Settings of the desk: no start or cool-down to wait for, everything else the defaults."""
+    entries = EntrySettings(start_s=9 * 3600 + 15 * 60, cooldown_s=0)
+    base = EngineSettings(
+        id_prefix="SSIM001261120", day=DAY, underlyings=("NIFTY",), entries=entries
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+class Desk:
+    """The engine with a hand on every input. Times are seconds after the opening."""
+
+    def __init__(self, *, ready: bool = True, **changes: object) -> None:
+        self.parrot = Parrot()
+        self.engine = Engine(settings(**changes), [self.parrot])
+        self.now = OPEN
+        self.commands: list[AnyCommand] = []
+        self.audits: list[AnyAudit] = []
+        self.volumes: dict[InstrumentId, int] = {}
+        self.events: list[AnyEvent] = []
+        self._numbers = 0
+        if ready:
+            self.load()
+
+    def load(self) -> None:
+        """Facts, master, links, journal and funds, as a start brings them."""
+        self.tell(FactsLoaded(at_ns=self.now, sha256="f", facts=FACTS))
+        self.tell(
+            InstrumentsLoaded(at_ns=self.now, sha256="i", instruments=(NIFTY, CALL, PUT))
+        )
+        for link in Link:
+            self.tell(LinkChanged(at_ns=self.now, link=link, is_up=True))
+        self.tell(JournalChanged(at_ns=self.now, is_durable=True))
+        self.funds()
+
+    def tell(self, event: AnyEvent) -> Step:
+        """Step deadlines that lie before the event, then the event; remember what came of it."""
+        while (deadline := self.engine.deadline_ns) is not None and deadline < event.at_ns:
+            self._step(TimerFired(at_ns=deadline))
+        return self._step(event)
+
+    def _step(self, event: AnyEvent) -> Step:
+        self.events.append(event)
+        step = self.engine.step(event)
+        self.commands += step.commands
+        self.audits += step.audits
+        return step
+
+    def at(self, seconds: float) -> "Desk":
+        """Go to a time; deadlines up to it are stepped."""
+        self.now = OPEN + round(seconds * SECOND)
+        while (deadline := self.engine.deadline_ns) is not None and deadline <= self.now:
+            self._step(TimerFired(at_ns=deadline))
+        return self
+
+    def tick(
+        self,
+        instrument: Instrument = CALL,
+        last: float = 100.0,
+        bid: float | None = None,
+        ask: float | None = None,
+        *,
+        traded: bool = True,
+        venue_age_s: float = 0.0,
+    ) -> Step:
+        """One packet in rupees; without bid and ask a book of a step around the last price."""
+        paise = round(last * 100)
+        volume = self.volumes.get(instrument.id, 0) + (65 if traded else 0)
+        self.volumes[instrument.id] = volume
+        is_index = instrument.kind is Kind.INDEX
+        bids = () if is_index or bid == 0 else ((paise - 5 if bid is None else round(bid * 100), 650),)
+        asks = () if is_index or ask == 0 else ((paise + 5 if ask is None else round(ask * 100), 650),)
+        venue_ns = (self.now - round(venue_age_s * SECOND)) // SECOND * SECOND
+        return self.tell(
+            Tick(
+                at_ns=self.now,
+                instrument=instrument.id,
+                last_paise=paise,
+                venue_at_ns=venue_ns,
+                volume=volume,
+                bids=bids,
+                asks=asks,
+            )
+        )
+
+    def spot(self, last: float = 24_500.0) -> Step:
+        """A packet of the index."""
+        return self.tick(NIFTY, last)
+
+    def funds(self, rupees: int = 500_000) -> Step:
+        """The answer to a read of free cash."""
+        return self.tell(FundsRead(at_ns=self.now, available_paise=rupees * 100))
+
+    def ask_operator(
+        self, request: OperatorRequest, *, position: int | None = None, reason: str = "test"
+    ) -> Step:
+        """A person asks."""
+        return self.tell(
+            OperatorAsked(at_ns=self.now, request=request, reason=reason, position=position)
+        )
+
+    # -- what was asked
+
+    def all(self, kind: type[C]) -> list[C]:
+        """Commands of one kind so far, in order."""
+        return [c for c in self.commands if isinstance(c, kind)]
+
+    def last(self, kind: type[C]) -> C:
+        """The newest command of one kind."""
+        return self.all(kind)[-1]
+
+    def told(self, kind: type[A]) -> list[A]:
+        """Audits of one kind so far, in order."""
+        return [a for a in self.audits if isinstance(a, kind)]
+
+    def forget(self) -> None:
+        """Look only at what comes from here on."""
+        self.commands.clear()
+        self.audits.clear()
+
+    # -- what the broker says
+
+    def acknowledge(self, order_id: OrderId) -> Step:
+        """The broker's answer to a placement."""
+        self._numbers += 1
+        return self.tell(
+            OrderAcknowledged(
+                at_ns=self.now, order_id=order_id, broker_id=self.broker_id(order_id)
+            )
+        )
+
+    def broker_id(self, order_id: OrderId) -> BrokerOrderId:
+        """The broker's number of an order of ours."""
+        return BrokerOrderId(f"B-{order_id}")
+
+    def row(
+        self,
+        order_id: OrderId,
+        status: BrokerStatus = BrokerStatus.WORKING,
+        *,
+        terms: OrderTerms,
+        filled: int = 0,
+        price: float = 0.0,
+        is_read: bool = False,
+        refusal: Refusal | None = None,
+        reason: str = "",
+    ) -> Step:
+        """The broker's word; `filled` contracts so far at `price` rupees on average."""
+        row = OrderRow(
+            order_id=order_id,
+            broker_id=self.broker_id(order_id),
+            status=status,
+            terms=terms,
+            filled_quantity=filled,
+            filled_value_paise=round(filled * price * 100),
+            venue_at_ns=self.now,
+            refusal=refusal,
+            reason=reason,
+        )
+        return self.tell(OrderUpdated(at_ns=self.now, row=row, is_read=is_read))
+
+    def fail(
+        self,
+        order_id: OrderId,
+        action: Action,
+        outcome: Outcome,
+        refusal: Refusal | None = None,
+    ) -> Step:
+        """A request failed."""
+        return self.tell(
+            SendFailed(
+                at_ns=self.now,
+                order_id=order_id,
+                action=action,
+                outcome=outcome,
+                refusal=refusal,
+                reason=f"test says {outcome.value}",
+            )
+        )
+
+    # -- the usual beginnings
+
+    def signal(self, direction: Direction = Direction.UP, *, minute: int = 1) -> None:
+        """Let the strategy speak at the close of the given minute's candle."""
+        self.at(minute * 60 - 1).spot()
+        self.tick()
+        self.tick(PUT)
+        self.parrot.say = direction
+        self.at(minute * 60 + 0.2).tick()
+        self.tick(PUT)
+        self.spot()
+
+    def enter(self, *, minute: int = 1) -> PlaceOrder:
+        """A signal, and its entry order as sent."""
+        before = len(self.all(PlaceOrder))
+        self.signal(minute=minute)
+        placed = self.all(PlaceOrder)
+        assert len(placed) == before + 1, self.audits
+        return placed[-1]
+
+    def fill(self, order: PlaceOrder, *, quantity: int | None = None, price: float = 100.05) -> Step:
+        """The broker's word that an order filled, by default in full."""
+        filled = order.terms.quantity if quantity is None else quantity
+        whole = filled == order.terms.quantity
+        return self.row(
+            order.order_id,
+            BrokerStatus.FILLED if whole else BrokerStatus.WORKING,
+            terms=order.terms,
+            filled=filled,
+            price=price,
+        )
+
+    def breach(self, seconds: float) -> Step:
+        """The price trades down to the stop at 88 in two steps, neither of them a spike."""
+        self.at(seconds - 0.1).tick(last=93.0, bid=92.9, ask=93.1)
+        return self.at(seconds).tick(last=88.0, bid=87.9, ask=88.1)
+
+    def hold(self, *, minute: int = 1, stop_rests: bool = True) -> PlaceOrder:
+        """An open position at 100.05 with its stop seen at the broker; returns the stop order."""
+        entry = self.enter(minute=minute)
+        self.acknowledge(entry.order_id)
+        self.fill(entry)
+        self.funds()
+        stop = self.last(PlaceOrder)
+        assert stop.order_id != entry.order_id
+        if stop_rests:
+            self.acknowledge(stop.order_id)
+            self.row(stop.order_id, terms=stop.terms)
+        return stop

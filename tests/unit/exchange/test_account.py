@@ -1,0 +1,64 @@
+"""The account at the broker."""
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from holdfast.domain.instrument import BrokerKey, Product
+from holdfast.domain.order import BrokerOrderId, Side
+from holdfast.exchange.account import Account, Execution
+from tests.support.desk import CALL
+from tests.unit.exchange.floor import at, oid
+
+INTRADAY = BrokerKey(CALL.id, Product.INTRADAY)
+MARGIN = BrokerKey(CALL.id, Product.MARGIN)
+
+BOUGHT = Execution(
+    order_id=oid("A"),
+    broker_id=BrokerOrderId("1"),
+    key=INTRADAY,
+    side=Side.BUY,
+    quantity=130,
+    value_paise=130 * 10_000,
+    at_ns=at(0),
+)
+
+
+@pytest.mark.proves("T8")
+def test_cash_and_net_are_the_fold_of_executions_per_product() -> None:
+    """A sale in another product is a new short: it closes nothing."""
+    account = Account(5_000_000)
+    sold = replace(BOUGHT, side=Side.SELL, quantity=65, value_paise=65 * 10_100)
+    for execution in (BOUGHT, sold, replace(sold, key=MARGIN)):
+        account.book(execution)
+        account.assert_conserved()
+    assert account.cash_paise == 5_000_000 - 1_300_000 + 2 * 656_500
+    assert account.positions() == {INTRADAY: 65, MARGIN: -65}
+    assert account.net(BrokerKey(CALL.id, Product.INTRADAY)) == 65
+
+
+def lose_a_paisa(account: Account) -> None:
+    account.cash_paise -= 1
+
+
+def lose_an_execution(account: Account) -> None:
+    account.executions.pop()
+
+
+def book_nothing(account: Account) -> None:
+    account.book(replace(BOUGHT, quantity=0, value_paise=0))
+
+
+def book_for_free(account: Account) -> None:
+    account.book(replace(BOUGHT, value_paise=129))
+
+
+@pytest.mark.parametrize("spoil", [lose_a_paisa, lose_an_execution, book_nothing, book_for_free])
+def test_what_is_not_conserved_is_found(spoil: Callable[[Account], None]) -> None:
+    """A check that found nothing would also pass."""
+    account = Account(5_000_000)
+    account.book(BOUGHT)
+    spoil(account)
+    with pytest.raises(AssertionError):
+        account.assert_conserved()
