@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from hypothesis.configuration import set_hypothesis_home_dir
+
 from tools import CHECKOUT
 
 pytest_plugins = ["tests.support.claims"]
 
+set_hypothesis_home_dir(CHECKOUT / "build" / "cache" / "hypothesis")
 settings.register_profile(
     "fixed",
     derandomize=True,  # the same examples in every run: a failure is the change's, not the day's

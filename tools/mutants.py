@@ -2,7 +2,7 @@
 
 `tests/mutants/*.toml` hold the patches (format: tests/mutants/README.md). `make mutants` runs them
 all; `--check`, part of `make check`, only looks whether each patch still fits and nothing that the
-code's own lists name is without one. Names given as arguments run those mutants alone.
+code's own lists name is without one. Names or guards (`order:*`) as arguments run those alone.
 """
 
 import ast
@@ -176,7 +176,7 @@ def _told(mutants: Sequence[Mutant], outcomes: Iterable[Outcome]) -> Iterator[st
 def main(arguments: Sequence[str]) -> int:
     """Check the sheets, then run the mutants; exit status 1 when anything is wrong."""
     mutants = load(FOLDER)
-    if chosen := [m for m in mutants if {m.name, m.guards} & set(arguments)]:
+    if chosen := [m for m in mutants if any(_is_named(m, wanted) for wanted in arguments)]:
         return conclude(chosen, run(chosen))
     required = {kind: list(names) for kind, names in registry.required_guards().items()}
     counts = ", ".join(f"{len(names)} {kind}" for kind, names in required.items())
@@ -186,6 +186,10 @@ def main(arguments: Sequence[str]) -> int:
     if wrong or arguments == ["--check"]:
         return conclude([], wrong)
     return conclude(mutants, run(mutants))
+
+
+def _is_named(mutant: Mutant, wanted: str) -> bool:
+    return mutant.name == wanted or fnmatchcase(mutant.guards, wanted)
 
 
 def conclude(judged: Sequence[Mutant], wrong: Sequence[str]) -> int:

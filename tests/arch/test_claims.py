@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.support.claims import Claims
+from tests.support.claims import ID, Claims
 from tools import CHECKOUT
 
 TESTS = """
@@ -43,16 +44,10 @@ def run(folder: Path, text: str, *options: str) -> tuple[int, Path]:
     (folder / "test_it.py").write_text(text)
     proved = folder / "out" / "proved.json"
     command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "tests.support.claims",
-        "-c",
-        "/dev/null",
+        *(sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", str(folder)),
+        *("--disable-plugin-autoload", "-p", "tests.support.claims", "--proved", str(proved)),
+        *(*options, str(folder)),
     ]
-    command += ["--proved", str(proved), "--rootdir", str(folder), *options, str(folder)]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=False)
     return done.returncode, proved
 
@@ -81,6 +76,14 @@ def test_a_claim_must_look_like_an_id(tmp_path: Path) -> None:
     code, proved = run(tmp_path, TESTS.replace("I-9", "I9"))
     assert code == 4
     assert not proved.exists()
+
+
+def test_what_is_called_impossible_says_why() -> None:
+    """Each id that needs no test is an id, and has a sentence."""
+    told = tomllib.loads((CHECKOUT / "tests" / "impossible.toml").read_text("utf-8"))
+    assert list(told) == ["impossible"]
+    assert [claim for claim in told["impossible"] if not ID.fullmatch(claim)] == []
+    assert [claim for claim, why in told["impossible"].items() if len(why.split()) < 5] == []
 
 
 def test_a_failure_outweighs_every_pass() -> None:

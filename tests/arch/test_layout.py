@@ -31,7 +31,6 @@ NOT_MIRRORED = {
 """Modules of mirrored packages without a test file, each with the reason."""
 
 LOADED_BY_NAME = {
-    "holdfast.__main__": "started by `python -m holdfast`",
     "holdfast.store.migrations.env": "loaded by alembic",
 }
 """Modules that nothing imports, each with what loads it."""
@@ -82,6 +81,7 @@ def test_nothing_lies_beside_the_program() -> None:
     entries = {target.split(":")[0] for target in entry_points().values()} | set(LOADED_BY_NAME)
     entries |= {verb.module for verb in VERBS}
     assert unreachable(graph, entries) == []
+    assert entries - graph.modules == set()
 
 
 @pytest.mark.proves("I-124")

@@ -110,6 +110,17 @@ def load_config(path: Path) -> Config:
     return config
 
 
+def with_setting(config: Config, path: str, given: object, *, where: str) -> Config:
+    """The configuration with one key set otherwise, judged as in the file. Raises DataRefused."""
+    key = _PATHS[tuple(path.split("."))]
+    try:
+        value = key.kind.parse(key.name, given)
+    except Unfit as unfit:
+        raise DataRefused(where, unfit.what, unfit.remedy) from None
+    section = msgspec.structs.replace(getattr(config, key.section), **{key.field: value})
+    return msgspec.structs.replace(config, **{key.section: section})
+
+
 def config_sha256(config: Config) -> str:
     """The hash that `Restarted` carries: equal exactly when every effective value is equal."""
     return hashlib.sha256(msgspec.json.encode(config, order="sorted")).hexdigest()
@@ -273,7 +284,9 @@ def _converted(document: Document) -> Config:
     except msgspec.ValidationError as error:
         what, _, at = str(error).partition(" - at `$.")
         dotted = tuple(at.rstrip("`").split("."))
-        raise DataRefused(document.where(dotted), what, "the parameters of a strategy must fit each other") from None
+        raise DataRefused(
+            document.where(dotted), what, "the parameters of a strategy must fit each other"
+        ) from None
 
 
 def _parsed(document: Document, dotted: Dotted, key: Key, given: object) -> Any:

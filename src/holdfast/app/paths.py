@@ -90,7 +90,7 @@ class Runs:
 
         Raises DataRefused when there is none, or more than one.
         """
-        if wanted is not None and Path(wanted).is_dir():
+        if wanted and os.sep in wanted and wanted not in self.names() and Path(wanted).is_dir():
             return Path(wanted)
         name = self._latest() if wanted is None else self._named(wanted)
         mode, _, run = name.partition("/")

@@ -131,7 +131,11 @@ def verify_run(run_dir: Path, progress: Progress) -> VerifyResult:
         return _engine(config, _session(config, facts, instruments), instruments)
 
     checked: Checked = verify(
-        records(run_dir / FILE_NAME), _tape_events(run_dir), rebuild, config_sha256(config), progress
+        records(run_dir / FILE_NAME),
+        _tape_events(run_dir),
+        rebuild,
+        config_sha256(config),
+        progress,
     )
     return VerifyResult(
         events=checked.events,

@@ -4,7 +4,8 @@ Order within a step: stamp the time, apply the fact, marks, limits, exits, prote
 entries. Exits are decided before anything that could add risk, in the same step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -140,7 +141,8 @@ class Engine:
             self._arm_builder(builder)
         for strategy in self._strategies:
             if strategy.underlying == tick.instrument and strategy.name not in self._parked:
-                self._hear(strategy, self._ask_tick(strategy, tick), tick.at_ns)
+                opinion = self._ask(strategy, partial(strategy.on_tick, tick))
+                self._hear(strategy, opinion, tick.at_ns)
 
     def _on_event(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912 one match over all events
         state = self._state
@@ -218,7 +220,7 @@ class Engine:
         self._series[candle.instrument, candle.interval_s].append(candle)
         for strategy in self._strategies:
             if strategy.underlying == candle.instrument and strategy.name not in self._parked:
-                self._ask_candle(strategy, candle, live=False)
+                self._ask(strategy, partial(strategy.on_candle, candle, live=False))
 
     def _arm_session(self) -> None:
         """Be called at every edge of the session, so that readiness tells of it in time."""
@@ -302,7 +304,7 @@ class Engine:
         self._series[candle.instrument, candle.interval_s].append(candle)
         for strategy in self._strategies:
             if strategy.underlying == candle.instrument and strategy.name not in self._parked:
-                opinion = self._ask_candle(strategy, candle, live=True)
+                opinion = self._ask(strategy, partial(strategy.on_candle, candle, live=True))
                 self._hear(strategy, opinion, candle.start_ns)
 
     def _hear(self, strategy: Strategy, opinion: Opinion | None, candle_start_ns: int) -> None:
@@ -323,16 +325,10 @@ class Engine:
             ),
         )
 
-    def _ask_candle(self, strategy: Strategy, candle: Candle, *, live: bool) -> Opinion | None:
+    def _ask(self, strategy: Strategy, question: Callable[[], Opinion | None]) -> Opinion | None:
+        """What a strategy answers; one that raises is parked and has no opinion."""
         try:
-            return strategy.on_candle(candle, live=live)
-        except Exception as error:  # one of the three places of decisions 2.4
-            self._park(strategy, error)
-            return None
-
-    def _ask_tick(self, strategy: Strategy, tick: Tick) -> Opinion | None:
-        try:
-            return strategy.on_tick(tick)
+            return question()
         except Exception as error:  # one of the three places of decisions 2.4
             self._park(strategy, error)
             return None

@@ -183,8 +183,9 @@ def read_growing(path: Path) -> Content:
         schema, good = reader.schema, source.tell()
         with contextlib.suppress(StopIteration):
             while True:
-                batches.append(reader.read_next_batch())
-                batches[-1].validate(full=True)
+                batch = reader.read_next_batch()
+                batch.validate(full=True)
+                batches.append(batch)
                 good = source.tell()
     except (OSError, pa.ArrowException) as error:
         if schema is None or _message_follows(buffer, good):

@@ -25,7 +25,7 @@ BOUGHT = Execution(
 )
 
 
-@pytest.mark.proves("T8")
+@pytest.mark.proves("T29")
 def test_cash_and_net_are_the_fold_of_executions_per_product() -> None:
     """A sale in another product is a new short: it closes nothing."""
     account = Account(5_000_000)

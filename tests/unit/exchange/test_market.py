@@ -32,7 +32,7 @@ UNTRADED = replace(told(0, volume=0), venue_at_ns=None)
         ),
     ],
 )
-@pytest.mark.proves("T18")
+@pytest.mark.proves("T29")
 def test_a_tick_trades_when_its_volume_or_trade_time_moved(
     before: Tick | None, tick: Tick, trade: Trade | None
 ) -> None:

@@ -14,10 +14,11 @@ from holdfast.app.paths import Paths
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said before the verb: where things lie."""
+    """What was said before the verb: where things lie. `config_named`: the file was asked for."""
 
     paths: Paths
     config_file: Path
+    config_named: bool
 
 
 class VerbCommand(click.Command):
@@ -50,6 +51,11 @@ def verb(*, example: str, shape: str) -> Callable[[Callable[..., int]], VerbComm
         return make(told(click.pass_obj(function)))
 
     return made
+
+
+def say(text: str) -> None:
+    """Write a line to stderr: progress, costs and hints, which are no part of a result."""
+    click.echo(text, err=True)
 
 
 def emit(text: str) -> None:

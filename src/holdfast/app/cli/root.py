@@ -69,7 +69,9 @@ def _begin(home: Path | None, config_file: Path | None) -> None:
     paths = find_paths(home, os.environ)
     sys.excepthook = functools.partial(tell_uncaught, log_file=paths.log_file)
     click.get_current_context().obj = Frame(
-        paths=paths, config_file=config_file or paths.config_file
+        paths=paths,
+        config_file=config_file or paths.config_file,
+        config_named=config_file is not None,
     )
 
 

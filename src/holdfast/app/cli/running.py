@@ -1,0 +1,155 @@
+"""The verbs that trade: a simulated day, a recorded day."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from holdfast.app.cli.ending import ExitCode
+from holdfast.app.cli.frame import Frame, emit, emit_json, say, verb
+from holdfast.app.cli.progress import shown_progress
+from holdfast.app.cli.reading import config_in_force, records_of, runs_of
+from holdfast.app.cli.setup import armed_limits
+from holdfast.app.config import Config, Mode, with_setting
+from holdfast.app.wiring import Progress, RunResult, run_replay, run_sim
+from holdfast.domain.errors import DataRefused
+from holdfast.research import report_text
+from holdfast.research.parts import Report, Work
+from holdfast.research.report import fold_report, shortfalls
+from holdfast.research.text import grouped
+from holdfast.runtime.lock import instance_lock
+
+_NO_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_SHAPE: Final = (
+    '{"run": "MODE/NAME", "exit_code": 0, "floor": {...}, "missed": [], "report": {...}}'
+)
+
+Play = Callable[[Path, Progress], RunResult]
+
+
+def _floor(
+    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, int]:
+    floor: dict[str, int] = {}
+    for entry in given:
+        name, _, number = entry.partition("=")
+        if name not in Work.__struct_fields__ or not number.isdecimal():
+            known = ", ".join(Work.__struct_fields__)
+            raise click.BadParameter(f"{entry} is not NAME=NUMBER with a name of: {known}")
+        floor[name] = int(number)
+    return floor
+
+
+floor_option = click.option(
+    "--floor",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    callback=_floor,
+    help="Fail unless so much was done: ticks=250000, trades=3, ... May be repeated.",
+)
+
+
+@verb(
+    example="holdfast run\nholdfast run --seed 2 --floor ticks=250000 --floor trades=3",
+    shape=_SHAPE,
+)
+@click.option("--seed", type=int, help="Another day than that of [sim] seed.")
+@click.option("--day", metavar="DATE", help="Another date than [sim] day.")
+@floor_option
+def run(
+    frame: Frame, *, seed: int | None, day: str | None, floor: dict[str, int], as_json: bool
+) -> int:
+    """Trade one simulated day as fast as configured, and report on it.
+
+    The report holds simulated time only and is the same for the same configuration and seed. It
+    goes to stdout, what the run cost goes to stderr. A run of the same day and seed is replaced.
+    """
+    config = config_in_force(frame)
+    if config.mode is not Mode.SIM:
+        raise DataRefused(
+            str(frame.config_file),
+            f"mode {config.mode} is not run but replayed",
+            'use holdfast replay TAPE, or set mode = "sim"',
+        )
+    for path, given in (("sim.seed", seed), ("sim.day", day)):
+        if given is not None:
+            config = with_setting(config, path, given, where=f"--{path.removeprefix('sim.')}")
+    name = f"{config.sim.day}-seed{config.sim.seed}"
+
+    def play(folder: Path, progress: Progress) -> RunResult:
+        return run_sim(config, folder, progress)
+
+    report, told = _play(frame, config, f"{Mode.SIM}/{name}", play)
+    return _tell(report, told, floor, as_json=as_json)
+
+
+@verb(
+    example="holdfast replay my-tape\nholdfast replay my-tape --floor trades=1",
+    shape=_SHAPE,
+)
+@click.argument("tape", type=click.Path(path_type=Path))
+@floor_option
+def replay(frame: Frame, *, tape: Path, floor: dict[str, int], as_json: bool) -> int:
+    """Trade a recorded day through the same engine and a simulated exchange, and report on it.
+
+    TAPE is a folder, or the name of an imported tape.
+    """
+    config = config_in_force(frame)
+    imported = frame.paths.tapes_dir(config.account.client_id) / tape
+    folder = tape if tape.exists() or not imported.exists() else imported
+    name = _NO_NAME.sub("-", folder.resolve().name).strip(".-") or "tape"
+
+    def play(run_dir: Path, progress: Progress) -> RunResult:
+        return run_replay(config, folder, run_dir, progress)
+
+    report, told = _play(frame, config, f"{Mode.REPLAY}/{name}", play)
+    return _tell(report, told, floor, as_json=as_json)
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """Which run it was and how it ended."""
+
+    run: str
+    exit_code: int
+
+
+def _play(frame: Frame, config: Config, label: str, play: Play) -> tuple[Report, Told]:
+    """Play a run into a folder of its own, which replaces the one before when it is done."""
+    say(armed_limits(config))
+    runs = runs_of(frame, config)
+    mode, _, name = label.partition("/")
+    with instance_lock(config.account.client_id), runs.replacing(mode, name) as folder:
+        with shown_progress(label) as progress:
+            result = play(folder, progress)
+        report = fold_report(records_of(folder))
+    _tell_costs(result)
+    return report, Told(run=label, exit_code=result.exit_code)
+
+
+def _tell(report: Report, told: Told, floor: dict[str, int], *, as_json: bool) -> int:
+    missed = shortfalls(report.work, floor)
+    if as_json:
+        answer: dict[str, Any] = {**msgspec.structs.asdict(told), "floor": floor, "missed": missed}
+        emit_json({**answer, "report": report})
+    else:
+        emit(report_text.render(report) + _floor_text(report.work, floor))
+    for line in missed:
+        say(f"below the floor: {line}")
+    return ExitCode.VERIFICATION_FAILED if missed else told.exit_code
+
+
+def _floor_text(work: Work, floor: dict[str, int]) -> str:
+    if not floor:
+        return ""
+    done: dict[str, int] = msgspec.structs.asdict(work)
+    lines = (f"  {name} {grouped(done[name])}, at least {grouped(n)}" for name, n in floor.items())
+    return "\n".join(["", "Floor", *lines]) + "\n"
+
+
+def _tell_costs(result: RunResult) -> None:
+    if result.stopped_early:
+        say("stopped early, as asked")
+    say("cost: " + ", ".join(f"{name} {value}" for name, value in result.wall.items()))
