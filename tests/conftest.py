@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tools import CHECKOUT

@@ -186,12 +186,10 @@ class Desk:
         if ready:
             self.load()
 
-    def load(self) -> None:
+    def load(self, instruments: tuple[Instrument, ...] = (NIFTY, CALL, PUT)) -> None:
         """Facts, master, links, journal and funds, as a start brings them."""
         self.tell(FactsLoaded(at_ns=self.now, sha256="f", facts=FACTS))
-        self.tell(
-            InstrumentsLoaded(at_ns=self.now, sha256="i", instruments=(NIFTY, CALL, PUT))
-        )
+        self.tell(InstrumentsLoaded(at_ns=self.now, sha256="i", instruments=instruments))
         for link in Link:
             self.tell(LinkChanged(at_ns=self.now, link=link, is_up=True))
         self.tell(JournalChanged(at_ns=self.now, is_durable=True))

@@ -103,13 +103,9 @@ class Diary:
         self.records.append((len(self.records) + 1, record))
         return len(self.records)
 
-    def decided(
-        self, face: str, *audits: AnyAudit, commands: tuple[AnyCommand, ...] = ()
-    ) -> None:
+    def decided(self, face: str, *audits: AnyAudit, commands: tuple[AnyCommand, ...] = ()) -> None:
         """A step's decision."""
-        self.add(
-            Decided(at_ns=at(face), cause=len(self.records), commands=commands, audits=audits)
-        )
+        self.add(Decided(at_ns=at(face), cause=len(self.records), commands=commands, audits=audits))
 
 
 def instruments() -> tuple[Instrument, ...]:
@@ -215,20 +211,18 @@ def row(
     asked: OrderTerms,
     venue: str,
     *,
-    filled: int = 0,
-    price_paise: int = 0,
-    reason: str = "",
+    filled_at: int | None = None,
 ) -> OrderRow:
-    """The broker's word, everything filled so far at one price."""
+    """The broker's word; `filled_at` is the price in paise of all 130 contracts."""
+    filled = 0 if filled_at is None else 130
     return OrderRow(
         order_id=order_id,
         broker_id=BrokerOrderId(f"B{order_id[-9:]}"),
         status=status,
         terms=asked,
         filled_quantity=filled,
-        filled_value_paise=filled * price_paise,
+        filled_value_paise=filled * (filled_at or 0),
         venue_at_ns=at(venue),
-        reason=reason,
     )
 
 
@@ -298,7 +292,7 @@ def first_trade(diary: Diary) -> None:
             at_ns=at("09:31:01.560"), order_id=entry, broker_id=BrokerOrderId("B0001-1-0")
         )
     )
-    bought = row(entry, BrokerStatus.FILLED, bid, "09:31:01", filled=130, price_paise=150_20)
+    bought = row(entry, BrokerStatus.FILLED, bid, "09:31:01", filled_at=150_20)
     diary.add(OrderUpdated(at_ns=at("09:31:01.700"), row=bought))
     diary.decided(
         "09:31:01.700",
@@ -327,7 +321,7 @@ def first_trade(diary: Diary) -> None:
         ),
         commands=(ModifyOrder(order_id=stop, broker_id=BrokerOrderId("B2"), terms=sale),),
     )
-    sold = row(stop, BrokerStatus.FILLED, sale, "09:40:00", filled=130, price_paise=187_50)
+    sold = row(stop, BrokerStatus.FILLED, sale, "09:40:00", filled_at=187_50)
     diary.add(OrderUpdated(at_ns=at("09:40:00.300"), row=sold))
     diary.decided(
         "09:40:00.300",
@@ -373,9 +367,7 @@ def second_trade(diary: Diary) -> None:
         QuotesFresh(instrument=PUT, after_ns=72_600_000_000),
         EntriesBlocked(term=None, values={}),
     )
-    diary.decided(
-        "10:20:00", LevelMoved(position=2, peak_paise=170_00, stop_paise=159_80)
-    )
+    diary.decided("10:20:00", LevelMoved(position=2, peak_paise=170_00, stop_paise=159_80))
     diary.decided("10:25:00", ProtectionLost(position=2, reason="stop is cancelled"))
     diary.decided(
         "10:30:00",
@@ -417,9 +409,7 @@ def unfilled_entry(diary: Diary) -> None:
             refusal=Refusal.FUNDS,
         )
     )
-    diary.decided(
-        "11:00:01.600", EntryEnded(position=3, order_id=entry, reason="rejected: funds")
-    )
+    diary.decided("11:00:01.600", EntryEnded(position=3, order_id=entry, reason="rejected: funds"))
 
 
 def incidents(diary: Diary) -> None:

@@ -123,9 +123,10 @@ class Engine:
         exchange = quote.instrument.exchange
         held = state.held.get(tick.instrument)
         if held:
-            for position in tuple(held):
+            positions = tuple(held)
+            watching.mark_held(state, self._rules, quote, positions)
+            for position in positions:
                 watching.on_packet(state, self._rules, position, quote, tick)
-            watching.watch_account(state, is_fresh_packet=True)
         if connection.stale_since_ns is not None or not connection.is_armed:
             connection.is_armed = True
             watch.judge(state, exchange)

@@ -70,6 +70,7 @@ class State:
         self.ledger = Ledger()
         self.day = DayCount()
         self.loss = LossWatch()
+        self.live_net_paise = 0
         self.halt = HaltLevel.NONE
         self.halt_reason = ""
         self.rules_failed = False

@@ -14,8 +14,27 @@ from holdfast.domain.audit import (
 from holdfast.domain.decision import Exit, ExitPlan, Intent, Sizing
 from holdfast.domain.order import OrderTerms
 from holdfast.research.explain import Explanation
-from holdfast.research.stories import Answered, AnyMoment, Asked, Failed, Heard, OrderStory, Turn
-from holdfast.research.text import average, clock, clock_ms, figures, percent, rupees, span, table
+from holdfast.research.stories import (
+    Answered,
+    AnyMoment,
+    Asked,
+    Failed,
+    Heard,
+    Looked,
+    OrderStory,
+    Turn,
+)
+from holdfast.research.text import (
+    average,
+    clock,
+    clock_ms,
+    figures,
+    grouped,
+    percent,
+    rupees,
+    span,
+    table,
+)
 
 
 def render(explanation: Explanation) -> str:
@@ -96,6 +115,8 @@ def _turn(turn: Turn) -> str:
     match turn:
         case Asked(action=action, terms=terms):
             return f"we ask: {action}" + (f" {_terms(terms)}" if terms else "")
+        case Looked():
+            return f"we read it, {grouped(turn.times)} times until {clock(turn.until_ns)}"
         case Answered():
             return f"the broker's number is {turn.broker_id}"
         case Failed():

@@ -44,8 +44,8 @@ def _work(report: Report) -> Iterator[str]:
         f" {grouped(work.commands)} commands"
     )
     yield (
-        f"  orders: {work.orders_placed} placed, {work.orders_modified} modifications,"
-        f" {work.orders_cancelled} cancels, {work.orders_rejected} rejected"
+        f"  {_many(work.orders_placed, 'order')}, {_many(work.orders_modified, 'modification')},"
+        f" {_many(work.orders_cancelled, 'cancel')}, {_many(work.orders_rejected, 'rejection')}"
     )
     yield (
         f"  {_many(work.signals, 'signal')}, {_many(work.denials, 'denial')},"

@@ -46,6 +46,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     terms: OrderTerms | None
 
 
+class Looked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """We read the order's row, once a second while it lives: so many times until something was new."""
+
+    at_ns: int
+    until_ns: int
+    times: int
+
+
 class Answered(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The broker gave the order its number."""
 
@@ -74,7 +82,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     reason: str
 
 
-Turn = Asked | Answered | Failed | Heard
+Turn = Asked | Looked | Answered | Failed | Heard
 """One turn in the talk with the broker about an order."""
 
 
@@ -219,10 +227,18 @@ class Stories:
             case CancelOrder():
                 asked = Asked(at_ns=at_ns, action=Action.CANCEL, terms=None)
             case FindOrder():
-                asked = Asked(at_ns=at_ns, action=Action.FIND, terms=None)
+                self._look(command.order_id, at_ns)
+                return
             case _:
                 return
-        self._turns.setdefault(command.order_id, []).append(asked)
+        self._say(command.order_id, asked)
+
+    def _look(self, order: OrderId, at_ns: int) -> None:
+        turns = self._turns.setdefault(order, [])
+        if turns and isinstance(before := turns[-1], Looked):
+            turns[-1] = msgspec.structs.replace(before, until_ns=at_ns, times=before.times + 1)
+        else:
+            turns.append(Looked(at_ns=at_ns, until_ns=at_ns, times=1))
 
     def _take_answer(self, event: OrderAcknowledged | OrderUpdated | SendFailed) -> None:
         at_ns = event.at_ns

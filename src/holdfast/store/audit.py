@@ -97,7 +97,7 @@ def _schema(walk: _Walk) -> Iterator[Finding]:
     try:
         found = walk.connection.execute(_SCHEMA).fetchall()
         revision = migrate.read_revision(walk.connection)
-    except sqlite3.Error as error:
+    except schema.UNREADABLE as error:
         yield Finding(where="schema", what=f"cannot be read: {error}")
         return
     if revision != migrate.HEAD:
@@ -229,7 +229,7 @@ def _projections(walk: _Walk) -> Iterator[Finding]:
             for values in walk.connection.execute(query):
                 row = dict(zip(names, values, strict=True))
                 found[tuple(row[name] for name in rows.KEYS[kind])] = row
-        except sqlite3.Error as error:
+        except schema.UNREADABLE as error:
             yield Finding(where=f"table {table.name}", what=f"cannot be read: {error}")
             continue
         walk.projected_rows += len(found)

@@ -3,6 +3,7 @@
 Used before anything is added to a journal, and by the audit.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +18,9 @@ from holdfast.store.records import GENESIS, Record, decode, kind_of, link
 
 _COLUMNS: Final = ", ".join(column.name for column in schema.events.columns)
 _TYPES: Final = {"at_ns": int, "kind": str, "payload": bytes, "previous_hash": bytes, "hash": bytes}
+
+
+_PAGE: Final = re.compile(r"\bpage \d+", re.IGNORECASE)
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,20 +71,13 @@ def connect(path: Path) -> sqlite3.Connection:
 def check_file(connection: sqlite3.Connection) -> Iterator[Finding]:
     """SQLite's own check of pages, trees, indexes and types."""
     try:
-        owners = dict(connection.execute("SELECT rootpage, name FROM sqlite_schema"))
         for (said,) in connection.execute("PRAGMA integrity_check"):
-            if said != "ok":
-                yield Finding(where=_owner(str(said), owners), what=str(said))
-    except sqlite3.Error as error:
+            for line in str(said).splitlines():
+                if line != "ok" and not line.startswith("***"):
+                    page = _PAGE.search(line)
+                    yield Finding(where=page[0] if page else "the database", what=line)
+    except schema.UNREADABLE as error:
         yield Finding(where="the database", what=f"cannot be read: {error}")
-
-
-def _owner(said: str, owners: dict[Any, Any]) -> str:
-    """The table or index that a message of the check ("Tree ROOT page N ...") is about."""
-    words = said.replace("*** in database main ***", "").split()
-    if words[:1] == ["Tree"] and words[1].isdigit():
-        return f"table {owners.get(int(words[1]), 'sqlite_schema')}"
-    return "the database"
 
 
 def walk_chain(connection: sqlite3.Connection) -> Iterator[Finding | ChainRow]:
@@ -112,7 +109,7 @@ def _rows(connection: sqlite3.Connection) -> Iterator[_Stored | Finding]:
         for values in connection.execute(query):
             last = _Stored(*values)
             yield last
-    except sqlite3.Error as error:
+    except schema.UNREADABLE as error:
         behind = _from_the_back(connection, None if last is None else last.sequence)
         yield _unreadable(last, behind[0] if behind else None, error)
         yield from behind
@@ -127,12 +124,12 @@ def _from_the_back(connection: sqlite3.Connection, until: int | None) -> list[_S
             if values[0] == until:
                 break
             found.append(_Stored(*values))
-    except sqlite3.Error:
+    except schema.UNREADABLE:
         return found[::-1]
     return found[::-1]
 
 
-def _unreadable(before: _Stored | None, after: _Stored | None, error: sqlite3.Error) -> Finding:
+def _unreadable(before: _Stored | None, after: _Stored | None, error: Exception) -> Finding:
     first = "from the first row" if before is None else f"behind row {before.sequence}"
     last = "to the last" if after is None else f"before row {after.sequence}"
     return Finding(

@@ -64,7 +64,7 @@ def revision_of(path: Path) -> str | None:
         with closing(schema.connect_reader(path)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
             found = read_revision(connection) if "alembic_version" in tables else None
-    except sqlite3.DatabaseError as error:
+    except schema.UNREADABLE as error:
         raise DataRefused(
             str(path),
             f"is no database: {error}",

@@ -82,10 +82,10 @@ def _reading(path: Path) -> Iterator[sa.Connection]:
     try:
         with engine.connect() as connection:
             yield connection
-    except sa.exc.DatabaseError as error:
+    except (sa.exc.DBAPIError, *schema.UNREADABLE) as error:
         raise DataRefused(
             str(path),
-            f"cannot be read: {error.orig}",
+            f"cannot be read: {getattr(error, 'orig', error)}",
             "run `holdfast audit verify`; restore the last backup if the file was damaged",
         ) from error
     finally:

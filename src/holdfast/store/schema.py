@@ -22,6 +22,9 @@ APPLICATION_ID = 0x484F4C44
 
 BUSY_TIMEOUT_S = 2.0
 
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError, MemoryError)
+"""What the driver raises over a damaged file: also for text in its own messages that is none."""
+
 # SQLite only makes a column the row's own number when its type is exactly INTEGER.
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

@@ -246,7 +246,6 @@ def test_a_daily_loss_closes_everything_once_two_fresh_packets_confirm_it() -> N
     assert desk.told(ExitDecided) == []
     desk.at(70.8).tick(last=91.0, bid=91.0, ask=91.1)
     assert [a.level for a in desk.told(Halted)] == [HaltLevel.PAUSE]
-    desk.at(72)
     assert [a.exit.rule for a in desk.told(ExitDecided)] == ["daily_loss"]
     desk.ask_operator(OperatorRequest.RESUME)
     desk.signal(Direction.DOWN, minute=3)

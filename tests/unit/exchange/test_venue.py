@@ -251,7 +251,7 @@ def test_the_exchange_rejects_in_the_row(terms: OrderTerms, refusal: Refusal) ->
 @pytest.mark.proves("T29")
 def test_the_broker_refuses_at_once(terms: OrderTerms, second: float, refusal: Refusal) -> None:
     """No number, no row; only the answer."""
-    exchange = opened(cash=7 * LAKH // 10)
+    exchange = opened(cash=1_000_000)
     assert refused(exchange.place(oid("A"), terms, at(second))).refusal is refusal
     assert exchange.find(oid("A")) is None
     assert exchange.orders() == ()

@@ -86,6 +86,7 @@ class Position:
         # Marks.
         self.mark_paise: int | None = None
         self.close_charges_paise = 0
+        self.share_paise = 0
         # Closing.
         self.closer: OrderId | None = None
         self.stop_attempts = 0

@@ -9,7 +9,7 @@ from holdfast.core.books.positions import Position
 from holdfast.core.books.postings import postings_of_fill
 from holdfast.core.orders import asking
 from holdfast.core.orders.order import Fill, Order
-from holdfast.core.risk import closing, protection
+from holdfast.core.risk import closing, limits, protection
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
@@ -103,6 +103,7 @@ def _apply(
     state.fills += 1
     cost_change = position.holding.cost_paise - cost_before
     state.ledger.post(postings_of_fill(cost_change, realised, charges))
+    limits.renew(state, position)
     state.send(ReadFunds())
 
 
@@ -171,6 +172,7 @@ def _finish(state: State, position: Position) -> None:
         return
     position.is_closed = True
     state.live.remove(position)
+    limits.leave(state, position)
     for reason in ("beyond", "close_out", "entry", "price", "spike"):
         state.timers.clear(TimerKey(Rank.POSITION, position.number, reason))
     if position.entry_quantity == 0:

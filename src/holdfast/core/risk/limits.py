@@ -7,39 +7,54 @@ does not sell the book.
 
 from holdfast.core.books.charges import closing_charges_paise
 from holdfast.core.books.positions import Position
-from holdfast.core.market.quotes import Quote
 from holdfast.core.risk.levels import stop_limit_paise
 from holdfast.core.state import State
 
 CONFIRM_NS = 500_000_000
 
 
-def mark(position: Position, quote: Quote) -> None:
-    """Renew the position's mark from a fresh, two-sided quote; otherwise keep the last one."""
-    if quote.bid_paise is not None and quote.ask_paise is not None:
-        position.mark_paise = quote.closing_paise(position.sign)
+def mark(state: State, position: Position, price_paise: int) -> None:
+    """Mark a position at the closing side of a fresh, two-sided quote."""
+    before = position.mark_paise
+    position.mark_paise = price_paise
+    if before is None:
+        renew(state, position)
+    elif price_paise != before:
+        change = position.holding.quantity * (price_paise - before)
+        position.share_paise += change
+        state.live_net_paise += change
 
 
 def mark_charges(state: State, position: Position) -> None:
     """Renew what closing at the mark would cost in charges."""
-    if position.mark_paise is None or not position.is_open:
-        position.close_charges_paise = 0
-        return
-    position.close_charges_paise = closing_charges_paise(
-        state.charge_rates(position.instrument),
-        position.side.opposite,
-        position.open_quantity * position.mark_paise,
-    )
+    position.close_charges_paise = 0
+    if position.mark_paise is not None and position.is_open:
+        position.close_charges_paise = closing_charges_paise(
+            state.charge_rates(position.instrument),
+            position.side.opposite,
+            position.open_quantity * position.mark_paise,
+        )
+    renew(state, position)
+
+
+def renew(state: State, position: Position) -> None:
+    """Work out a live position's share of the day's net anew; call it after a fill."""
+    share = _realised_net(position)
+    if position.mark_paise is not None:
+        share += position.open_profit_paise(position.mark_paise) - position.close_charges_paise
+    state.live_net_paise += share - position.share_paise
+    position.share_paise = share
+
+
+def leave(state: State, position: Position) -> None:
+    """A position ended: what it made counts as realised from here on."""
+    state.live_net_paise -= position.share_paise
+    position.share_paise = 0
 
 
 def net_today_paise(state: State) -> int:
     """Realised net of the day plus open profit at the last fresh marks, less charges to close."""
-    total = state.day.realised_net_paise
-    for position in state.live:
-        total += _realised_net(position)
-        if position.mark_paise is not None:
-            total += position.open_profit_paise(position.mark_paise) - position.close_charges_paise
-    return total
+    return state.day.realised_net_paise + state.live_net_paise
 
 
 def _realised_net(position: Position) -> int:

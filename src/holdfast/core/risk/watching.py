@@ -37,8 +37,6 @@ def on_packet(
     state: State, rules: Sequence[ExitRule], position: Position, quote: Quote, tick: Tick
 ) -> None:
     """Look at a position because its instrument's quote changed."""
-    if quote.bid_paise is not None and quote.ask_paise is not None:
-        position.mark_paise = quote.bid_paise if position.sign > 0 else quote.ask_paise
     if position.stale_since_ns is None and is_quiet(position, quote, tick):
         position.evaluated_at_ns = state.now_ns
         return
@@ -53,16 +51,35 @@ def sweep(state: State, rules: Sequence[ExitRule]) -> None:
             limits.mark_charges(state, position)
             watch.watch_held(state, position)
             evaluate(state, rules, position, None)
-    watch_account(state, is_fresh_packet=False)
+    watch_account(state, rules, is_fresh_packet=False)
     if any(position.is_open for position in state.live):
         state.timers.set_earlier(TimerKey(Rank.SWEEP), state.now_ns + SECOND_NS)
 
 
-def watch_account(state: State, *, is_fresh_packet: bool) -> None:
+def mark_held(
+    state: State, rules: Sequence[ExitRule], quote: Quote, held: Sequence[Position]
+) -> None:
+    """Mark the positions of one instrument by its packet, and judge the day's loss (T17).
+
+    A late feed or a one-sided book marks nothing.
+    """
+    bid, ask = quote.bid_paise, quote.ask_paise
+    if bid is None or ask is None:
+        return
+    if quote.connection.fault(state.now_ns, state.settings.freshness) is not None:
+        return
+    for position in held:
+        limits.mark(state, position, bid if position.sign > 0 else ask)
+    watch_account(state, rules, is_fresh_packet=True)
+
+
+def watch_account(state: State, rules: Sequence[ExitRule], *, is_fresh_packet: bool) -> None:
     """Judge the daily loss; once believed it halts the account and closes everything."""
     if limits.watch_loss(state, is_fresh_packet=is_fresh_packet):
         net = limits.net_today_paise(state)
         raise_halt(state, HaltLevel.PAUSE, f"daily loss limit reached: net {net} paise")
+        for position in tuple(state.live):
+            evaluate(state, rules, position, None)
 
 
 def evaluate(

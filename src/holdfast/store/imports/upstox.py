@@ -21,18 +21,14 @@ import hashlib
 import re
 import shutil
 import zlib
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
-from math import gcd
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.instrument import (
@@ -43,31 +39,44 @@ from holdfast.domain.instrument import (
     Segment,
     instrument_id,
 )
-from holdfast.store.checks import EARLIEST_NS
-from holdfast.store.columns import DEPTH, TICKS, level_names
+from holdfast.store.columns import TICKS, level_names
+from holdfast.store.imports.parity import Forward, parity_forward
+from holdfast.store.imports.recording import (
+    IST_NS,
+    SECOND_NS,
+    Book,
+    Counts,
+    Ints,
+    Recording,
+    count_outside,
+    drop_duplicates,
+    load_table,
+    order_rows,
+    raise_overtaken,
+    read_book,
+    rebase_clock,
+    require_stamps,
+)
 from holdfast.store.segment import SEALED, TapeHeader, write_sealed
 from holdfast.store.tape import SEGMENT_ROWS_MAX
 
-OFFSET_ROWS: Final = 500
-REORDER_NS_MAX: Final = 5_000_000_000
-FRESH_NS: Final = 5_000_000_000
-
-_SECOND_NS: Final = 1_000_000_000
-_IST_NS: Final = (5 * 3600 + 30 * 60) * _SECOND_NS
-_MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_MONTHS: Final = (
+    "JAN",
+    "FEB",
+    "MAR",
+    "APR",
+    "MAY",
+    "JUN",
+    "JUL",
+    "AUG",
+    "SEP",
+    "OCT",
+    "NOV",
+    "DEC",
+)
 _OPTION: Final = re.compile(
     rf"(?P<underlying>[A-Z]+)(?P<month>\d\d(?:{'|'.join(_MONTHS)}))(?P<strike>\d+)(?P<type>CE|PE)$"
 )
-_LEVELS: Final = tuple(
-    (f"{side}p{n}", f"{side}q{n}") for side in ("b", "a") for n in range(1, DEPTH + 1)
-)
-_TIMES: Final = ("ts", "ltt")
-_FLOATS: Final = ("ltp", *(price for price, _ in _LEVELS))
-_WHOLES: Final = ("vtt", *(quantity for _, quantity in _LEVELS))
-_COLUMNS: Final = ("symbol", "oi", *_TIMES, *_FLOATS, *_WHOLES)
-
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 class OptionTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,73 +110,6 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     last_at_ns: int
 
 
-class _Recording:
-    """The recording on its way: rows of `table`, each with its place in the file, from 1.
-
-    Exchange times and volumes are `venue_ns` and `volume` once they were made to rise.
-    """
-
-    def __init__(self, source: Path, table: pa.Table) -> None:
-        self.source = source
-        self.table = table
-        self.row: Ints = np.arange(1, table.num_rows + 1)
-        encoded = pc.dictionary_encode(table["symbol"].combine_chunks())
-        self.symbols: list[str] = encoded.dictionary.to_pylist()
-        self.symbol: Ints = encoded.indices.to_numpy().astype(np.int64)
-        self.ts_ns = self._times("ts")
-        self.venue_ns = self._times("ltt")
-        self.volume: Ints = table["vtt"].to_numpy().astype(np.int64)
-
-    def _times(self, name: str) -> Ints:
-        stamps: Ints = self.table[name].cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy()
-        return stamps - _IST_NS
-
-    def floats(self, name: str) -> Floats:
-        """A column of prices in rupees, NaN where empty."""
-        values: Floats = self.table[name].cast(pa.float64()).to_numpy()
-        return values
-
-    def keep(self, at: Ints | Mask) -> None:
-        """Keep or reorder rows."""
-        self.table = self.table.take(pa.array(np.arange(len(self.row))[at]))
-        self.row, self.symbol = self.row[at], self.symbol[at]
-        self.ts_ns, self.venue_ns, self.volume = self.ts_ns[at], self.venue_ns[at], self.volume[at]
-
-    def before(self) -> Ints:
-        """For each row where the row of its instrument before it is; itself where none is."""
-        by_symbol = np.argsort(self.symbol, kind="stable")
-        before: Ints = np.arange(len(self.row))
-        same = self.symbol[by_symbol[1:]] == self.symbol[by_symbol[:-1]]
-        before[by_symbol[1:][same]] = by_symbol[:-1][same]
-        return before
-
-    def risen(self, values: Ints) -> Ints:
-        """The highest value of each row's instrument so far."""
-        risen = values.copy()
-        for number in range(len(self.symbols)):
-            own = self.symbol == number
-            risen[own] = np.maximum.accumulate(values[own])
-        return risen
-
-    def refuse_first(self, wrong: Mask, what: str) -> None:
-        """Raise `DataRefused` at the first row of the file that is wrong."""
-        if wrong.any():
-            raise DataRefused(
-                f"{self.source}: row {self.row[wrong].min()}",
-                what,
-                "remove the row from the recording if you know better; it is not guessed at",
-            )
-
-
-class _Book(NamedTuple):
-    """Prices in paise and quantities of every row, best level first; `held`: the level is there."""
-
-    last: Ints
-    price: Ints
-    quantity: Ints
-    held: Mask
-
-
 def import_upstox_full(source: Path, target: Path, *, terms: Sequence[OptionTerms]) -> ImportReport:
     """Write the recording `source` as a tape into the new folder `target`, whole or not at all.
 
@@ -176,21 +118,17 @@ def import_upstox_full(source: Path, target: Path, *, terms: Sequence[OptionTerm
     """
     if target.exists():
         raise DataRefused(str(target), "exists already", "name a new folder, or remove this one")
-    recording = _Recording(source, _load(source))
-    counts = {"rows_read": len(recording.row)}
-    _require_stamps(recording)
-    counts |= _order(recording)
-    counts |= _rebase(recording)
-    counts |= _drop_duplicates(recording)
-    counts |= _raise_overtaken(recording)
-    book, dropped = _book(recording)
+    recording = Recording(source, load_table(source))
+    counts = {"rows_read": len(recording.row)} | _mend(recording)
+    book, dropped = read_book(recording)
     contracts = _contracts(recording, book, terms)
-    counts |= dropped | _snap(recording, book, contracts) | _outside(recording)
-    forward = _forward(recording, book, contracts)
-    table, instruments = _ticks(recording, book, contracts, forward)
+    counts |= dropped | _snap(recording, book, contracts)
+    forward = parity_forward(recording, book, contracts)
+    instruments = [*contracts, *([] if forward is None else [_index(forward.legs[0].underlying)])]
+    table = _rows(recording, book, forward, instruments)
     report = ImportReport(
         target=str(target),
-        day=_day(recording),
+        day=_day(int(recording.ts_ns[0])),
         instruments=len(instruments),
         rows_written=table.num_rows,
         synthetic_ticks=0 if forward is None else len(forward.at),
@@ -201,139 +139,25 @@ def import_upstox_full(source: Path, target: Path, *, terms: Sequence[OptionTerm
     header = TapeHeader(
         kind="ticks",
         day=report.day,
-        source=f"upstox-full {source.name} sha256 {hashlib.sha256(source.read_bytes()).hexdigest()}",
+        source=f"upstox-full {source.name}, sha256 {hashlib.sha256(source.read_bytes()).hexdigest()}",
         notes=_notes(report, forward),
-        instruments=instruments,
+        instruments=tuple(sorted(instruments, key=_place)),
     )
     _write(target, table, header)
     return report
 
 
-def _load(source: Path) -> pa.Table:
-    try:
-        with pq.ParquetFile(source) as file:
-            names = file.schema_arrow.names
-            missing = [name for name in _COLUMNS if name not in names]
-            if missing:
-                raise DataRefused(
-                    str(source),
-                    f"missing columns: {', '.join(missing)}",
-                    "this is no recording in the form upstox-full; choose another --format",
-                )
-            table = file.read()
-    except (OSError, pa.ArrowException) as error:
-        raise DataRefused(
-            str(source),
-            f"truncated, damaged or no Parquet file: {str(error).partition(chr(10))[0]}",
-            "copy the recording again",
-        ) from error
-    _require_types(source, table)
-    return table
+def _mend(recording: Recording) -> Counts:
+    """Every rule that concerns rows, in the order in which they build on each other."""
+    require_stamps(recording)
+    counts = order_rows(recording)
+    counts |= rebase_clock(recording)
+    counts |= drop_duplicates(recording)
+    counts |= count_outside(recording)
+    return counts | raise_overtaken(recording)
 
 
-def _require_types(source: Path, table: pa.Table) -> None:
-    wanted = {
-        **dict.fromkeys(_TIMES, (pa.types.is_timestamp, "times")),
-        **dict.fromkeys(_FLOATS, (pa.types.is_floating, "prices in rupees")),
-        **dict.fromkeys(_WHOLES, (pa.types.is_integer, "whole numbers")),
-    }
-    for name, (is_right, what) in wanted.items():
-        kind = table.schema.field(name).type
-        if not is_right(kind) or getattr(kind, "tz", None):
-            raise DataRefused(
-                str(source),
-                f"column {name} holds {kind}, not {what} (naive IST for times)",
-                "this is no recording in the form upstox-full; choose another --format",
-            )
-    for name in ("symbol", *_TIMES, *_WHOLES):
-        if table[name].null_count:
-            row = pc.index(pc.is_null(table[name]), value=True).as_py() + 1
-            raise DataRefused(f"{source}: row {row}", f"{name} is empty", "remove the row")
-    if not table.num_rows:
-        raise DataRefused(str(source), "holds no row", "copy the recording again")
-
-
-def _require_stamps(recording: _Recording) -> None:
-    for name, stamps in (("ts", recording.ts_ns), ("ltt", recording.venue_ns)):
-        recording.refuse_first(stamps < EARLIEST_NS, f"{name} is before the year 2000")
-    days = (recording.ts_ns + _IST_NS) // (86_400 * _SECOND_NS)
-    recording.refuse_first(days != days[0], "belongs to another day than row 1")
-
-
-def _order(recording: _Recording) -> dict[str, int]:
-    """Sort by receipt. The file may hold instrument after instrument; each must be in order."""
-    behind = recording.risen(recording.ts_ns) - recording.ts_ns
-    bound_s = REORDER_NS_MAX // _SECOND_NS
-    recording.refuse_first(behind > REORDER_NS_MAX, f"ts goes back by more than {bound_s} s")
-    recording.keep(np.argsort(recording.ts_ns, kind="stable"))
-    return {"sorted_rows": int((behind > 0).sum())}
-
-
-def _rebase(recording: _Recording) -> dict[str, int]:
-    first = (recording.venue_ns - recording.ts_ns)[:OFFSET_ROWS]
-    offset_ns = int(np.median(first))
-    recording.ts_ns = recording.ts_ns + offset_ns
-    return {"receive_clock_offset_ns": offset_ns}
-
-
-def _drop_duplicates(recording: _Recording) -> dict[str, int]:
-    before = recording.before()
-    is_other = before != np.arange(len(before))
-    twins = is_other & (recording.ts_ns == recording.ts_ns[before])
-    seen: set[str] = set()
-    keep = np.ones(len(before), dtype=np.bool_)
-    for at in np.flatnonzero(twins | np.isin(np.arange(len(before)), before[twins])).tolist():
-        said = repr(recording.table.slice(at, 1).to_pylist())
-        keep[at] = said not in seen
-        seen.add(said)
-    recording.keep(keep)
-    return {"duplicates_dropped": int((~keep).sum()), "repeats_kept": _repeats(recording)}
-
-
-def _repeats(recording: _Recording) -> int:
-    """Rows that tell nothing new of their instrument but that the connection lives."""
-    before = recording.before()
-    same = before != np.arange(len(before))
-    for name in ("ltt", *_WHOLES):
-        values = recording.table[name].cast(pa.int64()).to_numpy()
-        same &= values == values[before]
-    for name in (*_FLOATS, "oi"):
-        prices = recording.floats(name)
-        same &= (prices == prices[before]) | (np.isnan(prices) & np.isnan(prices[before]))
-    return int(same.sum())
-
-
-def _raise_overtaken(recording: _Recording) -> dict[str, int]:
-    venue_ns, volume = recording.risen(recording.venue_ns), recording.risen(recording.volume)
-    overtaken = (venue_ns > recording.venue_ns) | (volume > recording.volume)
-    recording.venue_ns = venue_ns // _SECOND_NS * _SECOND_NS
-    recording.volume = volume
-    return {"overtaken_rows": int(overtaken.sum())}
-
-
-def _book(recording: _Recording) -> tuple[_Book, dict[str, int]]:
-    """Whole paise. A level is a price and a quantity, and stands behind no empty one."""
-    last = recording.floats("ltp")
-    recording.refuse_first(~(np.isfinite(last) & (last > 0)), "ltp is no price: empty, NaN or <= 0")
-    price = np.stack([recording.floats(name) for name, _ in _LEVELS], axis=1)
-    quantity = np.stack(
-        [recording.table[name].cast(pa.int64()).to_numpy() for _, name in _LEVELS], axis=1
-    )
-    recording.refuse_first((quantity < 0).any(axis=1), "a level's quantity is negative")
-    wrong = (price <= 0) | np.isinf(price)
-    recording.refuse_first((wrong & (quantity > 0)).any(axis=1), "a level's price is <= 0 or infinite")
-    whole = (quantity > 0) & np.isfinite(price)
-    sides = whole.reshape(-1, 2, DEPTH)
-    held = np.logical_and.accumulate(sides, axis=2).reshape(whole.shape)
-    said = (quantity > 0) | np.isfinite(price)
-    paise = np.where(held, np.rint(np.where(held, price, 0) * 100), 0).astype(np.int64)
-    dropped = {"levels_dropped": int((said & ~held).sum())}
-    return _Book(np.rint(last * 100).astype(np.int64), paise, quantity, held), dropped
-
-
-def _contracts(
-    recording: _Recording, book: _Book, terms: Sequence[OptionTerms]
-) -> list[Instrument]:
+def _contracts(recording: Recording, book: Book, terms: Sequence[OptionTerms]) -> list[Instrument]:
     """One instrument per symbol of the recording, in the order of their numbers there."""
     made = []
     for number, symbol in enumerate(recording.symbols):
@@ -400,7 +224,7 @@ def _month(terms: OptionTerms) -> str:
     return f"{expiry.year % 100:02d}{_MONTHS[expiry.month - 1]}"
 
 
-def _snap(recording: _Recording, book: _Book, contracts: Sequence[Instrument]) -> dict[str, int]:
+def _snap(recording: Recording, book: Book, contracts: Sequence[Instrument]) -> Counts:
     """Move prices onto the contract's step, in place."""
     steps = np.array([contract.price_step_paise for contract in contracts])[recording.symbol]
     off_step = 0
@@ -409,75 +233,6 @@ def _snap(recording: _Recording, book: _Book, contracts: Sequence[Instrument]) -
         off_step += int((snapped != prices).sum())
         prices[:] = snapped
     return {"off_step_prices": off_step}
-
-
-def _outside(recording: _Recording) -> dict[str, int]:
-    """Last prices outside the day's range of the same row: the feed's own, kept."""
-    names = set(recording.table.column_names)
-    if not {"d1_low", "d1_high"} <= names:
-        return {"outside_day_range": 0}
-    last = recording.floats("ltp")
-    outside = (last < recording.floats("d1_low")) | (last > recording.floats("d1_high"))
-    return {"outside_day_range": int(outside.sum())}
-
-
-class _Forward(NamedTuple):
-    """The synthetic underlying: behind which rows it ticks, at what price, traded when."""
-
-    instrument: Instrument
-    legs: tuple[Instrument, Instrument]
-    at: Ints
-    last: Ints
-    venue_ns: Ints
-
-
-def _forward(
-    recording: _Recording, book: _Book, contracts: Sequence[Instrument]
-) -> _Forward | None:
-    """The parity forward of the pair that ticks most; `None` when no strike has both legs."""
-    pair = _pair(recording, contracts)
-    if pair is None:
-        return None
-    call, put = pair
-    at = np.flatnonzero(np.isin(recording.symbol, pair))
-    latest = [
-        np.maximum.accumulate(np.where(recording.symbol[at] == leg, np.arange(len(at)), -1))
-        for leg in pair
-    ]
-    both = (latest[0] >= 0) & (latest[1] >= 0)
-    rows = [at[np.maximum(leg, 0)] for leg in latest]
-    for leg in rows:
-        both &= recording.ts_ns[at] - recording.ts_ns[leg] <= FRESH_NS
-        both &= book.held[leg, 0] & book.held[leg, DEPTH]
-    calls, puts = (book.price[leg, 0] + book.price[leg, DEPTH] for leg in rows)
-    strike_paise = contracts[call].strike_paise
-    assert strike_paise is not None, "an option has a strike"
-    last = (calls - puts + 2 * strike_paise) // 2
-    both &= last > 0
-    venue_ns = np.maximum(recording.venue_ns[rows[0]], recording.venue_ns[rows[1]])
-    return _Forward(
-        _index(contracts[call].underlying),
-        (contracts[call], contracts[put]),
-        at[both],
-        last[both],
-        np.maximum.accumulate(venue_ns)[both],
-    )
-
-
-def _pair(recording: _Recording, contracts: Sequence[Instrument]) -> tuple[int, int] | None:
-    """Call and put of one contract; of several pairs the one whose quieter leg ticks most."""
-    ticks = np.bincount(recording.symbol, minlength=len(contracts))
-    legs: dict[tuple[str, str | None, int | None], dict[OptionType, int]] = {}
-    for number, contract in enumerate(contracts):
-        if contract.option_type is not None:
-            key = contract.underlying, contract.expiry, contract.strike_paise
-            legs.setdefault(key, {})[contract.option_type] = number
-    pairs = [(leg[OptionType.CALL], leg[OptionType.PUT]) for leg in legs.values() if len(leg) == 2]
-    return max(
-        pairs,
-        key=lambda pair: (min(ticks[pair[0]], ticks[pair[1]]), -(contracts[pair[0]].strike_paise or 0)),
-        default=None,
-    )
 
 
 def _index(underlying: str) -> Instrument:
@@ -496,43 +251,97 @@ def _index(underlying: str) -> Instrument:
     )
 
 
-def _ticks(
-    recording: _Recording,
-    book: _Book,
-    contracts: Sequence[Instrument],
-    forward: _Forward | None,
-) -> tuple[pa.Table, tuple[Instrument, ...]]:
+def _rows(
+    recording: Recording, book: Book, forward: Forward | None, instruments: Sequence[Instrument]
+) -> pa.Table:
     """Rows of `TICKS`, numbered from 1; a synthetic tick follows the packet that moved it."""
-    count = len(recording.row)
-    oi = np.nan_to_num(recording.floats("oi")).astype(np.int64)
-    columns: dict[str, Ints] = {
-        "at_ns": recording.ts_ns,
-        "instrument": recording.symbol,
-        "last_paise": book.last,
-        "venue_at_ns": recording.venue_ns,
-        "volume": recording.volume,
-        "oi": oi,
+    names = pa.array([instrument.id for instrument in instruments], pa.string())
+    columns: dict[str, pa.Array] = {
+        "at_ns": pa.array(recording.ts_ns),
+        "instrument": names.take(pa.array(recording.symbol)),
+        "last_paise": pa.array(book.last),
+        "venue_at_ns": pa.array(recording.venue_ns),
+        "volume": pa.array(recording.volume),
+        "oi": pa.array(np.nan_to_num(recording.floats("oi")).astype(np.int64)),
     }
-    names = [*level_names("bid"), *level_names("ask")]
-    for number in range(2 * DEPTH):
-        columns[names[2 * number]] = book.price[:, number]
-        columns[names[2 * number + 1]] = book.quantity[:, number]
-    order: Ints = np.arange(count)
-    held = book.held
-    instruments = list(contracts)
+    for number, name in enumerate([*level_names("bid"), *level_names("ask")]):
+        values = (book.price, book.quantity)[number % 2][:, number // 2]
+        absent = ~book.held[:, number // 2]
+        columns[name] = pa.array(np.ascontiguousarray(values), mask=np.ascontiguousarray(absent))
+    table = _filled(columns, len(recording.row))
+    order = 2 * np.arange(table.num_rows)
     if forward is not None:
-        instruments.append(forward.instrument)
-        extra = {
-            "at_ns": recording.ts_ns[forward.at],
-            "instrument": np.full(len(forward.at), len(contracts)),
-            "last_paise": forward.last,
-            "venue_at_ns": forward.venue_ns,
+        count = len(forward.at)
+        synthetic = {
+            "at_ns": pa.array(recording.ts_ns[forward.at]),
+            "instrument": names.take(pa.array(np.full(count, len(names) - 1))),
+            "last_paise": pa.array(forward.last),
+            "venue_at_ns": pa.array(forward.venue_ns),
         }
-        nothing: Ints = np.zeros(len(forward.at), np.int64)
-        columns = {
-            name: np.concatenate([values, extra.get(name, nothing)])
-            for name, values in columns.items()
-        }
-        held = np.concatenate([held, np.zeros((len(forward.at), 2 * DEPTH), np.bool_)])
-        order = np.argsort(np.concatenate([2 * order, 2 * forward.at + 1]))
-    return _table(columns, held, order, instruments), _sorted(instruments)
+        table = pa.concat_tables([table, _filled(synthetic, count)])
+        order = np.concatenate([order, 2 * forward.at + 1])
+    table = table.take(pa.array(np.argsort(order)))
+    return table.set_column(0, TICKS.field(0), pa.array(np.arange(1, table.num_rows + 1)))
+
+
+def _filled(columns: dict[str, pa.Array], count: int) -> pa.Table:
+    """A table of `TICKS` from the columns given: others are empty, or 0 (count: 1) where required."""
+    zero: Ints = np.zeros(count, np.int64)
+    rest = {
+        field.name: pa.nulls(count, field.type) if field.nullable else pa.array(zero)
+        for field in TICKS
+    }
+    return pa.table({**rest, "count": pa.array(zero + 1), **columns}, schema=TICKS)
+
+
+def _place(instrument: Instrument) -> tuple[bool, bool, str, int, str]:
+    """The underlying first, then options by strike, then the rest by name."""
+    return (
+        instrument.kind is not Kind.INDEX,
+        instrument.kind is not Kind.OPTION,
+        instrument.expiry or "",
+        instrument.strike_paise or 0,
+        instrument.symbol,
+    )
+
+
+def _day(at_ns: int) -> str:
+    """The IST date of an instant."""
+    return str((datetime.fromtimestamp((at_ns + IST_NS) // SECOND_NS, UTC)).date())
+
+
+def _notes(report: ImportReport, forward: Forward | None) -> dict[str, str | int]:
+    figures = msgspec.structs.asdict(report)
+    notes = {name: figures[name] for name in figures if name not in ("target", "day")}
+    if forward is not None:
+        call, put = forward.legs
+        notes["synthetic_underlying"] = (
+            f"{call.underlying} is the parity forward of {call.symbol} and {put.symbol}: call mid "
+            "minus put mid plus strike, at each packet of either while both have two-sided books "
+            "younger than 5 s; traded when the later of both was; no book, no volume"
+        )
+    notes["receive_clock"] = (
+        "moved by receive_clock_offset_ns, the median of exchange time minus receive time over "
+        "the first 500 rows in order of receipt"
+    )
+    notes["security_ids"] = "not in the recording: CRC-32 of the symbol"
+    return notes
+
+
+def _write(target: Path, table: pa.Table, header: TapeHeader) -> None:
+    """Write every segment into a folder beside the target, then give it its name."""
+    unfinished = target.with_name(target.name + ".unfinished")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        for number, start in enumerate(range(0, table.num_rows, SEGMENT_ROWS_MAX), 1):
+            part = table.slice(start, SEGMENT_ROWS_MAX)
+            write_sealed(unfinished / f"ticks-{number:04d}{SEALED}", part, header)
+        unfinished.rename(target)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise DataRefused(
+            str(target),
+            f"the tape cannot be written: {error}",
+            "choose a folder that can be written and has free space",
+        ) from error

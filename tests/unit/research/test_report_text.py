@@ -1,0 +1,150 @@
+"""The report's text, to the byte."""
+
+import msgspec
+import pytest
+
+from holdfast.research.parts import Outage, Report
+from holdfast.research.report import fold_report
+from holdfast.research.report_text import render
+from tests.support.trades import Diary, a_day, at, beginning, denied_signal, unfilled_entry
+
+DAY = """\
+Report of 2026-11-20, rupees, times of India
+holdfast 0.1.0, configuration 4dad86d43bfd, TA-Lib 0.8.2
+
+Work
+  2,500 ticks of 3 instruments
+  2,883 events, 21 steps that decided something, 6 commands
+  4 orders, 1 modification, 0 cancels, 1 rejection
+  4 signals, 1 denial, 2 round trips
+
+Signals
+  4 seen, 3 entered, 1 denied
+  gate      denied
+  cooldown       1
+
+Trades
+  #  contract               side  qty        in      at       out      at  closed by         gross  charges       net
+  1  NIFTY 25 Nov 26000 CE  BUY   130  09:31:01  150.20  09:40:00  187.50  take_profit    4,849.00    65.51  4,783.49
+  2  NIFTY 25 Nov 26000 PE  BUY   130  10:00:02  150.20  10:30:00  150.00  trailing_stop    -26.00    65.51    -91.51
+  closed by: take_profit 1, trailing_stop 1
+  3 NIFTY 25 Nov 26000 CE: no fill by 11:00:01, rejected: funds
+
+Exposure
+  most premium at risk 19,526.00
+  most positions at once 1
+  time in the market 38 min 57 s
+
+Protection
+    #  unprotected  no stop at the broker
+    1      0.250 s                1.500 s
+    2      0.250 s                1.500 s
+  all      0.500 s                3.000 s
+
+Feed
+  10:10:00 to 10:11:14, 74.0 s: silent; entries off after 1.900 s
+    held: position 2
+    10:10:01.900 stale price of position 2, alarmed: fault silent
+  stale alone            times  in all  longest
+  NIFTY 25 Nov 26000 PE      1  72.6 s   72.6 s
+
+Entries off
+  term  times  in all
+  feed      1  72.6 s
+
+Halts, failures, anomalies
+  11:20:00 halt pause: a rule failed
+  11:20:00 take_profit failed: ValueError: x
+  11:10:00 late trade, 2 times: age 1800 ms
+
+Result
+  2 round trips: 1 gained, 1 lost
+  gross          4,823.00
+  - brokerage       80.00
+  - stt             36.00
+  - transaction     15.02
+  charges          131.02
+  net            4,691.98
+"""
+
+
+def test_the_text_of_a_day_is_this_one() -> None:
+    """Simulated time only, Indian grouping, plain characters."""
+    text = render(fold_report(a_day()))
+    assert text == DAY
+    assert text.isascii()
+    assert not any(line.endswith(" ") for line in text.splitlines())
+
+
+def only(*parts: object) -> Report:
+    """The report of a beginning and these parts."""
+    diary = beginning()
+    for part in parts:
+        assert callable(part)
+        part(diary)
+    return fold_report(diary.records)
+
+
+# (what happened, why there was no trade)
+NOTHING = [
+    ((), "none: no strategy gave a signal"),
+    ((denied_signal,), "none: every signal was denied, by cooldown 1"),
+    ((unfilled_entry,), "none: 1 entry order ended without a fill"),
+]
+
+
+@pytest.mark.parametrize(("parts", "why"), NOTHING, ids=[row[1] for row in NOTHING])
+def test_a_day_without_a_trade_says_why(parts: tuple[object, ...], why: str) -> None:
+    """ "Why was nothing traded today?" has an answer."""
+    assert f"Trades\n  {why}\n" in render(only(*parts))
+
+
+def test_a_position_left_open_cannot_be_overlooked() -> None:
+    """It stands in the trades, in capitals, with what it cost."""
+    diary = Diary()
+    diary.records = a_day()
+    cut = next(n for n, (_, record) in enumerate(diary.records) if "PositionClosed" in str(record))
+    text = render(fold_report(diary.records[:cut]))
+    assert "  1 NIFTY 25 Nov 26000 CE: STILL OPEN, BUY 130 at 150.20\n" in text
+    assert "none: nothing was closed" in text
+
+
+def outage(since: str, seconds: int, *, entries_off: str | None = None) -> Outage:
+    """One of so many seconds."""
+    return Outage(
+        since_ns=at(since),
+        until_ns=at(since) + seconds * 1_000_000_000,
+        duration_ns=seconds * 1_000_000_000,
+        reason="silent",
+        held=(),
+        entries_stopped_ns=at(entries_off) if entries_off else None,
+        acts=(),
+    )
+
+
+def test_the_longest_outages_are_named_in_order_and_the_others_counted() -> None:
+    """A feed that stutters all day must not bury the gaps that matter."""
+    short = [outage(f"11:{minute:02d}:00", 3) for minute in range(20)]
+    long = [outage("12:00:00", 124), outage("10:00:00", 39)]
+    report = msgspec.structs.replace(only(), outages=tuple(short + long))
+    lines = render(report).split("\n\nFeed\n")[1].split("\n\n")[0].splitlines()
+    assert len(lines) == 12 + 1
+    assert lines[0] == "  10:00:00 to 10:00:39, 39.0 s: silent; entries went on"
+    assert lines[11] == "  12:00:00 to 12:02:04, 124.0 s: silent; entries went on"
+    assert lines[12] == "  and 10 shorter outages, 30.0 s in all"
+
+
+def test_an_outage_tells_what_became_of_entries() -> None:
+    """They stopped, had stopped before, or went on."""
+    rows = {
+        "11:00:01": "entries off after 1.000 s",
+        "10:59:59": "entries were off already",
+        None: "entries went on",
+    }
+    for entries_off, words in rows.items():
+        told = outage("11:00:00", 30, entries_off=entries_off)
+        assert words in render(msgspec.structs.replace(only(), outages=(told,)))
+    endless = msgspec.structs.replace(outage("11:00:00", 30), until_ns=None)
+    assert "11:00:00 to the end, 30.0 s" in render(
+        msgspec.structs.replace(only(), outages=(endless,))
+    )
