@@ -20,10 +20,11 @@ _RUN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Paths(msgspec.Struct, frozen=True, kw_only=True):
-    """The two roots everything else lies under."""
+    """The roots that everything else lies under, and the folder of the instance locks."""
 
     config_dir: Path
     data_dir: Path
+    locks_dir: Path
 
     @property
     def config_file(self) -> Path:
@@ -50,13 +51,14 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_paths(home: Path | None, env: Mapping[str, str]) -> Paths:
-    """Both roots under `home` when given, else where the XDG convention puts them."""
+    """All of it under `home` when given, else where the XDG convention puts it."""
     if home is not None:
         root = home.absolute()
-        return Paths(config_dir=root, data_dir=root / "data")
+        return Paths(config_dir=root, data_dir=root / "data", locks_dir=root / "locks")
     return Paths(
         config_dir=_xdg(env, "XDG_CONFIG_HOME", ".config") / "holdfast",
         data_dir=_xdg(env, "XDG_DATA_HOME", ".local/share") / "holdfast",
+        locks_dir=_xdg(env, "XDG_STATE_HOME", ".local/state") / "holdfast" / "locks",
     )
 
 
@@ -107,7 +109,7 @@ class Runs:
         assert _RUN_NAME.fullmatch(name), f"{name!r} cannot name a run"
         runs = self._root / mode / "runs"
         for abandoned in runs.glob(f".{name}.*.new"):
-            if not _is_alive(int(abandoned.suffixes[-2][1:])):
+            if not is_alive(int(abandoned.suffixes[-2][1:])):
                 shutil.rmtree(abandoned)
         fresh = runs / f".{name}.{os.getpid()}.new"
         fresh.mkdir(parents=True, mode=0o700)
@@ -167,7 +169,8 @@ def _swap(fresh: Path, target: Path) -> None:
         shutil.rmtree(old)
 
 
-def _is_alive(process_id: int) -> bool:
+def is_alive(process_id: int) -> bool:
+    """Whether a process of that number runs on this machine."""
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:

@@ -20,7 +20,7 @@ _COLUMNS: Final = ", ".join(column.name for column in schema.events.columns)
 _TYPES: Final = {"at_ns": int, "kind": str, "payload": bytes, "previous_hash": bytes, "hash": bytes}
 
 
-_PAGE: Final = re.compile(r"\bpage \d+", re.IGNORECASE)
+_PLACE: Final = re.compile(r"\b(page \d+|index \w+)", re.IGNORECASE)
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +74,8 @@ def check_file(connection: sqlite3.Connection) -> Iterator[Finding]:
         for (said,) in connection.execute("PRAGMA integrity_check"):
             for line in str(said).splitlines():
                 if line != "ok" and not line.startswith("***"):
-                    page = _PAGE.search(line)
-                    yield Finding(where=page[0] if page else "the database", what=line)
+                    place = _PLACE.search(line)
+                    yield Finding(where=place[0] if place else "the database", what=line)
     except schema.UNREADABLE as error:
         yield Finding(where="the database", what=f"cannot be read: {error}")
 

@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from holdfast.app.cli.frame import Frame, say
 from holdfast.app.config import Config, load_config
-from holdfast.app.paths import Runs
+from holdfast.app.paths import Runs, is_alive
 from holdfast.domain.event import InstrumentsLoaded
+from holdfast.runtime.lock import Holder
 from holdfast.store import query, schema
 from holdfast.store.records import Record
 
@@ -30,6 +33,20 @@ def runs_of(frame: Frame, config: Config) -> Runs:
 def find_run(frame: Frame, wanted: str | None) -> Path:
     """The folder of the run that is meant, by default of the newest. Raises DataRefused."""
     return runs_of(frame, config_in_force(frame)).find(wanted)
+
+
+def running_on(frame: Frame, account: str) -> Holder | None:
+    """Who holds the account's lock, `None` when nobody does.
+
+    Read without touching the lock: asking must not make a start fail at the same moment.
+    """
+    try:
+        written = (frame.paths.locks_dir / f"{account}.lock").read_bytes()
+        holder = msgspec.json.decode(written, type=Holder)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+    # A process that was killed leaves its word behind, but not its number.
+    return holder if is_alive(holder.pid) else None
 
 
 def run_label(run: Path) -> str:

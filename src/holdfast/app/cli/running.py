@@ -20,7 +20,8 @@ from holdfast.research import report_text
 from holdfast.research.parts import Report, Work
 from holdfast.research.report import fold_report, shortfalls
 from holdfast.research.text import grouped
-from holdfast.runtime.lock import instance_lock
+from holdfast.runtime.clock import WallClock
+from holdfast.runtime.lock import InstanceLock
 
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _SHAPE: Final = (
@@ -121,7 +122,10 @@ def _play(frame: Frame, config: Config, label: str, play: Play) -> tuple[Report,
     say(armed_limits(config))
     runs = runs_of(frame, config)
     mode, _, name = label.partition("/")
-    with instance_lock(config.account.client_id), runs.replacing(mode, name) as folder:
+    lock = InstanceLock.acquire(
+        frame.paths.locks_dir, config.account.client_id, at_ns=WallClock().now_ns(), purpose=label
+    )
+    with lock, runs.replacing(mode, name) as folder:
         with shown_progress(label) as progress:
             result = play(folder, progress)
         report = fold_report(records_of(folder))

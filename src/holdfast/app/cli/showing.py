@@ -13,6 +13,7 @@ from holdfast.app.cli.reading import (
     journal_of,
     records_of,
     run_label,
+    running_on,
     runs_of,
     symbols_of,
 )
@@ -22,7 +23,6 @@ from holdfast.research.explain import explain as explained
 from holdfast.research.report import fold_report
 from holdfast.research.stories import SignalStory, Stories
 from holdfast.research.text import average, clock, figures, rupees, table
-from holdfast.runtime.lock import holder_of
 from holdfast.store import query, rows
 
 run_argument = click.argument("run", required=False)
@@ -30,14 +30,14 @@ run_argument = click.argument("run", required=False)
 
 @verb(
     example="holdfast status",
-    shape='{"account": "...", "running": {...} | null, "run": "MODE/NAME" | null, '
-    '"day": {...} | null, "positions_open": 0}',
+    shape='{"account": "...", "running": {"pid": 1, "since_ns": 0, "purpose": "..."} | null,\n'
+    ' "run": "MODE/NAME" | null, "day": {...} | null, "positions_open": 0}',
 )
 def status(frame: Frame, *, as_json: bool) -> int:
     """Say what runs for the account, and how its newest run stands."""
     config = config_in_force(frame)
     account = config.account.client_id
-    running = holder_of(account)
+    running = running_on(frame, account)
     runs = runs_of(frame, config)
     run = runs.find(None) if runs.names() else None
     day = query.day_header(journal_of(run)) if run else None
@@ -52,7 +52,10 @@ def status(frame: Frame, *, as_json: bool) -> int:
     if as_json:
         emit_json(told)
         return 0
-    emit(f"account {account}: {running or 'nothing is running'}\n")
+    if running is None:
+        emit(f"account {account}: nothing is running\n")
+    else:
+        emit(f"account {account}: process {running.pid} runs {running.purpose}\n")
     if run is None or day is None:
         emit("no run yet; make one with: holdfast run\n")
     else:

@@ -185,7 +185,7 @@ def _finish(state: State, position: Position) -> None:
 def _close(state: State, position: Position) -> None:
     state.held[position.id].remove(position)
     charges = statement(position.charges)
-    net_paise = position.realised_paise - charges["total"]
+    net_paise = position.realised_paise - charges.pop("total")
     state.day.realised_net_paise += net_paise
     signal = position.intent.signal
     state.day.last_exit_ns[signal.underlying, signal.direction] = state.now_ns

@@ -1,0 +1,29 @@
+"""A store with a whole day in it, made once and copied for whoever damages it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from holdfast.store.journal import StoreJournal, StoreSettings
+from holdfast.store.schema import FILE_NAME
+from tests.unit.store.samples import HEADER, a_day, play
+
+INLINE = StoreSettings(threaded=False)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a day that ended well: at least 200 records, 600 rows of tape. Only read it."""
+    folder = tmp_path_factory.mktemp("day")
+    journal = StoreJournal(folder, HEADER, settings=INLINE)
+    play(journal, a_day(trades=15, ticks=600))
+    assert journal.close().is_complete
+    return folder
+
+
+@pytest.fixture
+def damaged(finished: Path, tmp_path: Path) -> Path:
+    """The database of a copy of that folder: damage it."""
+    shutil.copytree(finished, tmp_path / "copy")
+    return tmp_path / "copy" / FILE_NAME
