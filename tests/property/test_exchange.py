@@ -1,7 +1,6 @@
 """Whatever is asked of the simulated exchange, and whatever the market does."""
 
-from collections.abc import Callable
-
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +23,7 @@ from holdfast.domain.order import (
 )
 from holdfast.exchange.checks import Behaviour, ModifyBehaviour
 from holdfast.exchange.latency import Latency
-from holdfast.exchange.venue import Refused, SimulatedExchange
+from holdfast.exchange.venue import Result, SimulatedExchange
 from tests.support.desk import CALL, CLOSE, FACTS, OPEN, PUT, SECOND, SESSION
 
 NAMES = ("A", "B", "C", "D")
@@ -74,32 +73,42 @@ def ticks(draw: st.DrawFn) -> Tick:
     )
 
 
-class Place(tuple[OrderId, OrderTerms]):
+class Place(msgspec.Struct, frozen=True):
     """A new order."""
 
+    order_id: OrderId
+    terms: OrderTerms
 
-class Modify(tuple[OrderId, OrderTerms]):
+
+class Modify(msgspec.Struct, frozen=True):
     """Other terms for an order."""
 
+    order_id: OrderId
+    terms: OrderTerms
 
-class Cancel(str):
+
+class Cancel(msgspec.Struct, frozen=True):
     """No more of an order."""
 
+    order_id: OrderId
 
-class Pass(int):
-    """Time passes: seconds."""
 
+class Pass(msgspec.Struct, frozen=True):
+    """Time passes."""
+
+    seconds: int
+
+
+Step = Tick | Place | Modify | Cancel | Pass
 
 steps = st.one_of(
     ticks(),
     ticks(),
-    st.tuples(names, terms()).map(Place),
-    st.tuples(names, terms()).map(Modify),
-    names.map(Cancel),
-    st.sampled_from((1, 6, 40)).map(Pass),
+    st.builds(Place, names, terms()),
+    st.builds(Modify, names, terms()),
+    st.builds(Cancel, names),
+    st.builds(Pass, st.sampled_from((1, 6, 40))),
 )
-Step = Tick | Place | Modify | Cancel | Pass
-
 days = st.lists(steps, min_size=20, max_size=60)
 
 
@@ -133,15 +142,14 @@ class Checked:
                 volume = self._volume[step.instrument]
                 return exchange.on_tick(replace(step, at_ns=self.now_ns, volume=volume))
             case Place():
-                results = exchange.place(step[0], step[1], self.now_ns)
+                return _rows(exchange.place(step.order_id, step.terms, self.now_ns))
             case Modify():
-                results = exchange.modify(step[0], step[1], self.now_ns)
+                return _rows(exchange.modify(step.order_id, step.terms, self.now_ns))
             case Cancel():
-                results = exchange.cancel(OrderId(step), self.now_ns)
+                return _rows(exchange.cancel(step.order_id, self.now_ns))
             case Pass():
-                self.now_ns += step * SECOND
+                self.now_ns += step.seconds * SECOND
                 return exchange.square_off(self.now_ns) + exchange.expire(self.now_ns)
-        return [result for result in results if not isinstance(result, Refused)]
 
     def _look(self, rows: list[OrderRow]) -> None:
         for row in rows:
@@ -157,6 +165,10 @@ class Checked:
         self.exchange.assert_conserved()
         for row in self.exchange.orders():
             assert row == self._rows[row.broker_id], "a change that no row told"
+
+
+def _rows(results: list[Result]) -> list[OrderRow]:
+    return [result for result in results if isinstance(result, OrderRow)]
 
 
 BEHAVIOURS = st.sampled_from(ModifyBehaviour).map(lambda how: Behaviour(stop_to_limit=how))
@@ -206,8 +218,7 @@ def test_who_only_buys_never_owes(taken: list[Step]) -> None:
     """Every resting buy holds its cash back, so free cash stays at or above zero."""
     checked = Checked()
     for step in taken:
-        is_order = isinstance(step, Place | Modify)
-        if is_order and step[1].side is Side.SELL:
+        if isinstance(step, Place | Modify) and step.terms.side is Side.SELL:
             continue
         checked.take(step)
         assert checked.exchange.funds_paise >= 0
@@ -276,12 +287,16 @@ def _command(step: Step, numbers: dict[OrderId, BrokerOrderId]) -> AnyCommand | 
     match step:
         case Place():
             return PlaceOrder(
-                order_id=step[0], purpose=Purpose.ENTRY, position=1, terms=step[1], fills_seen=0
+                order_id=step.order_id,
+                purpose=Purpose.ENTRY,
+                position=1,
+                terms=step.terms,
+                fills_seen=0,
             )
-        case Modify() if step[0] in numbers:
-            return ModifyOrder(order_id=step[0], broker_id=numbers[step[0]], terms=step[1])
-        case Cancel() if OrderId(step) in numbers:
-            return CancelOrder(order_id=OrderId(step), broker_id=numbers[OrderId(step)])
+        case Modify(order_id=order_id) if order_id in numbers:
+            return ModifyOrder(order_id=order_id, broker_id=numbers[order_id], terms=step.terms)
+        case Cancel(order_id=order_id) if order_id in numbers:
+            return CancelOrder(order_id=order_id, broker_id=numbers[order_id])
         case Pass():
             return FindOrder(order_id=OrderId("A"))
         case _:

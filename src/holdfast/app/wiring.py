@@ -34,12 +34,16 @@ from holdfast.exchange.generator import GeneratedDay
 from holdfast.exchange.latency import Latency
 from holdfast.exchange.universe import Universe
 from holdfast.exchange.venue import SimulatedExchange
+from holdfast.facts.ist import ist_date
 from holdfast.facts.load import contract_terms, facts_sha256, load_day_facts
 from holdfast.ports import MarketSource
 from holdfast.research.verify import Checked, verify
 from holdfast.runtime.clock import VirtualClock, cost_ns, elapsed_s
 from holdfast.runtime.day import Day, Outcome, Pace, StopRequest
-from holdfast.store.journal import StoreJournal, StoreSettings
+from holdfast.store.buffers import StoreSettings
+from holdfast.store.imports.recording import Recording, load_table
+from holdfast.store.imports.upstox import ImportReport, OptionTerms, import_upstox_full
+from holdfast.store.journal import StoreJournal
 from holdfast.store.query import records
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
@@ -123,6 +127,30 @@ def run_replay(config: Config, tape_path: Path, run_dir: Path, progress: Progres
     return _run(played, facts, tape, run_dir, progress, ticks_expected=tape.tick_rows)
 
 
+def import_tape(source: Path, target: Path) -> ImportReport:
+    """Make a tape of a recording in Upstox's form, with the contract facts of its day.
+
+    Raises DataRefused when the recording cannot be used, UnknownDay when there are no facts.
+    """
+    recorded = Recording(source, load_table(source))
+    if not len(recorded.ts_ns):
+        raise DataRefused(str(source), "holds no rows", "copy the recording again")
+    day = ist_date(int(recorded.ts_ns[0]))
+    terms = [
+        OptionTerms(
+            underlying=name,
+            expiry=expiry.day.isoformat(),
+            lot_size=expiry.lot_size,
+            price_step_paise=contract.price_step_paise,
+            freeze_quantity=contract.freeze_quantity,
+        )
+        for name in INDICES
+        for contract in (contract_terms(name, day),)
+        for expiry in contract.expiries
+    ]
+    return import_upstox_full(source, target, terms=terms)
+
+
 def verify_run(run_dir: Path, progress: Progress) -> VerifyResult:
     """Step a new engine through a run's journal and tape and compare every decision."""
     config = _stored_config(run_dir)
@@ -175,7 +203,7 @@ def _run(
         run_dir,
         _header(config, facts, source),
         settings=_store_settings(config, threaded=config.sim.speed > 0),
-        on_changed=lambda is_durable, reason: [tell(is_durable, reason) for tell in told],
+        on_changed=lambda is_durable, reason: told[0](is_durable, reason),
     )
     day = Day(engine, journal, venue, clock)
     told.append(day.journal_changed)

@@ -7,6 +7,8 @@ import numpy as np
 from holdfast.exchange.noise import Floats, Integers
 
 SESSIONS_A_YEAR = 252
+SESSION_S = 22_500
+"""A full session; a shorter one has its share of the day's movement."""
 
 TREND_S = (480, 2_100)
 """Shortest and longest stretch of one direction, in seconds."""
@@ -41,7 +43,9 @@ def index_path(
     low, high = bounds_paise
     assert low < start_paise < high, "the path begins within its bounds"
     deviation_paise = start_paise * volatility_bps / 10_000 / SESSIONS_A_YEAR**0.5
-    steps = _noise(chance, seconds) * NOISE_SHARE + _jumps(chance, seconds)
+    share = min(seconds / SESSION_S, 1.0)
+    steps = _noise(chance, seconds) * NOISE_SHARE * share**0.5
+    steps += _jumps(chance, seconds, share=share)
     reach = min(start_paise - low, high - start_paise) / deviation_paise
     walked = np.cumsum(steps) + _trends(chance, seconds, reach=reach)
     centre, half = (low + high) / 2, (high - low) / 2
@@ -59,9 +63,9 @@ def _noise(chance: np.random.Generator, seconds: int) -> Floats:
     return chance.standard_normal(seconds) * shape
 
 
-def _jumps(chance: np.random.Generator, seconds: int) -> Floats:
+def _jumps(chance: np.random.Generator, seconds: int, *, share: float) -> Floats:
     steps = np.zeros(seconds)
-    count = int(chance.integers(2, JUMPS_MAX, endpoint=True))
+    count = round(int(chance.integers(2, JUMPS_MAX, endpoint=True)) * share)
     places = chance.integers(0, seconds, count)
     steps[places] = chance.uniform(*JUMP_SHARE, count) * chance.choice([-1.0, 1.0], count)
     return steps

@@ -7,6 +7,7 @@ from holdfast.research.parts import Outage, Report, StaleAct
 from holdfast.research.text import average, clock, clock_ms, figures, grouped, rupees, span, table
 
 _OUTAGES_NAMED_MAX: Final = 12
+_OUTAGE_NAMED_NS: Final = 1_000_000_000
 
 
 def render(report: Report) -> str:
@@ -141,7 +142,7 @@ def _feed(report: Report) -> Iterator[str]:
         yield from _outage(outage)
     if others:
         total_ns = sum(outage.duration_ns for outage in others)
-        yield f"  and {_many(len(others), 'shorter outage')}, {span(total_ns)} in all"
+        yield f"  {_many(len(others), 'shorter outage')}, {span(total_ns)} in all"
     if not report.outages:
         yield "  no outage"
     inside = [act for outage in named for act in outage.acts]
@@ -157,8 +158,9 @@ def _feed(report: Report) -> Iterator[str]:
 def _longest(outages: Sequence[Outage]) -> tuple[list[Outage], list[Outage]]:
     """The outages worth a line each, in order of time, and the others."""
     by_length = sorted(outages, key=lambda outage: (-outage.duration_ns, outage.since_ns))
-    named = by_length[:_OUTAGES_NAMED_MAX]
-    return sorted(named, key=lambda outage: outage.since_ns), by_length[_OUTAGES_NAMED_MAX:]
+    worth = sum(outage.duration_ns >= _OUTAGE_NAMED_NS for outage in outages)
+    count = min(worth, _OUTAGES_NAMED_MAX)
+    return sorted(by_length[:count], key=lambda outage: outage.since_ns), by_length[count:]
 
 
 def _outage(outage: Outage) -> Iterator[str]:

@@ -8,6 +8,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import Protocol
 
 import msgspec
 
@@ -67,7 +68,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     speed: int = 0
 
 
-class PlayedJournal(Journal, DurableJournal):
+class PlayedJournal(Journal, DurableJournal, Protocol):
     """A journal that the router can wait for."""
 
 

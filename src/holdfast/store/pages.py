@@ -126,8 +126,10 @@ class DatabaseFile:
             (size,) = struct.unpack_from(">H", self._bytes, 16)
             self.page_size = 65_536 if size == 1 else size
             self._usable = self.page_size - self._bytes[20]
+            if not 512 <= self.page_size <= 65_536:
+                raise IndexError(f"a page size of {self.page_size}")  # noqa: TRY301 as any misfit
             self._walk_all()
-        except (IndexError, struct.error, UnicodeDecodeError, ZeroDivisionError) as error:
+        except (IndexError, struct.error, UnicodeDecodeError) as error:
             raise DataRefused(
                 str(path),
                 f"is not laid out as a database: {error}",

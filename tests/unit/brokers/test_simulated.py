@@ -98,7 +98,11 @@ def test_an_order_travels_is_taken_and_answers_travel_back() -> None:
     assert [row.status for row in driver.exchange.orders()] == [BrokerStatus.FILLED]
     assert driver.due_ns == at(1) + REQUEST + RESPONSE
     events = driver.pop_due(at(2))
-    assert heard(events) == [("OrderAcknowledged", 80), ("OrderUpdated", 150), ("OrderUpdated", 150)]
+    assert heard(events) == [
+        ("OrderAcknowledged", 80),
+        ("OrderUpdated", 150),
+        ("OrderUpdated", 150),
+    ]
     working, filled = words(events)
     assert (working.filled_quantity, filled.filled_quantity) == (0, 65)
     assert filled.venue_at_ns == at(1) + REQUEST  # the exchange's time of it
@@ -147,7 +151,8 @@ def test_events_come_in_due_order_and_equal_ones_as_they_were_made() -> None:
             driver.submit(ReadFunds(), at(1))
         return driver
 
-    at_once, driver, one_by_one = busy().pop_due(at(2)), busy(), []
+    at_once, driver = busy().pop_due(at(2)), busy()
+    one_by_one: list[AnyEvent] = []
     while driver.due_ns is not None and driver.due_ns <= at(2):
         one_by_one += driver.pop_due(driver.due_ns)
     assert one_by_one == at_once

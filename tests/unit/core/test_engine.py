@@ -187,7 +187,7 @@ def test_a_touched_stop_modifies_the_resting_order_into_the_exit() -> None:
     end = closed(desk, stop, 87.90)
     # sold 195 at 87.90, bought at 100.05
     assert (end.rule, end.gross_paise) == ("stop_loss", 195 * (8_790 - 10_005))
-    assert end.net_paise == end.gross_paise - end.charges["total"]
+    assert end.net_paise == end.gross_paise - sum(end.charges.values())
     assert desk.engine.open_positions == 0
 
 
@@ -520,7 +520,8 @@ def test_a_stale_price_with_a_resting_stop_holds_for_a_minute_then_closes_on_a_r
                         asks=((9_910, 650),))  # fmt: skip
             desk.tell(QuotesRead(at_ns=desk.now, quotes=(read,)))
     actions = [a.action for a in desk.told(StalePolicyActed)]
-    assert actions[:2] == ["alarmed", "held by the resting stop"]
+    assert actions[0] == "held by the resting stop"
+    assert {"alarmed", "asked for a quote outside the feed"} <= set(actions)
     assert "asked for a quote outside the feed" in actions
     [decided] = desk.told(ExitDecided)
     assert decided.exit.rule == "stale_price"

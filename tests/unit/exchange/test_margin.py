@@ -1,10 +1,10 @@
 """The cash that working orders and shorts hold back."""
 
 import pytest
+from msgspec.structs import replace
 
 from holdfast.domain.instrument import Kind
 from holdfast.exchange.margin import OpenOrder, held_back, short_margin, short_quantity
-from msgspec.structs import replace
 from tests.support.desk import CALL
 from tests.unit.exchange.floor import buy, sell
 
@@ -27,7 +27,9 @@ SHORT_65 = 65 * (10_000 + 294_000)  # the last price, and 12 % of a strike of 24
         (-65, [BUY], 65),  # a buy frees nothing before it fills
     ],
 )
-def test_sales_beyond_what_is_held_are_shorts(net: int, orders: list[OpenOrder], short: int) -> None:
+def test_sales_beyond_what_is_held_are_shorts(
+    net: int, orders: list[OpenOrder], short: int
+) -> None:
     """Every working sale counts, resting stops too."""
     assert short_quantity(net, orders) == short
 

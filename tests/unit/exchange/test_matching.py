@@ -40,7 +40,9 @@ def book(**changes: object) -> Book:
         (Side.BUY, 9_900, 9_900, True),
     ],
 )
-def test_a_trade_at_the_trigger_touches_it(side: Side, low: int, high: int, *, touched: bool) -> None:
+def test_a_trade_at_the_trigger_touches_it(
+    side: Side, low: int, high: int, *, touched: bool
+) -> None:
     """A sale's from above, a buy's from below; extremes of merged ticks count."""
     assert is_touched(stop(side, 9_000, 9_000), Trade(low, high, 65)) is touched
 

@@ -48,9 +48,9 @@ def test_a_modification_loses_its_place() -> None:
     """Queue and time begin anew; fills stay."""
     made = order(buy(10_000, 130))
     made.fill(65, 65 * 10_000, at(1))
-    made.is_passive, made.ahead = True, 0
+    made.is_passive, made.ahead = True, 30
     made.modify(buy(9_990, 195), rank=9, at_ns=at(2))
-    assert (made.is_passive, made.ahead, made.rank) == (False, None, 9)
+    assert [made.is_passive, made.ahead, made.rank] == [False, None, 9]
     assert (made.open_quantity, made.filled_quantity) == (130, 65)
 
 

@@ -95,7 +95,7 @@ NOTHING = [
 
 @pytest.mark.parametrize(("parts", "why"), NOTHING, ids=[row[1] for row in NOTHING])
 def test_a_day_without_a_trade_says_why(parts: tuple[object, ...], why: str) -> None:
-    """ "Why was nothing traded today?" has an answer."""
+    """"Why was nothing traded today?" has an answer."""
     assert f"Trades\n  {why}\n" in render(only(*parts))
 
 

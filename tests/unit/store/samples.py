@@ -60,6 +60,7 @@ from holdfast.domain.order import (
     Side,
 )
 from holdfast.store.journal import StoreJournal
+from holdfast.store.records import Decided, Record
 from holdfast.store.segment import TapeHeader
 
 DAY = "2025-12-15"
@@ -372,6 +373,19 @@ def play(journal: StoreJournal, steps: Sequence[Step]) -> list[int]:
             cause = journal.append(step)
         numbers.append(cause)
     return numbers
+
+
+def recorded(steps: Sequence[Step]) -> list[Record]:
+    """The steps as records; market events, which lie on the tape, are left out."""
+    found: list[Record] = []
+    for step in steps:
+        if isinstance(step, tuple):
+            commands, audits = step
+            decided = Decided(at_ns=T0, cause=1, commands=tuple(commands), audits=tuple(audits))
+            found.append(decided)
+        elif not isinstance(step, Tick | CandleLoaded | QuotesRead):
+            found.append(step)
+    return found
 
 
 def flip(path: Path, offset: int, mask: int) -> None:

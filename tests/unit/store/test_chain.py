@@ -9,6 +9,7 @@ import pytest
 
 from holdfast.domain.errors import DataRefused
 from holdfast.store.chain import ChainRow, Finding, check_file, connect, require_intact, walk_chain
+from holdfast.store.pages import DatabaseFile
 
 
 @contextmanager
@@ -79,15 +80,12 @@ def test_whoever_rewrites_the_hash_too_is_found_one_row_later(damaged: Path) -> 
 
 def test_rows_behind_an_unreadable_page_are_still_read(damaged: Path) -> None:
     """The finding names the rows around the hole; those behind it are walked from the back."""
-    with closing(sqlite3.connect(damaged)) as connection:
-        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-        rows = [row for (row,) in connection.execute("SELECT sequence FROM events ORDER BY 1")]
-        (page,) = connection.execute(
-            "SELECT pageno FROM dbstat WHERE name = 'events' AND pagetype = 'leaf'"
-            " ORDER BY path LIMIT 1 OFFSET 8"
-        ).fetchone()
+    layout = DatabaseFile(damaged)
+    cells = [cell for cell in layout.cells("events") if cell.child is None]
+    rows = sorted(cell.row or 0 for cell in cells)
+    page = cells[100].start // layout.page_size
     with damaged.open("r+b") as file:
-        file.seek((page - 1) * page_size)
+        file.seek(page * layout.page_size)
         file.write(bytes(16))
     with closing(connect(damaged)) as connection:
         found = list(walk_chain(connection))

@@ -52,7 +52,7 @@ def built(path: Path) -> Iterator[str]:
     yield "CREATE INDEX by_kind ON events (kind)"
     for number in range(1, 400):
         yield f"INSERT INTO events VALUES ({number}, 1, printf('%0200d', {number}), zeroblob(300))"
-    yield "INSERT INTO events VALUES (1000, 1, 'long', zeroblob(20000))"
+    yield "INSERT INTO events VALUES (1000, 1, 'long', zeroblob(20640))"
     yield "DELETE FROM events WHERE sequence BETWEEN 100 AND 250"
 
 

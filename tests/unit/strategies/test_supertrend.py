@@ -100,6 +100,7 @@ def test_recorded_days_get_the_opinions_of_the_rule(
 ) -> None:
     """Each of twelve recorded days brings opinions both ways, exactly those of the rule."""
     candles = nifty_minutes[: (DAYS + 1) * SESSION]
+    changes = {"warmup_candles": SESSION, **changes}
     said = answers(strategy(**changes), candles)
     assert [(start_ns, opinion.direction) for start_ns, opinion in said] == expected(
         candles, SupertrendSettings(**changes)

@@ -14,6 +14,7 @@ from holdfast.app.cli.progress import shown_progress
 from holdfast.app.cli.reading import config_in_force, records_of, runs_of
 from holdfast.app.cli.setup import armed_limits
 from holdfast.app.config import Config, Mode, with_setting
+from holdfast.app.log import logging_to
 from holdfast.app.wiring import Progress, RunResult, run_replay, run_sim
 from holdfast.domain.errors import DataRefused
 from holdfast.research import report_text
@@ -126,7 +127,7 @@ def _play(frame: Frame, config: Config, label: str, play: Play) -> tuple[Report,
         frame.paths.locks_dir, config.account.client_id, at_ns=WallClock().now_ns(), purpose=label
     )
     with lock, runs.replacing(mode, name) as folder:
-        with shown_progress(label) as progress:
+        with logging_to(folder), shown_progress(label) as progress:
             result = play(folder, progress)
         report = fold_report(records_of(folder))
     _tell_costs(result)

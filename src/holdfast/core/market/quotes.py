@@ -11,6 +11,7 @@ from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Tick
 
 RECENT_NS = 60 * SECOND_NS
+QUIET = "connection quiet"
 _BUCKET_NS = 15 * SECOND_NS
 
 
@@ -21,12 +22,13 @@ class Connection:
     of the indices and their at-the-money strikes, which are always subscribed.
     """
 
-    __slots__ = ("is_armed", "last_at_ns", "stale_since_ns", "trade_at_ns")
+    __slots__ = ("is_armed", "last_at_ns", "stale_reason", "stale_since_ns", "trade_at_ns")
 
     def __init__(self) -> None:
         self.last_at_ns: int | None = None
         self.trade_at_ns: int | None = None
         self.stale_since_ns: int | None = None
+        self.stale_reason = ""
         self.is_armed = False
 
     def take(self, tick: Tick) -> None:
@@ -40,7 +42,7 @@ class Connection:
     def fault(self, now_ns: int, limits: FreshnessSettings) -> str | None:
         """Why the stream cannot be trusted now, `None` when it can."""
         if self.last_at_ns is None or now_ns - self.last_at_ns > limits.connection_s * SECOND_NS:
-            return "connection quiet"
+            return QUIET
         if self.trade_at_ns is None:
             return "no trade seen"
         if self.last_at_ns - self.trade_at_ns > limits.lag_s * SECOND_NS:

@@ -5,6 +5,7 @@ after its last packet, so that a mute one is noticed without anything arriving.
 """
 
 from holdfast.core.books.positions import Position
+from holdfast.core.market.quotes import QUIET
 from holdfast.core.readiness import first_failing
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
@@ -16,6 +17,9 @@ from holdfast.domain.instrument import Exchange
 
 QUIET_NS = 4 * SECOND_NS
 """A held instrument without a packet for so long is asked for outside the feed (T10)."""
+
+ALARM_NS = 5 * SECOND_NS
+"""Staleness of a held instrument that lasts so long calls a person (decisions 1.7)."""
 
 
 def arm(state: State, exchange: Exchange) -> None:
@@ -32,24 +36,25 @@ def _key(exchange: Exchange) -> TimerKey:
 
 
 def judge(state: State, exchange: Exchange) -> None:
-    """Tell the edges of a connection's faults, and come back for the next one."""
+    """Tell the edges of a connection's faults, each kind by itself, and come back for the next."""
     connection = state.connections[exchange]
     fault = connection.fault(state.now_ns, state.settings.freshness)
     session = state.session(exchange)
     is_open = session is not None and session.is_open(state.now_ns)
+    if connection.stale_since_ns is not None and fault != connection.stale_reason:
+        after_ns = state.now_ns - connection.stale_since_ns
+        connection.stale_since_ns = None
+        state.tell(QuotesFresh(instrument=None, after_ns=after_ns))
     if fault is not None and is_open and connection.stale_since_ns is None:
-        since = connection.last_at_ns if fault == "connection quiet" else connection.trade_at_ns
+        since = connection.last_at_ns if fault == QUIET else connection.trade_at_ns
         connection.stale_since_ns = since if since is not None else state.now_ns
+        connection.stale_reason = fault
         held = tuple(p.number for p in state.live if p.is_open)
         state.tell(
             QuotesStale(
                 instrument=None, since_ns=connection.stale_since_ns, reason=fault, held=held
             )
         )
-    elif fault is None and connection.stale_since_ns is not None:
-        after_ns = state.now_ns - connection.stale_since_ns
-        connection.stale_since_ns = None
-        state.tell(QuotesFresh(instrument=None, after_ns=after_ns))
     if fault is None:
         arm(state, exchange)
     note_readiness(state)
@@ -77,12 +82,13 @@ def watch_held(state: State, position: Position) -> None:
                 instrument=position.id, since_ns=state.now_ns, reason=fault, held=(position.number,)
             )
         )
-        _acted(state, position, "alarmed", {"fault": fault})
-        text = f"price of {position.instrument.symbol} is stale ({fault}), position held"
-        state.send(Notify(severity=Severity.ALARM, text=text))
         action = "held by the resting stop" if position.verified else "held by nothing at the broker"
         _acted(state, position, action, {"stop_paise": position.stop_paise})
     elapsed_ns = state.now_ns - position.stale_since_ns
+    if elapsed_ns >= ALARM_NS and "alarmed" not in position.stale_told:
+        _acted(state, position, "alarmed", {"fault": fault})
+        text = f"price of {position.instrument.symbol} is stale ({fault}), position held"
+        state.send(Notify(severity=Severity.ALARM, text=text))
     exits = state.settings.exits
     bound_s = exits.stale_with_stop_s if position.verified else exits.stale_without_stop_s
     has_read = state.quote(position.id).has_read(state.now_ns, state.settings.freshness)

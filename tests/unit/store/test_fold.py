@@ -1,0 +1,214 @@
+"""The projections' rules: records in, rows out."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import pytest
+
+from holdfast.domain.audit import Halted
+from holdfast.domain.decision import HaltLevel
+from holdfast.domain.event import Action, OrderUpdated, Outcome, Restarted, SendFailed, TimerFired
+from holdfast.domain.order import BrokerStatus, OrderId, Side
+from holdfast.store import rows
+from holdfast.store.fold import Rows, fold
+from holdfast.store.records import Decided, Record
+from tests.unit.store.samples import (
+    DAY,
+    T0,
+    a_day,
+    beginning,
+    placed,
+    recorded,
+    refusals,
+    trade,
+    updated,
+)
+
+BEGUN = Restarted(at_ns=T0, day=DAY, code_version="1", config_sha256="c")
+ENTRY = Decided(at_ns=T0, cause=1, commands=(placed("E1", 1),), audits=())
+
+
+def folded(records: Sequence[Record]) -> Rows:
+    """The rows after these records, numbered from 1."""
+    held = Rows()
+    for sequence, record in enumerate(records, 1):
+        fold(held, sequence, record)
+    return held
+
+
+def word(status: BrokerStatus, quantity: int = 0, value_paise: int = 0) -> OrderUpdated:
+    """The broker's word about the entry."""
+    return updated("E1", T0 + 5, status=status, filled=(quantity, value_paise))
+
+
+def failed(outcome: Outcome, action: Action = Action.PLACE) -> SendFailed:
+    """A request about the entry that did not succeed."""
+    return SendFailed(
+        at_ns=T0 + 1, order_id=OrderId("E1"), action=action, outcome=outcome, reason="why"
+    )
+
+
+ORDER_STATES = [
+    ("placed", [], "sent"),
+    ("never left", [failed(Outcome.NOT_SENT)], "planned"),
+    ("refused", [failed(Outcome.REFUSED)], "rejected"),
+    ("unanswered", [failed(Outcome.UNANSWERED)], "unknown"),
+    ("a failed change leaves it", [failed(Outcome.REFUSED, Action.MODIFY)], "sent"),
+    ("in transit", [word(BrokerStatus.TRANSIT)], "sent"),
+    ("working", [word(BrokerStatus.WORKING)], "working"),
+    ("partly filled", [word(BrokerStatus.WORKING, 25, 250_000)], "partly_filled"),
+    ("triggered", [word(BrokerStatus.TRIGGERED)], "working"),
+    ("filled", [word(BrokerStatus.FILLED, 75, 750_000)], "filled"),
+    ("cancelled keeps fills", [word(BrokerStatus.CANCELLED, 25, 250_000)], "cancelled"),
+    ("found after no answer", [failed(Outcome.UNANSWERED), word(BrokerStatus.WORKING)], "working"),
+    (
+        "an older word that arrives late",
+        [word(BrokerStatus.FILLED, 75, 750_000), word(BrokerStatus.WORKING, 25, 250_000)],
+        "filled",
+    ),
+    (
+        "working again after an end, late",
+        [word(BrokerStatus.CANCELLED), word(BrokerStatus.WORKING)],
+        "cancelled",
+    ),
+    (
+        "a fill after a cancel is real",
+        [word(BrokerStatus.CANCELLED), word(BrokerStatus.FILLED, 75, 750_000)],
+        "filled",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("records", "state"),
+    [pytest.param(records, state, id=name) for name, records, state in ORDER_STATES],
+)
+def test_an_order_is_in_the_state_that_the_broker_says(records: list[Record], state: str) -> None:
+    """In the words of the order table, cumulative, never back from an end without new fills."""
+    (order,) = folded([BEGUN, ENTRY, *records]).held(rows.Order)
+    assert order.state == state
+
+
+def test_fills_are_what_each_word_added() -> None:
+    """25 at 100.00, then 50 more for 5,005.00; a word that adds nothing is no fill."""
+    held = folded(
+        [
+            BEGUN,
+            ENTRY,
+            word(BrokerStatus.WORKING, 25, 250_000),
+            word(BrokerStatus.WORKING, 25, 250_000),
+            word(BrokerStatus.FILLED, 75, 750_500),
+        ]
+    )
+    found = [(fill.sequence, fill.quantity, fill.value_paise) for fill in held.held(rows.Fill)]
+    assert found == [(3, 25, 250_000), (5, 50, 500_500)]
+
+
+def test_a_corrected_price_is_a_fill_of_no_quantity() -> None:
+    """The trade book makes provisional prices final; the difference is booked, not lost."""
+    held = folded(
+        [BEGUN, ENTRY, word(BrokerStatus.FILLED, 75, 750_000), word(BrokerStatus.FILLED, 75, 750_300)]
+    )
+    (order,) = held.held(rows.Order)
+    assert order.filled_value_paise == 750_300
+    assert [(f.quantity, f.value_paise) for f in held.held(rows.Fill)] == [(75, 750_000), (0, 300)]
+
+
+def test_an_order_whose_placement_was_lost_is_kept_without_its_position() -> None:
+    """A crash can lose the record of what was sent; the broker's book has the order."""
+    (order,) = folded([BEGUN, word(BrokerStatus.FILLED, 75, 750_000)]).held(rows.Order)
+    assert (order.order_id, order.state, order.position, order.purpose) == ("E1", "filled", None, None)
+
+
+def test_a_trade_is_one_position_from_plan_to_result() -> None:
+    """Bought 75 at 100.00, sold at 105.00: 375.00 gross, 92.00 charges, 283.00 net."""
+    held = folded(recorded([*beginning(), *trade(1, T0)]))
+    (position,) = held.held(rows.Position)
+    assert position.state == "closed"
+    assert (position.quantity, position.exit_rule) == (75, "target")
+    assert (position.gross_paise, position.charges_paise, position.net_paise) == (37_500, 9_200, 28_300)
+    (day,) = held.held(rows.Day)
+    assert (day.signals, day.denials, day.trades, day.net_paise) == (1, 0, 1, 28_300)
+    assert [(o.order_id, o.purpose, o.broker_id) for o in held.held(rows.Order)] == [
+        ("P001E1", "entry", "BP001E1"),
+        ("P001X1", "exit", "BP001X1"),
+    ]
+
+
+POSITION_STATES = [(1, "planned"), (4, "open"), (7, "closing"), (9, "closed")]
+
+
+@pytest.mark.parametrize(("steps", "state"), POSITION_STATES)
+def test_a_position_goes_through_its_states(steps: int, state: str) -> None:
+    """Planned with the intent, open with the first fill, closing with the exit, then closed."""
+    held = folded(recorded([*beginning(), *list(trade(1, T0))[:steps]]))
+    assert [position.state for position in held.held(rows.Position)] == [state]
+
+
+def test_a_signal_ends_in_one_outcome_with_its_figures() -> None:
+    """Denied by a gate, or entered as a position; an entry without a fill leaves it unfilled."""
+    held = folded(recorded([*beginning(), *refusals(0)]))
+    denied, entered = sorted(held.held(rows.Signal), key=lambda signal: signal.outcome)
+    assert (denied.outcome, denied.gate, denied.gate_figures) == (
+        "denied",
+        "spread",
+        '{"spread_bps":900}',
+    )
+    assert (entered.outcome, entered.position) == ("entered", 500)
+    assert entered.figures == '{"close_paise":2600100,"adx":27.4312,"band":"lower"}'
+    assert [position.state for position in held.held(rows.Position)] == ["unfilled"]
+
+
+def test_postings_of_every_record_sum_to_zero() -> None:
+    """And when all is closed the premium is empty: what was earned stands under `realised`."""
+    posted = folded(recorded(a_day())).held(rows.Posting)
+    assert len(posted) >= 3 * 10
+    for _, lines in groupby(posted, key=lambda line: line.sequence):
+        assert sum(line.amount_paise for line in lines) == 0
+    totals: dict[str, int] = {}
+    for line in posted:
+        totals[line.account] = totals.get(line.account, 0) + line.amount_paise
+    assert totals == {
+        "premium": 0,
+        "realised": -3 * 37_500,
+        "charges": 3 * 9_200,
+        "cash": 3 * 28_300,
+    }
+
+
+def test_a_sale_first_earns_as_a_purchase_first_does() -> None:
+    """A short sold at 105.00 and bought at 100.00 leaves nothing in the premium either."""
+    steps = list(trade(1, T0))
+    closing = recorded(steps)[-1]
+    assert isinstance(closing, Decided)
+    short = Decided(at_ns=T0, cause=1, commands=(placed("S", 1, Side.SELL), placed("B", 1)), audits=())
+    sold = updated("S", T0, status=BrokerStatus.FILLED, filled=(75, 787_500), side=Side.SELL)
+    bought = updated("B", T0, status=BrokerStatus.FILLED, filled=(75, 750_000))
+    posted = folded([BEGUN, short, sold, bought, closing]).held(rows.Posting)
+    assert sum(line.amount_paise for line in posted if line.account == "premium") == 0
+
+
+def test_a_day_counts_its_restarts_and_takes_the_last_configuration() -> None:
+    """Its first number stays; what it runs on is what it was last started with."""
+    again = Restarted(at_ns=T0 + 9, day=DAY, code_version="2", config_sha256="d")
+    halted = Decided(
+        at_ns=T0 + 10, cause=3, commands=(), audits=(Halted(level=HaltLevel.PAUSE, reason="asked"),)
+    )
+    (day,) = folded([BEGUN, TimerFired(at_ns=T0), again, halted]).held(rows.Day)
+    assert (day.first_sequence, day.restarts, day.code_version, day.started_at_ns) == (1, 2, "2", T0)
+    assert (day.halt, day.sequence) == ("pause", 4)
+
+
+def test_two_days_keep_their_positions_apart() -> None:
+    """A position's number is that of its day."""
+    tomorrow = Restarted(at_ns=T0, day="2025-12-16", code_version="1", config_sha256="c")
+    one = recorded(list(trade(1, T0)))[0]
+    held = folded([BEGUN, one, tomorrow, one])
+    assert [(p.day, p.position) for p in held.held(rows.Position)] == [(DAY, 1), ("2025-12-16", 1)]
+
+
+def test_rows_are_handed_over_once() -> None:
+    """What is stored after a record is what that record changed."""
+    held = folded([BEGUN, ENTRY])
+    assert [type(row) for row in held.take_changed()] == [rows.Day, rows.Order]
+    assert held.take_changed() == []

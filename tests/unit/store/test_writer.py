@@ -1,0 +1,83 @@
+"""The one writing connection: groups are whole, the chain goes on, failures keep nothing."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from holdfast.domain.event import Restarted, TimerFired
+from holdfast.store import query
+from holdfast.store.chain import require_intact
+from holdfast.store.records import Record
+from holdfast.store.writer import EventsTable
+from tests.unit.store.samples import DAY, T0, a_day, recorded
+
+BEGUN = Restarted(at_ns=T0, day=DAY, code_version="1", config_sha256="c")
+
+
+def numbered(first: int, count: int) -> list[tuple[int, Record]]:
+    """Timers under numbers from `first` on."""
+    return [(number, TimerFired(at_ns=T0 + number)) for number in range(first, first + count)]
+
+
+def test_records_are_read_back_in_order_with_numbers_and_times(tmp_path: Path) -> None:
+    """What was committed, nothing more, in one chain over several groups and openings."""
+    path = tmp_path / "journal.db"
+    for first in (1, 11, 21):
+        table = EventsTable(path)
+        assert table.last == first - 1
+        table.commit([(first, BEGUN), *numbered(first + 1, 4)])
+        table.commit(numbered(first + 5, 5))
+        table.close()
+    assert [sequence for sequence, _, _ in query.records(path)] == list(range(1, 31))
+    assert [at_ns for _, at_ns, _ in query.records(path, first=29)] == [T0 + 29, T0 + 30]
+    require_intact(path)
+
+
+def test_closing_folds_the_log_into_the_file(tmp_path: Path) -> None:
+    """What is copied then is one file."""
+    table = EventsTable(tmp_path / "journal.db")
+    table.commit(numbered(1, 50))
+    table.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.db"]
+
+
+def test_a_group_that_fails_keeps_nothing_and_can_be_tried_again(tmp_path: Path) -> None:
+    """Neither records nor projections of it; the chain goes on where it was."""
+    path = tmp_path / "journal.db"
+    EventsTable(path).close()
+    pages = path.stat().st_size // 4096
+    records = list(enumerate(recorded(a_day(trades=6)), 1))
+    table = EventsTable(path, pages_max=pages + 12)
+    done = 0
+    with pytest.raises(sa.exc.OperationalError, match="full"):
+        while True:
+            table.commit(records[done : done + 10])
+            done += 10
+    assert 0 < done < len(records)
+    assert table.last == done
+    assert len(list(query.records(path))) == done
+    with pytest.raises(sa.exc.OperationalError, match="full"):
+        table.commit(records[done:])
+    table.close()
+
+    table = EventsTable(path)
+    table.commit(records[done:])
+    table.close()
+    require_intact(path)
+    assert [record for _, _, record in query.records(path)] == [record for _, record in records]
+    assert [position.state for position in query.positions(path) if position.position < 100] == [
+        "closed"
+    ] * 6
+
+
+def test_projections_go_on_after_a_failure_from_what_is_stored(tmp_path: Path) -> None:
+    """Rows folded for a group that was rolled back are forgotten with it."""
+    path = tmp_path / "journal.db"
+    table = EventsTable(path)
+    table.commit([(1, BEGUN)])
+    with pytest.raises(sa.exc.IntegrityError):
+        table.commit([(2, BEGUN), (1, BEGUN)])
+    table.commit([(2, BEGUN)])
+    table.close()
+    assert [day.restarts for day in query.days(path)] == [2]
