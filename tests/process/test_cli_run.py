@@ -1,5 +1,6 @@
 """A short day through the command line: run, look, prove, replay, stop; real files throughout."""
 
+import contextlib
 import json
 import shutil
 import signal
@@ -172,11 +173,13 @@ def test_a_runs_own_tape_replays_to_a_run_of_its_own(home: Path, tmp_path: Path)
 
 
 def test_a_result_below_its_floor_ends_with_twenty_one(tmp_path: Path) -> None:
-    """The result is there, and so is what it lacks."""
-    done = holdfast("run", "--day", DAY, "--floor", "trades=99", home=tmp_path)
+    """The result is there, and so is what it lacks; in JSON too."""
+    done = holdfast("run", "--day", DAY, "--floor", "trades=99", "--json", home=tmp_path)
     assert done.returncode == 21
-    assert "at least 99" in done.stdout
     assert "below the floor: trades " in done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["run"], answer["exit_code"], answer["floor"]) == (RUN, 0, {"trades": 99})
+    assert answer["missed"] == [f"trades {answer['report']['work']['trades']} of at least 99"]
 
 
 def test_a_second_instance_is_refused_with_the_holder_named(tmp_path: Path) -> None:
@@ -207,8 +210,10 @@ def test_a_run_that_is_stopped_ends_cleanly_with_what_it_has(
         text=True,
     )
     runs = tmp_path / ".local" / "share" / "holdfast" / "SIM0001" / "sim" / "runs"
-    while running.poll() is None and not list(runs.glob(".*.new/tape/*/ticks-*")):
-        pass
+    while not list(runs.glob(".*.new/tape/*/ticks-*")):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(0.05)
+            pytest.fail(f"it ended by itself: {running.communicate()}")
     running.send_signal(number)
     stdout, stderr = running.communicate(timeout=60)
     assert running.returncode == 0, stderr
@@ -225,11 +230,14 @@ def test_a_recorded_file_becomes_a_tape_that_replays(shared_data: Path, tmp_path
     assert (report["rows_read"], report["day"]) == (184_690, "2025-12-15")
     assert isinstance(report["synthetic_ticks"], int)
     assert report["synthetic_ticks"] > 10_000
+    assert report["receive_clock_offset_ns"] == 5_093_000_000
     again = holdfast("tape", "import", str(recording), "--format", "upstox-full", home=tmp_path)
     assert again.returncode == 3
     assert "exists already" in again.stderr
     replayed = holdfast("replay", recording.stem, "--floor", "trades=1", home=tmp_path)
     assert replayed.returncode == 0, replayed.stderr
-    for span in ("to 10:59:55, 124.", "to 11:04:20, 91.", "to 15:27:31, 74.", "to 10:56:40, 39."):
-        assert span in replayed.stdout
+    # The gaps of the recording end at 10:56:40, 10:59:55, 11:04:20 and 15:27:31 of its receive
+    # clock, which the import moved by 5.093 s.
+    for gap in ("to 10:56:45, 38.9", "to 11:00:00, 124.", "to 11:04:25, 91.", "to 15:27:36, 74."):
+        assert gap in replayed.stdout
     assert told(tmp_path, "verify")["first_difference"] is None

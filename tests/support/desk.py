@@ -10,12 +10,14 @@ from typing import TypeVar
 import msgspec
 
 from holdfast.core.engine import Engine, Step
+from holdfast.core.entries import entering
+from holdfast.core.entries.candidate import Candidate
 from holdfast.core.settings import EngineSettings, EntrySettings
 from holdfast.core.strategy import Opinion, Warmup
 from holdfast.domain.audit import AnyAudit, Audit
 from holdfast.domain.command import AnyCommand, Command, PlaceOrder
 from holdfast.domain.dated import ChargeRates, DayFacts, PriceRules, Session
-from holdfast.domain.decision import Direction
+from holdfast.domain.decision import Direction, ExitPlan, Signal, Sizing, Trail
 from holdfast.domain.event import (
     Action,
     AnyEvent,
@@ -39,6 +41,7 @@ from holdfast.domain.instrument import (
     InstrumentId,
     Kind,
     OptionType,
+    Product,
     Segment,
     instrument_id,
 )
@@ -50,6 +53,7 @@ from holdfast.domain.order import (
     OrderRow,
     OrderTerms,
     Refusal,
+    Side,
 )
 
 SECOND = 1_000_000_000
@@ -171,6 +175,32 @@ def settings(**changes: object) -> EngineSettings:
     return msgspec.structs.replace(base, **changes)
 
 
+def _signal(number: int, at_ns: int) -> Signal:
+    return Signal(
+        id=f"hand|{number}",
+        strategy="hand",
+        underlying=NIFTY.id,
+        direction=Direction.UP,
+        candle_start_ns=at_ns,
+        reason="by hand",
+        values={},
+    )
+
+
+def _sizing(instrument: Instrument, quantity: int) -> Sizing:
+    return Sizing(
+        lots=quantity // instrument.lot_size,
+        lot_size=instrument.lot_size,
+        budget_paise=0,
+        entry_limit_paise=0,
+        stop_limit_paise=0,
+        charges_paise=0,
+        loss_at_stop_paise=0,
+        cash_paise=0,
+        bound="by hand",
+    )
+
+
 class Desk:
     """The engine with a hand on every input. Times are seconds after the opening."""
 
@@ -230,8 +260,12 @@ class Desk:
         volume = self.volumes.get(instrument.id, 0) + (65 if traded else 0)
         self.volumes[instrument.id] = volume
         is_index = instrument.kind is Kind.INDEX
-        bids = () if is_index or bid == 0 else ((paise - 5 if bid is None else round(bid * 100), 650),)
-        asks = () if is_index or ask == 0 else ((paise + 5 if ask is None else round(ask * 100), 650),)
+        bids = (
+            () if is_index or bid == 0 else ((paise - 5 if bid is None else round(bid * 100), 650),)
+        )
+        asks = (
+            () if is_index or ask == 0 else ((paise + 5 if ask is None else round(ask * 100), 650),)
+        )
         venue_ns = (self.now - round(venue_age_s * SECOND)) // SECOND * SECOND
         return self.tell(
             Tick(
@@ -286,9 +320,7 @@ class Desk:
         """The broker's answer to a placement."""
         self._numbers += 1
         return self.tell(
-            OrderAcknowledged(
-                at_ns=self.now, order_id=order_id, broker_id=self.broker_id(order_id)
-            )
+            OrderAcknowledged(at_ns=self.now, order_id=order_id, broker_id=self.broker_id(order_id))
         )
 
     def broker_id(self, order_id: OrderId) -> BrokerOrderId:
@@ -360,7 +392,63 @@ class Desk:
         assert len(placed) == before + 1, self.audits
         return placed[-1]
 
-    def fill(self, order: PlaceOrder, *, quantity: int | None = None, price: float = 100.05) -> Step:
+    def intend(
+        self,
+        side: Side,
+        *,
+        instrument: Instrument = CALL,
+        quantity: int = 195,
+        target: float | None = None,
+        trail: Trail | None = None,
+    ) -> PlaceOrder:
+        """An entry of either side around 100 rupees that no gate looked at; its order as sent.
+
+        The stop lies 12 rupees away.
+        """
+        self.tick(instrument)
+        state = self.engine._state  # noqa: SLF001 no gate lets shorts through
+        plan = ExitPlan(
+            stop_paise=10_000 - side.sign * 1_200,
+            target_paise=None if target is None else round(target * 100),
+            trail=trail,
+            close_out_ns=OPEN + 6 * 3600 * SECOND,
+        )
+        candidate = Candidate(
+            signal=_signal(state.day.positions, self.now),
+            underlying=state.quote(NIFTY.id),
+            instrument=instrument,
+            quote=state.quote(instrument.id),
+            product=Product.INTRADAY,
+            side=side,
+            limit_paise=10_000,
+            stop_limit_paise=plan.stop_paise,
+            plan=plan,
+        )
+        entering._enter(state, candidate, (), _sizing(instrument, quantity))  # noqa: SLF001
+        self.funds()
+        return self.last(PlaceOrder)
+
+    def hold_by_hand(
+        self,
+        side: Side,
+        *,
+        instrument: Instrument = CALL,
+        target: float | None = None,
+        trail: Trail | None = None,
+    ) -> PlaceOrder:
+        """The same, filled at 100 rupees, its stop seen at the broker; returns the stop order."""
+        entry = self.intend(side, instrument=instrument, target=target, trail=trail)
+        self.acknowledge(entry.order_id)
+        self.fill(entry, price=100.0)
+        self.funds()
+        stop = self.last(PlaceOrder)
+        self.acknowledge(stop.order_id)
+        self.row(stop.order_id, terms=stop.terms)
+        return stop
+
+    def fill(
+        self, order: PlaceOrder, *, quantity: int | None = None, price: float = 100.05
+    ) -> Step:
         """The broker's word that an order filled, by default in full."""
         filled = order.terms.quantity if quantity is None else quantity
         whole = filled == order.terms.quantity

@@ -132,14 +132,54 @@ KEYS: Final = (
         "how long a candle waits for late trades",
         shown=False,
     ),
-    _key("runtime.monitor_loop_interval_s", Fraction(low=0.01, high=1), "", shown=False),
-    _key("runtime.shutdown_timeout_order_s", Fraction(low=0.1, high=5), "", shown=False),
-    _key("runtime.shutdown_timeout_price_s", Fraction(low=0.1, high=5), "", shown=False),
-    _key("runtime.shutdown_timeout_state_s", Fraction(low=0.1, high=5), "", shown=False),
-    _key("runtime.websocket_ping_interval_s", Fraction(low=1, high=60), "", shown=False),
-    _key("runtime.websocket_ping_timeout_s", Fraction(low=1, high=60), "", shown=False),
-    _key("runtime.db_transaction_batch_size", _count(1, 10_000), "", shown=False),
-    _key("runtime.db_commit_interval_s", Fraction(low=0.01, high=5), "", shown=False),
+    _key(
+        "runtime.monitor_loop_interval_s",
+        Fraction(low=0.01, high=1),
+        "pause of a periodic loop",
+        shown=False,
+    ),
+    _key(
+        "runtime.shutdown_timeout_order_s",
+        Fraction(low=0.1, high=5),
+        "share of a stop for orders",
+        shown=False,
+    ),
+    _key(
+        "runtime.shutdown_timeout_price_s",
+        Fraction(low=0.1, high=5),
+        "share of a stop for the feed",
+        shown=False,
+    ),
+    _key(
+        "runtime.shutdown_timeout_state_s",
+        Fraction(low=0.1, high=5),
+        "share of a stop for the store",
+        shown=False,
+    ),
+    _key(
+        "runtime.websocket_ping_interval_s",
+        Fraction(low=1, high=60),
+        "between pings, paper and live",
+        shown=False,
+    ),
+    _key(
+        "runtime.websocket_ping_timeout_s",
+        Fraction(low=1, high=60),
+        "until a ping counts as lost, paper and live",
+        shown=False,
+    ),
+    _key(
+        "runtime.db_transaction_batch_size",
+        _count(1, 10_000),
+        "records committed together at most",
+        shown=False,
+    ),
+    _key(
+        "runtime.db_commit_interval_s",
+        Fraction(low=0.01, high=5),
+        "a record waits for its commit at most",
+        shown=False,
+    ),
 )
 
 SECTIONS: Final = tuple(dict.fromkeys(key.section for key in KEYS if key.section))

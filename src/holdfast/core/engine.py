@@ -190,7 +190,10 @@ class Engine:
             connection = state.connections.setdefault(instrument.exchange, Connection())
             state.instruments[instrument.id] = instrument
             state.quotes[instrument.id] = Quote(instrument, connection)
-            if instrument.kind is Kind.INDEX and instrument.underlying in state.settings.underlyings:
+            if (
+                instrument.kind is Kind.INDEX
+                and instrument.underlying in state.settings.underlyings
+            ):
                 state.underlyings[instrument.id] = instrument.underlying
         for identity in sorted(state.underlyings):
             self._prepare_underlying(identity)

@@ -7,6 +7,7 @@ account come first, those of one contract are asked with that contract.
 from collections.abc import Callable
 from typing import Final
 
+from holdfast.core.books.positions import Position
 from holdfast.core.market.quotes import Quote
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
@@ -59,7 +60,11 @@ def _links(state: State) -> Values | None:
 
 
 def _feed(state: State) -> Values | None:
+    """Of every exchange that is open now: one that does not trade has nothing to say."""
     for exchange in sorted(state.connections):
+        session = state.session(exchange)
+        if session is None or not session.is_open(state.now_ns):
+            continue
         fault = state.connections[exchange].fault(state.now_ns, state.settings.freshness)
         if fault is not None:
             return {"exchange": exchange.value, "fault": fault}
@@ -67,20 +72,18 @@ def _feed(state: State) -> Values | None:
 
 
 def _evaluating(state: State) -> Values | None:
-    """Every open position was looked at by the rules lately (I-01)."""
     for position in state.live:
-        age_ns = state.now_ns - position.evaluated_at_ns
-        if position.is_open and age_ns > WATERMARK_NS:
+        age_ns = unwatched_ns(state, position)
+        if age_ns is not None:
             return {"position": position.number, "evaluated_ms_ago": age_ns // 1_000_000}
     return None
 
 
 def _protected(state: State) -> Values | None:
-    """No open position has been without any protection for two seconds (T9)."""
     for position in state.live:
-        since = position.unprotected_since_ns
-        if since is not None and state.now_ns - since >= UNPROTECTED_NS:
-            return {"position": position.number, "unprotected_ms": (state.now_ns - since) // 1_000_000}
+        age_ns = unprotected_ns(state, position)
+        if age_ns is not None:
+            return {"position": position.number, "unprotected_ms": age_ns // 1_000_000}
     return None
 
 
@@ -111,6 +114,20 @@ def first_failing(state: State) -> tuple[str, Values] | None:
         if values is not None:
             return name, values
     return None
+
+
+def unwatched_ns(state: State, position: Position) -> int | None:
+    """For how long the rules have not looked at an open position, once it is too long (I-01)."""
+    age_ns = state.now_ns - position.evaluated_at_ns
+    return age_ns if position.is_open and age_ns > WATERMARK_NS else None
+
+
+def unprotected_ns(state: State, position: Position) -> int | None:
+    """For how long a position has been without any protection, once it is too long (T9)."""
+    since_ns = position.unprotected_since_ns
+    if since_ns is None or state.now_ns - since_ns < UNPROTECTED_NS:
+        return None
+    return state.now_ns - since_ns
 
 
 def quote_fault(state: State, quote: Quote) -> Values | None:

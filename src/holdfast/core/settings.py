@@ -1,6 +1,6 @@
-"""What a person may set, as the core takes it: paise, basis points, nanoseconds of the day.
+"""What a person may set, as the core takes it: paise, basis points, seconds of the day.
 
-Defaults and ranges are stated here once; `app/config.py` parses the file into these, strictly.
+Defaults are stated here once, ranges beside the keys of the file (`app/keys.py`).
 """
 
 import msgspec

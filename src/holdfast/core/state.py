@@ -42,11 +42,14 @@ class DayCount:
 
 
 class LossWatch:
-    """A breach of the daily loss, from its first fresh packet until it is confirmed or gone."""
+    """A breach of the daily loss, from its first fresh packet until it is confirmed or gone.
+
+    `marked_ns` is when each position, by number, was last marked.
+    """
 
     def __init__(self) -> None:
         self.since_ns: int | None = None
-        self.packets = 0
+        self.marked_ns: dict[int, int] = {}
         self.is_confirmed = False
 
 
@@ -81,6 +84,7 @@ class State:
         self.fills = 0
         self.exit_by_modify = settings.exit_by_modify
         self.blocked_term: str | None = None
+        self.called: set[tuple[int, str]] = set()
         self.quotes_asked_ns = 0
 
     def send(self, command: AnyCommand) -> None:
@@ -114,10 +118,3 @@ class State:
     def quote(self, instrument: InstrumentId) -> Quote:
         """The quote of an instrument of today's master."""
         return self.quotes[instrument]
-
-    def underlying_of(self, instrument: Instrument) -> InstrumentId | None:
-        """The index an instrument derives from, `None` when it is not among today's."""
-        for identity, name in self.underlyings.items():
-            if name == instrument.underlying:
-                return identity
-        return None

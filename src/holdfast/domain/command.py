@@ -75,12 +75,5 @@ class Notify(Command, frozen=True, kw_only=True):
 
 
 AnyCommand = (
-    PlaceOrder
-    | ModifyOrder
-    | CancelOrder
-    | FindOrder
-    | ReadFunds
-    | ReadQuotes
-    | Subscribe
-    | Notify
+    PlaceOrder | ModifyOrder | CancelOrder | FindOrder | ReadFunds | ReadQuotes | Subscribe | Notify
 )

@@ -92,6 +92,8 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"quantity {self.quantity} at {self.limit_paise} paise is no order")
         if (self.trigger_paise is not None) != (self.order_type is OrderType.STOP_LIMIT):
             raise ValueError("a trigger stands on stop orders, and only there")
+        if self.trigger_paise is not None and self.trigger_paise <= 0:
+            raise ValueError(f"a trigger at {self.trigger_paise} paise is no price")
 
 
 class BrokerStatus(StrEnum):

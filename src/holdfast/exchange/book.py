@@ -40,7 +40,7 @@ class Book:
         traded, value_paise = 0, 0
         for price_paise, offered in self._offered(side):
             is_beyond = limit_paise is not None and (price_paise - limit_paise) * side.sign > 0
-            if is_beyond or traded == quantity:
+            if is_beyond:
                 break
             part = min(offered, quantity - traded)
             key = (side, price_paise)

@@ -70,7 +70,7 @@ class Intake:
             current=current,
             last_paise=market.last_paise,
             reference_paise=market.reference_paise(at_ns),
-            meets=_met(market, terms, current),
+            meets=_met(market, terms),
             need_paise=with_paise - self._held_back(key, without=current),
             free_paise=self.free_paise(without=current),
         )
@@ -90,13 +90,13 @@ class Intake:
         )
 
 
-def _met(market: Market, terms: OrderTerms, current: LiveOrder | None) -> LiveOrder | None:
+def _met(market: Market, terms: OrderTerms) -> LiveOrder | None:
     """The first order of ours on the other side that `terms` would trade with in the book."""
     if terms.order_type is OrderType.STOP_LIMIT:
         return None
     for order in market.by_priority():
-        is_other = order is not current and order.terms.side is not terms.side
+        is_opposite = order.terms.side is not terms.side
         reach_paise = (terms.limit_paise - order.terms.limit_paise) * terms.side.sign
-        if is_other and not order.is_stop and reach_paise >= 0:
+        if is_opposite and not order.is_stop and reach_paise >= 0:
             return order
     return None

@@ -1,19 +1,20 @@
 """A report as plain text: the same bytes for the same run, wherever and whenever it is printed."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from holdfast.research.parts import Outage, Report, StaleAct
 from holdfast.research.text import average, clock, clock_ms, figures, grouped, rupees, span, table
 
-_OUTAGES_NAMED_MAX: Final = 12
-_OUTAGE_NAMED_NS: Final = 1_000_000_000
+_OUTAGES_NAMED_MAX: Final = 40
+_OUTAGE_NAMED_NS: Final = 10_000_000_000
 
 
-def render(report: Report) -> str:
+def render(report: Report, mode: str) -> str:
     """All of it, ending in a line break. Money in rupees, times of day in India."""
     blocks = (
-        _heading(report),
+        _heading(report, mode),
         _work(report),
         _signals(report),
         _trades(report),
@@ -27,9 +28,9 @@ def render(report: Report) -> str:
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
-def _heading(report: Report) -> Iterator[str]:
+def _heading(report: Report, mode: str) -> Iterator[str]:
     run = report.run
-    yield f"Report of {run.day or 'an empty journal'}, rupees, times of India"
+    yield f"Report of {run.day or 'an empty journal'}, {mode}, rupees, times of India"
     libraries = "".join(f", {library}" for library in run.libraries)
     yield f"holdfast {run.code_version}, configuration {run.config_sha256[:12]}{libraries}"
     if run.starts > 1:
@@ -146,7 +147,10 @@ def _feed(report: Report) -> Iterator[str]:
     if not report.outages:
         yield "  no outage"
     inside = [act for outage in named for act in outage.acts]
-    yield from (f"  {_act(act)}" for act in report.stale_acts if act not in inside)
+    beside = Counter(act.action for act in report.stale_acts if act not in inside)
+    if beside:
+        told = ", ".join(f"{action} {_times(times)}" for action, times in beside.items())
+        yield f"  stale prices of positions besides these: {told}"
     if report.stale:
         rows = [
             (stale.symbol, str(stale.times), span(stale.total_ns), span(stale.longest_ns))
@@ -171,7 +175,7 @@ def _outage(outage: Outage) -> Iterator[str]:
     )
     if outage.held:
         yield f"    held: {', '.join(f'position {number}' for number in outage.held)}"
-    yield from (f"    {_act(act)}" for act in outage.acts)
+    yield from (f"    {line}" for line in _acts(outage.acts))
 
 
 def _stopping(outage: Outage) -> str:
@@ -182,17 +186,23 @@ def _stopping(outage: Outage) -> str:
     return f"entries off after {span(outage.entries_stopped_ns - outage.since_ns)}"
 
 
-def _act(act: StaleAct) -> str:
-    told = f": {figures(act.values)}" if act.values else ""
-    return f"{clock_ms(act.at_ns)} stale price of position {act.position}, {act.action}{told}"
+def _acts(acts: Sequence[StaleAct]) -> Iterator[str]:
+    """One line for each thing done at an instant, with the positions it was done for."""
+    done: dict[tuple[int, str], list[str]] = {}
+    for act in acts:
+        done.setdefault((act.at_ns, act.action), []).append(str(act.position))
+    for (at_ns, action), positions in done.items():
+        yield f"{clock_ms(at_ns)} position {', '.join(positions)}: {action}"
 
 
 def _readiness(report: Report) -> Iterator[str]:
     yield "Entries off"
-    if not report.blocked:
+    # At every start each term fails for an instant until its event has come.
+    told = [blocked for blocked in report.blocked if blocked.total_ns > 0]
+    if not told:
         yield "  never"
         return
-    rows = [(b.term, str(b.times), span(b.total_ns)) for b in report.blocked]
+    rows = [(blocked.term, str(blocked.times), span(blocked.total_ns)) for blocked in told]
     yield from _indented(table(("term", "times", "in all"), rows))
 
 
@@ -205,7 +215,7 @@ def _incidents(report: Report) -> Iterator[str]:
         yield f"  {clock(failure.at_ns)} {failure.name} failed{position}: {failure.error}"
     for oddity in report.oddities:
         told = f": {figures(oddity.values)}" if oddity.values else ""
-        yield f"  {clock(oddity.first_at_ns)} {oddity.what}, {_many(oddity.times, 'time')}{told}"
+        yield f"  {clock(oddity.first_at_ns)} {oddity.what}, {_times(oddity.times)}{told}"
     if not (report.halts or report.failures or report.oddities):
         yield "  none"
 
@@ -222,6 +232,10 @@ def _result(report: Report) -> Iterator[str]:
 
 def _indented(lines: list[str]) -> Iterator[str]:
     return (f"  {line}" for line in lines)
+
+
+def _times(count: int) -> str:
+    return _many(count, "time")
 
 
 def _many(count: int, word: str) -> str:

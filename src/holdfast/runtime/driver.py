@@ -79,9 +79,7 @@ class Driver:
         self.events += 1
         self.deliver(event)
 
-    async def run(
-        self, inbox: Inbox, own: list[AnyEvent], progress: Callable[[int], None]
-    ) -> None:
+    async def run(self, inbox: Inbox, own: list[AnyEvent], progress: Callable[[int], None]) -> None:
         """Take from the inbox until the market ends; `progress` hears the ticks so far.
 
         `own` are events that came of executing commands; they go before anything else.

@@ -61,6 +61,7 @@ class _Walk:
         self.tape_numbers: list[npt.NDArray[np.int64]] = []
         self.tape_rows = 0
         self.projected_rows = 0
+        self.is_whole = True
         self.notes: list[str] = []
 
 
@@ -125,6 +126,7 @@ def _wanted_schema() -> tuple[tuple[Any, ...], ...]:
 def _chain(walk: _Walk) -> Iterator[Finding]:
     for found in walk_chain(walk.connection):
         if isinstance(found, Finding):
+            walk.is_whole = False
             yield found
         else:
             walk.numbers.append(found.sequence)
@@ -171,7 +173,7 @@ def _segment_flaws(
     if not vouched.all():
         first = int(numbers[~vouched][0])
         what = f"{int((~vouched).sum())} rows from {first} on that the journal does not name"
-        if any(written.last > first for _, written in ranges):
+        if any(written.last > first for _, written in ranges) or not walk.is_whole:
             yield Finding(where=str(path), row=first, what=what)
         else:
             walk.notes.append(f"{path}: {what}: the last before a crash")
@@ -196,17 +198,28 @@ def _numbers(walk: _Walk) -> Iterator[Finding]:
         elif _lost_in_crash(walk, before + 1, after - 1):
             walk.notes.append(f"numbers {before + 1} to {after - 1} were lost in a crash")
         else:
-            what = f"missing up to {after - 1}: neither in the journal nor on the tape"
-            yield Finding(where=f"sequence {before + 1}", row=before + 1, what=what)
+            yield from _missing(before + 1, after - 1)
+
+
+def _missing(first: int, last: int) -> Iterator[Finding]:
+    """Each number of a gap by itself, unless it is so long that nobody would read that."""
+    what = "missing: neither in the journal nor on the tape"
+    if last - first < FINDINGS_MAX:
+        for number in range(first, last + 1):
+            yield Finding(where=f"sequence {number}", row=number, what=what)
+    else:
+        yield Finding(where=f"sequence {first} to {last}", row=first, what=what)
 
 
 def _lost_in_crash(walk: _Walk, first: int, last: int) -> bool:
     """A crash loses what was given and not written: numbers behind the last flush of the tape.
 
-    Only a restart, or the end of the journal, can follow. That no row of the journal itself was
-    taken out there, the chain proves.
+    Only a restart, or the end of a journal that is whole, can follow. That no row of the journal
+    itself was taken out there, the chain proves.
     """
     restart = next((n for n, r in walk.records if n > last and isinstance(r, Restarted)), None)
+    if restart is None and not walk.is_whole:
+        return False
     flushed = [
         record.last
         for number, record in walk.records
@@ -216,7 +229,10 @@ def _lost_in_crash(walk: _Walk, first: int, last: int) -> bool:
 
 
 def _projections(walk: _Walk) -> Iterator[Finding]:
-    """Every row of every projection against the fold of the records that could be read."""
+    """Every row of every projection against the fold of the journal, where that is whole."""
+    if not walk.is_whole:
+        walk.notes.append("projections were not compared: the journal itself is damaged")
+        return
     held = Rows()
     for sequence, record in walk.records:
         fold(held, sequence, record)

@@ -6,7 +6,7 @@ Used before anything is added to a journal, and by the audit.
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -103,30 +103,51 @@ def _finding(stored: _Stored, what: str) -> Finding:
 
 def _rows(connection: sqlite3.Connection) -> Iterator[_Stored | Finding]:
     """The rows from the front; where one cannot be read, those behind it from the back."""
-    query = f"SELECT {_COLUMNS} FROM events ORDER BY sequence"  # noqa: S608 the names are ours
     last: _Stored | None = None
     try:
-        for values in connection.execute(query):
-            last = _Stored(*values)
-            yield last
+        for stored in _walk(connection, after=None, step=">"):
+            last = stored
+            yield stored
     except schema.UNREADABLE as error:
-        behind = _from_the_back(connection, None if last is None else last.sequence)
+        behind = _from_the_back(connection, last)
         yield _unreadable(last, behind[0] if behind else None, error)
         yield from behind
 
 
-def _from_the_back(connection: sqlite3.Connection, until: int | None) -> list[_Stored]:
-    """The last rows down to the one numbered `until`, or to one that cannot be read; in order."""
+def _from_the_back(connection: sqlite3.Connection, until: _Stored | None) -> list[_Stored]:
+    """The last rows down to `until`, or to one that cannot be read; in order."""
     found: list[_Stored] = []
-    try:
-        query = f"SELECT {_COLUMNS} FROM events ORDER BY sequence DESC"  # noqa: S608
-        for values in connection.execute(query):
-            if values[0] == until:
+    with suppress(*schema.UNREADABLE):
+        for stored in _walk(connection, after=None, step="<"):
+            if until is not None and stored.sequence == until.sequence:
                 break
-            found.append(_Stored(*values))
-    except schema.UNREADABLE:
-        return found[::-1]
+            found.append(stored)
     return found[::-1]
+
+
+def _walk(
+    connection: sqlite3.Connection, *, after: int | None, step: str, limit: int = -1
+) -> Iterator[_Stored]:
+    """Rows behind number `after` upwards (`>`) or downwards (`<`). Raises at the unreadable one.
+
+    The driver reads one row ahead and drops the row before the one that it cannot read; therefore
+    the walk goes on in steps of a single row where it broke off.
+    """
+    bound = f"WHERE sequence {step} {after:d}" if after is not None else ""
+    order = "ASC" if step == ">" else "DESC"
+    query = f"SELECT {_COLUMNS} FROM events {bound} ORDER BY sequence {order} LIMIT {limit:d}"  # noqa: S608 ours
+    try:
+        for values in connection.execute(query):
+            stored = _Stored(*values)
+            after = stored.sequence
+            yield stored
+    except schema.UNREADABLE:
+        if limit == 1:
+            raise
+        while one := next(_walk(connection, after=after, step=step, limit=1), None):
+            after = one.sequence
+            yield one
+        raise
 
 
 def _unreadable(before: _Stored | None, after: _Stored | None, error: Exception) -> Finding:
@@ -134,7 +155,7 @@ def _unreadable(before: _Stored | None, after: _Stored | None, error: Exception)
     last = "to the last" if after is None else f"before row {after.sequence}"
     return Finding(
         where=f"events, {first} {last}",
-        row=None if before is None else before.sequence,
+        row=1 if before is None else before.sequence + 1,
         what=f"cannot be read: {error}",
     )
 

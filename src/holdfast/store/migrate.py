@@ -16,6 +16,7 @@ from alembic.config import Config
 from holdfast.domain.errors import DataRefused
 from holdfast.store import projections, schema
 from holdfast.store.migrations.versions import r0001_journal, r0002_projections
+from holdfast.store.segment import UNFINISHED
 
 REVISIONS: Final = (r0001_journal.revision, r0002_projections.revision)
 """Every revision this program knows, oldest first."""
@@ -107,7 +108,7 @@ def upgrade(connection: sa.Connection) -> None:
 def _back_up(path: Path, found: str) -> None:
     """Copy the database, log included, to `NAME.REVISION.backup`; whole or not at all."""
     target = path.with_name(f"{path.name}.{found}.backup")
-    unfinished = target.with_name(target.name + ".unfinished")
+    unfinished = target.with_name(target.name + UNFINISHED)
     unfinished.unlink(missing_ok=True)
     with (
         closing(schema.connect_reader(path)) as source,

@@ -10,6 +10,8 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import sqlalchemy as sa
+
 from holdfast.domain.errors import DataRefused
 from holdfast.store import schema
 
@@ -83,8 +85,15 @@ class Cell(NamedTuple):
 
 
 class _Owner(NamedTuple):
+    """A table or index; `number` is the column that is the row's own number and not stored."""
+
     name: str
     columns: tuple[str, ...]
+    number: str | None = None
+
+    def column(self, at: int) -> str:
+        """The name of a column by its place."""
+        return self.columns[at] if at < len(self.columns) else f"column {at + 1}"
 
 
 class _Use(NamedTuple):
@@ -145,9 +154,7 @@ class DatabaseFile:
     def _roots(self) -> Iterator[tuple[_Owner, int]]:
         for cell in self.cells("sqlite_schema"):
             kind, name, table, root, _sql = (self._value(part) for part in cell.parts[-5:])
-            known = schema.metadata.tables.get(str(table))
-            columns = tuple(known.columns.keys()) if known is not None and kind == "table" else ()
-            yield _Owner(str(name), columns), int(root)
+            yield _owner(str(kind), str(name), str(table)), int(root)
 
     def _value(self, part: Part) -> str | int:
         """A column of `sqlite_schema`: the root page is its only number."""
@@ -269,16 +276,17 @@ class DatabaseFile:
     def _record(self, start: int, end: int, owner: _Owner) -> list[Part]:
         """2.1: a header of types, then the columns; only what lies before `end`."""
         head_bytes, at = self._varint(start)
+        parts = [Part("the size of the columns' types", start, at)]
         widths = []
         while at < start + head_bytes:
-            kind, at = self._varint(at)
+            kind, behind = self._varint(at)
+            parts.append(Part(f"the type of {owner.column(len(widths))}", at, behind))
             widths.append(_width(kind))
-        parts = [Part("the columns' types", start, min(start + head_bytes, end))]
+            at = behind
         bounds = accumulate(widths, initial=start + head_bytes)
         for number, (first, behind) in enumerate(pairwise(bounds)):
-            named = owner.columns[number] if number < len(owner.columns) else f"column {number + 1}"
-            parts.append(Part(named, min(first, end), min(behind, end)))
-        return parts
+            parts.append(Part(owner.column(number), first, behind))
+        return [Part(name, min(first, end), min(behind, end)) for name, first, behind in parts]
 
     def _varint(self, at: int) -> tuple[int, int]:
         """1.6: big-endian, seven bits a byte, at most nine bytes, the ninth whole."""
@@ -301,7 +309,7 @@ class DatabaseFile:
             return Place(is_live=True, text=f"{where}: the pointer to cell {number + 1}")
         for cell in self._page_cells(page, owner):
             if cell.start <= offset < cell.end:
-                return _cell_place(where, kind, cell, offset)
+                return _cell_place(where, owner, cell, offset)
         if offset < content:
             return Place(is_live=False, text=f"{where}: unallocated space")
         return self._free_place(where, self._base(page), free, offset)
@@ -333,13 +341,25 @@ def _header_place(offset: int) -> Place:
     return Place(is_live=True, text="file header")
 
 
-def _cell_place(where: str, kind: int, cell: Cell, offset: int) -> Place:
+def _cell_place(where: str, owner: _Owner, cell: Cell, offset: int) -> Place:
     part = next((part for part in cell.parts if part.start <= offset < part.end), None)
     if part is None:
         return Place(is_live=False, text=f"{where}: padding of a small cell")
-    if kind == 5 and part.name == "the row's number":
+    if cell.child is not None and part.name == "the row's number":
         # 1.6: the largest row on the left or any number up to the smallest on the right will do.
         what = f"{where}: the boundary {cell.row} between its left and right pages"
         return Place(is_live=False, text=what)
     row = "an entry" if cell.row is None else f"row {cell.row}"
-    return Place(is_live=True, text=f"{where}, {row}: {part.name}")
+    # 2.1: what is stored for the row's own number is not looked at, as long as it takes no space.
+    is_live = part.name != f"the type of {owner.number}"
+    return Place(is_live, f"{where}, {row}: {part.name}")
+
+
+def _owner(kind: str, name: str, table: str) -> _Owner:
+    """The owner of a tree, with its columns where the table is one of ours."""
+    known = schema.metadata.tables.get(table)
+    if known is None or kind != "table":
+        return _Owner(name, ())
+    key = list(known.primary_key)
+    number = key[0].name if len(key) == 1 and isinstance(key[0].type, sa.BigInteger) else None
+    return _Owner(name, tuple(known.columns.keys()), number)

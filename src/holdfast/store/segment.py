@@ -25,6 +25,7 @@ FORMAT: Final = 1
 
 GROWING: Final = ".arrows"
 SEALED: Final = ".parquet"
+UNFINISHED: Final = ".unfinished"
 
 _HEADER: Final = b"holdfast"
 _DIGEST: Final = b"holdfast.sha256"
@@ -66,7 +67,7 @@ class GrowingSegment:
         self.path = path
         self.rows = 0
         self._schema = schema
-        unfinished = path.with_name(path.name + ".unfinished")
+        unfinished = path.with_name(path.name + UNFINISHED)
         self._file = unfinished.open("wb", buffering=0)
         try:
             self._append(described(schema, header).serialize())
@@ -118,7 +119,7 @@ def seal(growing: Path) -> Path | None:
 
 def write_sealed(path: Path, table: pa.Table, header: TapeHeader) -> None:
     """Write rows as one sealed file: whole and on the disk, or not at all."""
-    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished = path.with_name(path.name + UNFINISHED)
     schema = described(table.schema, header)
     digest = _digest(schema.metadata[_HEADER], table)
     schema = schema.with_metadata({**schema.metadata, _DIGEST: digest.encode()})

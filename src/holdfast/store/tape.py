@@ -34,6 +34,7 @@ from holdfast.store.records import TapeRange
 from holdfast.store.segment import (
     GROWING,
     SEALED,
+    UNFINISHED,
     GrowingSegment,
     TapeHeader,
     read_segment,
@@ -149,6 +150,8 @@ def seal_leftovers(root: Path) -> int:
     Returns the highest sequence number on the tapes that had one, and on the latest day's; 0 when
     there are none. Raises `DataRefused` at a damaged file, `OSError` when one cannot be written.
     """
+    for begun in root.glob(f"*/*{UNFINISHED}"):
+        begun.unlink()
     leftovers = sorted(root.glob(f"*/*{GROWING}"))
     sealed = {path.with_suffix(SEALED) for path in leftovers}
     for path in leftovers:

@@ -27,6 +27,9 @@ from holdfast.domain.dated import Session
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.instrument import Exchange
 
+# Words of the refusals that concern two values, and may stand on the line of either.
+CONTRADICTIONS = ("not after", "longer than", "more than the capital", "must be")
+
 IST_NS = 19_800 * 1_000_000_000
 DAY_NS = 1_795_132_800 * 1_000_000_000  # 2026-11-20T00:00Z
 
@@ -318,8 +321,46 @@ def test_whatever_lies_in_its_range_is_taken_or_contradicts_another(
     if refused is None:
         assert {path: in_force[path] for path in chosen} == chosen
     else:
-        words = ("longer than", "more than the capital", "must be")
-        assert any(word in refused for word in words), refused
+        assert any(words in refused for words in CONTRADICTIONS), refused
+
+
+lines = [n for n, line in enumerate(init_text().splitlines()) if " = " in line and line[0] != "#"]
+values = st.sampled_from(
+    [
+        '""',
+        "-1",
+        "0",
+        "1",
+        "12",
+        "0.5",
+        "nan",
+        "true",
+        "[]",
+        "{}",
+        '"09:20"',
+        "09:20:00",
+        "1e9",
+        "x",
+    ]
+)
+
+
+@given(st.sampled_from(lines), values)
+def test_any_one_value_replaced_by_another_is_taken_or_refused_on_its_line(
+    tmp_path_factory: pytest.TempPathFactory, line: int, value: str
+) -> None:
+    """Never an exception of another kind, never a refusal that points elsewhere."""
+    text = init_text().splitlines()
+    text[line] = f"{text[line].split(' = ')[0]} = {value}"
+    file = tmp_path_factory.mktemp("any") / "holdfast.toml"
+    file.write_text("\n".join(text))
+    try:
+        load_config(file)
+        where, what = f"{file}:{line + 1}", ""
+    except DataRefused as refused:
+        where, what = refused.where, refused.what
+    contradiction = any(words in what for words in CONTRADICTIONS)
+    assert where == f"{file}:{line + 1}" or (contradiction and where.startswith(f"{file}:"))
 
 
 def test_one_key_can_be_set_from_the_command_line_under_the_same_rules() -> None:

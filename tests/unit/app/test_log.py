@@ -30,7 +30,6 @@ def test_what_is_logged_lies_in_the_folder_as_lines_of_json(tmp_path: Path) -> N
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_line_that_cannot_be_written_is_counted_and_raises_nothing() -> None:
     """A full disk must not reach the code that closes positions."""
-
     with Path("/dev/full").open("wb", buffering=0) as full:
         lines = _Lines(full)
         lines.msg(b"{}")

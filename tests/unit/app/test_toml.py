@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from holdfast.app.toml import SIZE_BYTES_MAX, load_toml
 from holdfast.domain.errors import DataRefused
@@ -107,3 +109,18 @@ def test_lines_are_found_by_the_way_to_the_key(tmp_path: Path) -> None:
         assert document.where(dotted) == f"{file}:{line}", dotted
     assert document.where(("nothing",)) == str(file)
     assert document.values["exits"] == {"stop_bps": 1}
+
+
+@given(st.binary(max_size=200) | st.text("a.=\"[]{}'#\\\n 1-", max_size=60).map(str.encode))
+def test_whatever_a_file_holds_it_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    """No other exception, and a refusal always says what to do."""
+    file = tmp_path_factory.mktemp("any") / "holdfast.toml"
+    file.write_bytes(content)
+    try:
+        load_toml(file)
+        remedy = "none needed"
+    except DataRefused as refused:
+        remedy = refused.remedy
+    assert remedy

@@ -177,6 +177,14 @@ def test_one_request_more_changes_nothing_for_the_others() -> None:
     assert answered(with_others=True) == answered(with_others=False)
 
 
+def test_the_same_question_asked_again_travels_for_another_time() -> None:
+    """Each request has a name of its own, so that one slow answer is not slow for ever."""
+    driver = venue(Latency(seed=5))
+    for _ in range(5):
+        driver.submit(ReadFunds(), at(1))
+    assert len({event.at_ns for event in driver.pop_due(at(2))}) == 5
+
+
 @pytest.mark.parametrize(
     ("command", "action", "refusal"),
     [

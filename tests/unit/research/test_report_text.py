@@ -3,13 +3,13 @@
 import msgspec
 import pytest
 
-from holdfast.research.parts import Outage, Report
+from holdfast.research import report_text
+from holdfast.research.parts import Outage, Report, StaleAct
 from holdfast.research.report import fold_report
-from holdfast.research.report_text import render
 from tests.support.trades import Diary, a_day, at, beginning, denied_signal, unfilled_entry
 
 DAY = """\
-Report of 2026-11-20, rupees, times of India
+Report of 2026-11-20, sim, rupees, times of India
 holdfast 0.1.0, configuration 4dad86d43bfd, TA-Lib 0.8.2
 
 Work
@@ -44,7 +44,7 @@ Protection
 Feed
   10:10:00 to 10:11:14, 74.0 s: silent; entries off after 1.900 s
     held: position 2
-    10:10:01.900 stale price of position 2, alarmed: fault silent
+    10:10:01.900 position 2: alarmed
   stale alone            times  in all  longest
   NIFTY 25 Nov 26000 PE      1  72.6 s   72.6 s
 
@@ -66,6 +66,11 @@ Result
   charges          131.02
   net            4,691.98
 """
+
+
+def render(report: Report) -> str:
+    """As a simulated run."""
+    return report_text.render(report, "sim")
 
 
 def test_the_text_of_a_day_is_this_one() -> None:
@@ -95,7 +100,7 @@ NOTHING = [
 
 @pytest.mark.parametrize(("parts", "why"), NOTHING, ids=[row[1] for row in NOTHING])
 def test_a_day_without_a_trade_says_why(parts: tuple[object, ...], why: str) -> None:
-    """"Why was nothing traded today?" has an answer."""
+    """It is the first question of such an evening."""
     assert f"Trades\n  {why}\n" in render(only(*parts))
 
 
@@ -122,16 +127,47 @@ def outage(since: str, seconds: int, *, entries_off: str | None = None) -> Outag
     )
 
 
-def test_the_longest_outages_are_named_in_order_and_the_others_counted() -> None:
+def feed_lines(*outages: Outage) -> list[str]:
+    """What the report says of these."""
+    text = render(msgspec.structs.replace(only(), outages=outages))
+    return text.split("\n\nFeed\n")[1].split("\n\n")[0].splitlines()
+
+
+def test_long_outages_are_named_in_order_and_the_others_counted() -> None:
     """A feed that stutters all day must not bury the gaps that matter."""
-    short = [outage(f"11:{minute:02d}:00", 3) for minute in range(20)]
-    long = [outage("12:00:00", 124), outage("10:00:00", 39)]
-    report = msgspec.structs.replace(only(), outages=tuple(short + long))
-    lines = render(report).split("\n\nFeed\n")[1].split("\n\n")[0].splitlines()
-    assert len(lines) == 12 + 1
-    assert lines[0] == "  10:00:00 to 10:00:39, 39.0 s: silent; entries went on"
-    assert lines[11] == "  12:00:00 to 12:02:04, 124.0 s: silent; entries went on"
-    assert lines[12] == "  and 10 shorter outages, 30.0 s in all"
+    short = [outage(f"11:{minute:02d}:00", 9) for minute in range(20)]
+    assert feed_lines(*short, outage("12:00:00", 124), outage("10:00:00", 10)) == [
+        "  10:00:00 to 10:00:10, 10.0 s: silent; entries went on",
+        "  12:00:00 to 12:02:04, 124.0 s: silent; entries went on",
+        "  20 shorter outages, 180.0 s in all",
+    ]
+    many = feed_lines(*(outage(f"11:{minute:02d}:00", 20 + minute) for minute in range(50)))
+    assert len(many) == 40 + 1
+    assert many[0] == "  11:10:00 to 11:10:30, 30.0 s: silent; entries went on"
+    assert many[40] == "  10 shorter outages, 245.0 s in all"
+
+
+def act(face: str, position: int, action: str) -> StaleAct:
+    """Something done for a position."""
+    return StaleAct(at_ns=at(face), position=position, action=action, values={"stop_paise": 1})
+
+
+def test_what_was_done_at_once_for_several_positions_stands_in_one_line() -> None:
+    """And what was done outside of the outages that are named is counted."""
+    inside = (
+        act("11:00:02", 2, "alarmed"),
+        act("11:00:02", 3, "alarmed"),
+        act("11:00:03", 2, "held"),
+    )
+    told = msgspec.structs.replace(outage("11:00:00", 30), acts=inside, held=(2, 3))
+    beside = (act("12:00:00", 2, "held"), act("12:10:00", 2, "held"), act("12:10:00", 2, "alarmed"))
+    report = msgspec.structs.replace(only(), outages=(told,), stale_acts=inside + beside)
+    assert render(report).split("entries went on\n")[1].split("\n\n")[0] == (
+        "    held: position 2, position 3\n"
+        "    11:00:02.000 position 2, 3: alarmed\n"
+        "    11:00:03.000 position 2: held\n"
+        "  stale prices of positions besides these: held 2 times, alarmed 1 time"
+    )
 
 
 def test_an_outage_tells_what_became_of_entries() -> None:

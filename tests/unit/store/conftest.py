@@ -22,6 +22,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a day with as many records and hardly any tape: quick to audit. Only read it."""
+    folder = tmp_path_factory.mktemp("dense")
+    journal = StoreJournal(folder, HEADER, settings=INLINE)
+    play(journal, a_day(trades=20, ticks=40))
+    assert journal.close().is_complete
+    return folder
+
+
 @pytest.fixture
 def damaged(finished: Path, tmp_path: Path) -> Path:
     """The database of a copy of that folder: damage it."""

@@ -283,9 +283,7 @@ def trade(position: int, at_ns: int) -> Iterator[Step]:
         ],
     )
     yield updated(entry, at_ns + 3, status=BrokerStatus.FILLED, filled=(75, 750_000))
-    full = EntryFilled(
-        position=position, order_id=OrderId(entry), quantity=75, value_paise=750_000
-    )
+    full = EntryFilled(position=position, order_id=OrderId(entry), quantity=75, value_paise=750_000)
     yield [], [full, LevelMoved(position=position, peak_paise=10_900, stop_paise=10_246)]
     rule = Exit(rule="target", level_paise=12_500, price_paise=12_505)
     yield [placed(exit_, position, Side.SELL)], [ExitDecided(position=position, exit=rule)]

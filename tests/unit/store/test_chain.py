@@ -39,7 +39,10 @@ def test_an_untouched_chain_is_read_whole(damaged: Path) -> None:
 
 
 CHANGES = [
-    ("UPDATE events SET at_ns = at_ns + 1 WHERE sequence = {row}", "hash is not that of its content"),
+    (
+        "UPDATE events SET at_ns = at_ns + 1 WHERE sequence = {row}",
+        "hash is not that of its content",
+    ),
     ("UPDATE events SET kind = 'FundsRead' WHERE sequence = {row}", "hash is not that"),
     (
         "UPDATE events SET payload = CAST(replace(payload, '0', '1') AS BLOB) WHERE sequence = {row}",
@@ -92,7 +95,10 @@ def test_rows_behind_an_unreadable_page_are_still_read(damaged: Path) -> None:
     read = [row.sequence for row in found if isinstance(row, ChainRow)]
     lost = sorted(set(rows) - set(read))
     hole = next(one for one in found if isinstance(one, Finding))
-    before, after = (max(row for row in rows if row < lost[0]), min(row for row in rows if row > lost[-1]))
+    before, after = (
+        max(row for row in rows if row < lost[0]),
+        min(row for row in rows if row > lost[-1]),
+    )
     assert 0 < len(lost) < 40
     assert hole.where == f"events, behind row {before} before row {after}"
 

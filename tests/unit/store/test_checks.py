@@ -101,9 +101,7 @@ CANDLE_FLAWS = [
 @pytest.mark.parametrize(("column", "value", "what"), CANDLE_FLAWS)
 def test_a_flawed_candle_is_refused_with_its_row(column: str, value: object, what: str) -> None:
     """As ticks are."""
-    rows = changed(
-        table(CandleLoaded, [candle(number) for number in range(10)]), column, 4, value
-    )
+    rows = changed(table(CandleLoaded, [candle(number) for number in range(10)]), column, 4, value)
     with pytest.raises(DataRefused, match=what) as refusal:
         require_sound(FILE, "candles", rows, KNOWN)
     assert refusal.value.where.startswith(f"{FILE}: row 4 (sequence ")

@@ -107,7 +107,12 @@ def test_fills_are_what_each_word_added() -> None:
 def test_a_corrected_price_is_a_fill_of_no_quantity() -> None:
     """The trade book makes provisional prices final; the difference is booked, not lost."""
     held = folded(
-        [BEGUN, ENTRY, word(BrokerStatus.FILLED, 75, 750_000), word(BrokerStatus.FILLED, 75, 750_300)]
+        [
+            BEGUN,
+            ENTRY,
+            word(BrokerStatus.FILLED, 75, 750_000),
+            word(BrokerStatus.FILLED, 75, 750_300),
+        ]
     )
     (order,) = held.held(rows.Order)
     assert order.filled_value_paise == 750_300
@@ -117,7 +122,12 @@ def test_a_corrected_price_is_a_fill_of_no_quantity() -> None:
 def test_an_order_whose_placement_was_lost_is_kept_without_its_position() -> None:
     """A crash can lose the record of what was sent; the broker's book has the order."""
     (order,) = folded([BEGUN, word(BrokerStatus.FILLED, 75, 750_000)]).held(rows.Order)
-    assert (order.order_id, order.state, order.position, order.purpose) == ("E1", "filled", None, None)
+    assert (order.order_id, order.state, order.position, order.purpose) == (
+        "E1",
+        "filled",
+        None,
+        None,
+    )
 
 
 def test_a_trade_is_one_position_from_plan_to_result() -> None:
@@ -126,7 +136,11 @@ def test_a_trade_is_one_position_from_plan_to_result() -> None:
     (position,) = held.held(rows.Position)
     assert position.state == "closed"
     assert (position.quantity, position.exit_rule) == (75, "target")
-    assert (position.gross_paise, position.charges_paise, position.net_paise) == (37_500, 9_200, 28_300)
+    assert (position.gross_paise, position.charges_paise, position.net_paise) == (
+        37_500,
+        9_200,
+        28_300,
+    )
     (day,) = held.held(rows.Day)
     assert (day.signals, day.denials, day.trades, day.net_paise) == (1, 0, 1, 28_300)
     assert [(o.order_id, o.purpose, o.broker_id) for o in held.held(rows.Order)] == [
@@ -181,7 +195,9 @@ def test_a_sale_first_earns_as_a_purchase_first_does() -> None:
     steps = list(trade(1, T0))
     closing = recorded(steps)[-1]
     assert isinstance(closing, Decided)
-    short = Decided(at_ns=T0, cause=1, commands=(placed("S", 1, Side.SELL), placed("B", 1)), audits=())
+    short = Decided(
+        at_ns=T0, cause=1, commands=(placed("S", 1, Side.SELL), placed("B", 1)), audits=()
+    )
     sold = updated("S", T0, status=BrokerStatus.FILLED, filled=(75, 787_500), side=Side.SELL)
     bought = updated("B", T0, status=BrokerStatus.FILLED, filled=(75, 750_000))
     posted = folded([BEGUN, short, sold, bought, closing]).held(rows.Posting)
@@ -195,7 +211,12 @@ def test_a_day_counts_its_restarts_and_takes_the_last_configuration() -> None:
         at_ns=T0 + 10, cause=3, commands=(), audits=(Halted(level=HaltLevel.PAUSE, reason="asked"),)
     )
     (day,) = folded([BEGUN, TimerFired(at_ns=T0), again, halted]).held(rows.Day)
-    assert (day.first_sequence, day.restarts, day.code_version, day.started_at_ns) == (1, 2, "2", T0)
+    assert (day.first_sequence, day.restarts, day.code_version, day.started_at_ns) == (
+        1,
+        2,
+        "2",
+        T0,
+    )
     assert (day.halt, day.sequence) == ("pause", 4)
 
 

@@ -75,9 +75,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("statement", "what"), REFUSED)
-def test_a_schema_that_is_not_known_is_left_alone(
-    damaged: Path, statement: str, what: str
-) -> None:
+def test_a_schema_that_is_not_known_is_left_alone(damaged: Path, statement: str, what: str) -> None:
     """Refused with the remedy, and the file is byte for byte what it was."""
     with closing(sqlite3.connect(damaged)) as connection:
         connection.execute(statement)

@@ -12,8 +12,7 @@ def stored(connection: sa.Connection) -> dict[str, list[tuple[object, ...]]]:
     """Every row of every projection, in order of keys."""
     return {
         table.name: [
-            tuple(row)
-            for row in connection.execute(sa.select(table).order_by(*table.primary_key))
+            tuple(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))
         ]
         for table in schema.PROJECTIONS.values()
     }
@@ -52,4 +51,6 @@ def test_rows_replace_the_ones_of_their_key(damaged: Path) -> None:
         day = held.get(rows.Day, held.day)
         assert day is not None
         projections.store_rows(connection, [day, day])
-        assert stored(connection)["days"] == [tuple(getattr(day, name) for name in type(day).__struct_fields__)]
+        assert stored(connection)["days"] == [
+            tuple(getattr(day, name) for name in type(day).__struct_fields__)
+        ]

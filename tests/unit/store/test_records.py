@@ -6,12 +6,23 @@ import struct
 import pytest
 
 from holdfast.domain.errors import DataRefused
-from holdfast.store.records import GENESIS, Decided, Record, TapeRange, decode, encode, kind_of, link
+from holdfast.store.records import (
+    GENESIS,
+    Decided,
+    Record,
+    TapeRange,
+    decode,
+    encode,
+    kind_of,
+    link,
+)
 from tests.unit.store.samples import T0, closed, placed
 
 RECORDS: list[Record] = [
     Decided(at_ns=T0, cause=7, commands=(placed("P001E1", 1),), audits=(closed(1, T0),)),
-    TapeRange(at_ns=T0, first=3, last=9, count=5, sha256="ab" * 32, segment="2025-12-15/ticks-0001"),
+    TapeRange(
+        at_ns=T0, first=3, last=9, count=5, sha256="ab" * 32, segment="2025-12-15/ticks-0001"
+    ),
 ]
 
 

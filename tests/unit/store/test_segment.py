@@ -223,9 +223,7 @@ def test_a_header_that_is_none_is_refused(sealed: Path, header: bytes, what: str
     [
         (lambda table: table.drop_columns(["oi", "ask3_paise"]), "missing columns: oi, ask3_paise"),
         (
-            lambda table: table.set_column(
-                3, "last_paise", table["last_paise"].cast(pa.float64())
-            ),
+            lambda table: table.set_column(3, "last_paise", table["last_paise"].cast(pa.float64())),
             "column last_paise holds double, not int64",
         ),
     ],

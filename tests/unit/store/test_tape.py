@@ -12,7 +12,7 @@ from holdfast.domain.event import TapeEvent
 from holdfast.domain.market import Tick
 from holdfast.store.columns import KINDS
 from holdfast.store.records import TapeRange
-from holdfast.store.segment import GROWING, SEALED, read_segment, write_sealed
+from holdfast.store.segment import GROWING, SEALED, GrowingSegment, read_segment, write_sealed
 from holdfast.store.tape import TapeWriter, read_tape, seal_leftovers, segments
 from tests.unit.store.samples import (
     DAY,
@@ -126,10 +126,13 @@ def test_a_tape_can_be_read_while_it_is_written(tmp_path: Path) -> None:
 
 def crashed(root: Path) -> Path:
     """A day whose stream was cut off in its second batch."""
-    writer = TapeWriter(root / DAY, HEADER)
-    writer.write([(number, tick(number)) for number in range(1, 51)])
-    writer.write([(number, tick(number)) for number in range(60, 90)])
-    (path,) = segments(root / DAY)
+    (root / DAY).mkdir()
+    kind = KINDS[Tick]
+    path = root / DAY / f"ticks-0001{GROWING}"
+    segment = GrowingSegment(path, kind.schema, replace(HEADER, kind=kind.name))
+    for numbers in (range(1, 51), range(60, 90)):
+        segment.append(kind.encode([(number, tick(number)) for number in numbers]), sync=True)
+    segment.close()
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 100)
     return path
@@ -138,11 +141,12 @@ def crashed(root: Path) -> Path:
 def test_what_a_crash_left_is_read_and_sealed(tmp_path: Path) -> None:
     """Up to the last whole batch; the next number is known."""
     path = crashed(tmp_path)
+    (tmp_path / DAY / "ticks-0002.arrows.unfinished").write_bytes(b"begun")
     tape = read_tape(tmp_path / DAY)
     assert tape.tick_rows == 50
     assert tape.cut_bytes > 1_000
     assert seal_leftovers(tmp_path) == 50
-    assert not path.exists()
+    assert [found.name for found in (tmp_path / DAY).iterdir()] == [f"ticks-0001{SEALED}"]
     assert read_tape(tmp_path / DAY).tick_rows == 50
 
 

@@ -2,7 +2,8 @@
 
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
@@ -59,6 +60,23 @@ def end(command: Callable[[], Any], args: Sequence[str]) -> int:
         _tell(_refused(error), as_json="--json" in args)
         return ExitCode.REFUSED
     return code or ExitCode.CLEAN
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Tasks that end together wrap what one of them refused; raise that alone. Bugs stay wrapped."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        refused, others = group.split((HoldfastError, OSError))
+        if refused is None or others is not None:
+            raise
+        raise _first(refused) from group
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first
 
 
 def tell_uncaught(

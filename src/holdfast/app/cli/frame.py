@@ -61,7 +61,8 @@ def say(text: str) -> None:
 def emit(text: str) -> None:
     """Write to stdout in UTF-8, whatever the locale. A reader that went away is no failure."""
     try:
-        sys.stdout.buffer.write(text.encode())
+        # A folder whose name is no UTF-8 comes out as the bytes that it is.
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         # The interpreter flushes stdout once more at its end: let that go nowhere.

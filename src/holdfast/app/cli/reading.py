@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -12,6 +13,9 @@ from holdfast.domain.event import InstrumentsLoaded
 from holdfast.runtime.lock import Holder
 from holdfast.store import query, schema
 from holdfast.store.records import Record
+
+CONFIG_FILE: Final = "config.json"
+"""The configuration in force, in the folder of its run."""
 
 
 def config_in_force(frame: Frame) -> Config:
@@ -54,6 +58,15 @@ def run_label(run: Path) -> str:
     if run.parent.name == "runs":
         return f"{run.parent.parent.name}/{run.name}"
     return str(run)
+
+
+def mode_of(run: Path) -> str:
+    """The mode of a run by the configuration that it keeps: "sim", "replay"."""
+    try:
+        kept = (run / CONFIG_FILE).read_bytes()
+        return msgspec.json.decode(kept, type=Config).mode.value
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return "mode unknown"
 
 
 def journal_of(run: Path) -> Path:

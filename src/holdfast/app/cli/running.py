@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 import msgspec
 
-from holdfast.app.cli.ending import ExitCode
+from holdfast.app.cli.ending import ExitCode, unwrapped
 from holdfast.app.cli.frame import Frame, emit, emit_json, say, verb
 from holdfast.app.cli.progress import shown_progress
 from holdfast.app.cli.reading import config_in_force, records_of, runs_of
@@ -127,7 +127,7 @@ def _play(frame: Frame, config: Config, label: str, play: Play) -> tuple[Report,
         frame.paths.locks_dir, config.account.client_id, at_ns=WallClock().now_ns(), purpose=label
     )
     with lock, runs.replacing(mode, name) as folder:
-        with logging_to(folder), shown_progress(label) as progress:
+        with unwrapped(), logging_to(folder), shown_progress(label) as progress:
             result = play(folder, progress)
         report = fold_report(records_of(folder))
     _tell_costs(result)
@@ -140,7 +140,8 @@ def _tell(report: Report, told: Told, floor: dict[str, int], *, as_json: bool) -
         answer: dict[str, Any] = {**msgspec.structs.asdict(told), "floor": floor, "missed": missed}
         emit_json({**answer, "report": report})
     else:
-        emit(report_text.render(report) + _floor_text(report.work, floor))
+        mode = told.run.partition("/")[0]
+        emit(report_text.render(report, mode) + _floor_text(report.work, floor))
     for line in missed:
         say(f"below the floor: {line}")
     return ExitCode.VERIFICATION_FAILED if missed else told.exit_code

@@ -11,6 +11,7 @@ from holdfast.app.cli.reading import (
     config_in_force,
     find_run,
     journal_of,
+    mode_of,
     records_of,
     run_label,
     running_on,
@@ -173,7 +174,7 @@ def report(frame: Frame, *, run: str | None, as_json: bool) -> int:
     if as_json:
         emit_json({"run": run_label(folder), "report": told})
     else:
-        emit(report_text.render(told))
+        emit(report_text.render(told, mode_of(folder)))
     return 0
 
 

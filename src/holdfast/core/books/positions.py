@@ -10,7 +10,7 @@ from holdfast.core.books.charges import Charges
 from holdfast.core.orders.order import Fill
 from holdfast.domain.decision import Exit, Intent
 from holdfast.domain.instrument import BrokerKey, Instrument, InstrumentId
-from holdfast.domain.order import OrderId, Side
+from holdfast.domain.order import OrderId, Refusal, Side
 
 
 class Holding(NamedTuple):
@@ -49,7 +49,8 @@ class Position:
     """One intent's position, from before its first fill to its end. Owned by the engine.
 
     `stop_paise` is the present stop level, trailing included; `floor_paise` and `ceiling_paise`
-    bound the closing-side prices at which no rule can fire (see `risk/levels.py`).
+    bound the closing-side prices at which no rule can fire (see `risk/levels.py`). `closer` is the
+    one closing order; `strays` are former ones that the broker brought back to life.
     """
 
     def __init__(self, intent: Intent, instrument: Instrument, entry: OrderId) -> None:
@@ -61,20 +62,16 @@ class Position:
         self.side = intent.side
         self.sign = intent.side.sign
         self.entry = entry
-        self.holding = Holding()
         self.fills = 0
-        self.entry_quantity = 0
-        self.entry_value_paise = 0
-        self.exit_quantity = 0
-        self.exit_value_paise = 0
-        self.realised_paise = 0
-        self.charges = Charges()
-        self.opened_at_ns = 0
-        self.closed_at_ns = 0
-        self.entry_is_over = False
         self.is_closed = False
-        # Levels and what the market did to them.
-        self.stop_paise = intent.plan.stop_paise
+        self._begin()
+        self._begin_levels()
+        self._begin_closing()
+        self._begin_clocks()
+
+    def _begin_levels(self) -> None:
+        """Levels, what the market did to them, and marks."""
+        self.stop_paise = self.plan.stop_paise
         self.peak_paise: int | None = None
         self.floor_paise = 0
         self.ceiling_paise = 0
@@ -83,25 +80,32 @@ class Position:
         self.spike_at_ns: int | None = None
         self.evaluated_at_ns = 0
         self.rules_raised: tuple[str, ...] = ()
-        # Marks.
         self.mark_paise: int | None = None
         self.close_charges_paise = 0
         self.share_paise = 0
-        # Closing.
+
+    def _begin_closing(self) -> None:
+        """The decision to get out, the orders that do it, and what was refused lately."""
         self.closer: OrderId | None = None
+        self.strays: list[OrderId] = []
         self.stop_attempts = 0
         self.exit_attempts = 0
         self.exit: Exit | None = None
         self.exit_at_ns = 0
         self.ladder_step = 0
         self.reprice_at_ns = 0
+        self.reprice_same_rung = False
         self.retry_at_ns = 0
         self.replace_closer = False
+        self.refusals = 0
+        self.refused: Refusal | None = None
         self.band_refusals = 0
-        self.last_band_paise: int | None = None
+        self.band_refused_at_ns = 0
         self.trail_moves = 0
         self.trail_moved_at_ns = 0
-        # Protection clocks.
+
+    def _begin_clocks(self) -> None:
+        """Since when protection or a fresh price is missing, and for how long it was."""
         self.verified = False
         self.stop_missing_since_ns: int | None = None
         self.without_stop_ns = 0
@@ -109,6 +113,18 @@ class Position:
         self.unprotected_ns = 0
         self.stale_since_ns: int | None = None
         self.stale_told: tuple[str, ...] = ()
+
+    def _begin(self) -> None:
+        """Nothing held, nothing made: the figures of one round trip."""
+        self.holding = Holding()
+        self.entry_quantity = 0
+        self.entry_value_paise = 0
+        self.exit_quantity = 0
+        self.exit_value_paise = 0
+        self.realised_paise = 0
+        self.charges = Charges()
+        self.opened_at_ns = 0
+        self.closed_at_ns = 0
 
     @property
     def id(self) -> InstrumentId:
@@ -125,24 +141,46 @@ class Position:
         """Whether contracts are held."""
         return self.holding.quantity != 0
 
-    def take_entry(self, fill: Fill, at_ns: int) -> None:
-        """Fold a fill of the entry order; `at_ns` is the exchange's time of it."""
-        if self.fills == 0:
-            self.opened_at_ns = at_ns
-        self.fills += 1
-        self.holding, _ = fold_fill(self.holding, self.side, fill)
+    @property
+    def is_excess(self) -> bool:
+        """Whether more was closed than was held: what is open lies on the wrong side."""
+        return self.holding.quantity * self.sign < 0
+
+    @property
+    def closing_side(self) -> Side:
+        """The side that brings what is held to nothing."""
+        return self.side if self.is_excess else self.side.opposite
+
+    def take_entry(self, fill: Fill, at_ns: int) -> int:
+        """Fold a fill on the position's own side; `at_ns` is the exchange's time of it.
+
+        Returns the profit in paise, before charges, that it realised: none but on an excess.
+        """
         self.entry_quantity += fill.quantity
         self.entry_value_paise += fill.value_paise
+        return self._take(self.side, fill, at_ns)
 
     def take_exit(self, fill: Fill, at_ns: int) -> int:
-        """Fold a fill of a closing order; returns the realised profit in paise, before charges."""
-        self.fills += 1
-        self.holding, realised_paise = fold_fill(self.holding, self.side.opposite, fill)
+        """Fold a fill on the other side; returns the profit realised in paise, before charges."""
         self.exit_quantity += fill.quantity
         self.exit_value_paise += fill.value_paise
+        return self._take(self.side.opposite, fill, at_ns)
+
+    def _take(self, side: Side, fill: Fill, at_ns: int) -> int:
+        if not self.opened_at_ns:
+            self.opened_at_ns = at_ns
+        self.fills += 1
+        self.holding, realised_paise = fold_fill(self.holding, side, fill)
         self.realised_paise += realised_paise
         self.closed_at_ns = at_ns
         return realised_paise
+
+    def begin_again(self) -> None:
+        """It had ended and comes alive: what is told of its next end is only what came since."""
+        assert self.is_closed
+        assert not self.is_open
+        self.is_closed = False
+        self._begin()
 
     def open_profit_paise(self, price_paise: int) -> int:
         """Profit of what is held at `price_paise`, before charges."""

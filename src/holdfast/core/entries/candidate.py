@@ -5,13 +5,14 @@ import msgspec
 from holdfast.core.market.quotes import Quote
 from holdfast.core.options.strikes import choose, option_type_for
 from holdfast.core.risk.levels import stop_limit_paise
-from holdfast.core.settings import SECOND_NS
+from holdfast.core.settings import MINUTE_NS, SECOND_NS
 from holdfast.core.state import State
 from holdfast.domain.decision import ExitPlan, Signal, Trail
 from holdfast.domain.instrument import Instrument, Product
 from holdfast.domain.order import Side
 
-_CLOSE_OUT_BEFORE_NS = 15 * 60 * SECOND_NS
+BEFORE_END_NS = 15 * MINUTE_NS
+BEFORE_BROKER_NS = 5 * MINUTE_NS
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +52,7 @@ def form(state: State, signal: Signal) -> Candidate:
     quote = None if instrument is None else state.quote(instrument.id)
     limit, stop_limit, plan = None, None, None
     if instrument is not None and quote is not None and quote.ask_paise is not None:
-        limit = instrument.round_up(quote.ask_paise * (10_000 + entries.chase_bps) // 10_000)
+        limit = instrument.round_down(quote.ask_paise * (10_000 + entries.chase_bps) // 10_000)
         plan = plan_of(state, instrument, reference_paise=quote.ask_paise)
         if plan is not None:
             stop_limit = _stop_limit(state, instrument, quote, plan.stop_paise)
@@ -83,7 +84,10 @@ def plan_of(state: State, instrument: Instrument, *, reference_paise: int) -> Ex
         arm = reference_paise * (10_000 + exits.trail_arm_bps) // 10_000
         trail = Trail(arm_paise=arm, giveback_bps=exits.trail_giveback_bps)
     return ExitPlan(
-        stop_paise=stop, target_paise=target, trail=trail, close_out_ns=close_out_ns(state, instrument)
+        stop_paise=stop,
+        target_paise=target,
+        trail=trail,
+        close_out_ns=close_out_ns(state, instrument),
     )
 
 
@@ -98,8 +102,8 @@ def close_out_ns(state: State, instrument: Instrument) -> int:
     midnight_ns = day_start_ns(session.open_ns)
     return min(
         midnight_ns + state.settings.exits.close_out_s * SECOND_NS,
-        session.close_ns - _CLOSE_OUT_BEFORE_NS,
-        session.square_off_ns - 5 * 60 * SECOND_NS,
+        session.close_ns - BEFORE_END_NS,
+        session.square_off_ns - BEFORE_BROKER_NS,
     )
 
 

@@ -64,9 +64,7 @@ def _too_small(sizing: Sizing) -> Denial | None:
     )
 
 
-def _enter(
-    state: State, candidate: Candidate, passed: tuple[Passed, ...], sizing: Sizing
-) -> None:
+def _enter(state: State, candidate: Candidate, passed: tuple[Passed, ...], sizing: Sizing) -> None:
     """Form the intent, open its (still empty) position and send the entry order."""
     assert candidate.instrument is not None
     assert candidate.plan is not None

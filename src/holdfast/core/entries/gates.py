@@ -22,9 +22,7 @@ def _answer(gate: str, *, ok: bool, values: Values) -> Passed | Denial:
 
 def halted(state: State, _candidate: Candidate) -> Passed | Denial:
     """Nothing is entered while the account is halted."""
-    return _answer(
-        "halted", ok=state.halt is HaltLevel.NONE, values={"level": state.halt.value}
-    )
+    return _answer("halted", ok=state.halt is HaltLevel.NONE, values={"level": state.halt.value})
 
 
 def ready(state: State, _candidate: Candidate) -> Passed | Denial:
@@ -60,8 +58,14 @@ def contract(_state: State, candidate: Candidate) -> Passed | Denial:
 
 
 def entry_hours(state: State, candidate: Candidate) -> Passed | Denial:
-    """Between the first and the last moment for entries, the last not included."""
+    """The contract's exchange is open, between the first and the last moment for entries.
+
+    The last one is not included.
+    """
     assert candidate.instrument is not None
+    session = state.session(candidate.instrument.exchange)
+    if session is None or not session.is_open(state.now_ns):
+        return Denial(gate="entry_hours", values={"session": "closed"})
     start = start_ns(state, candidate.instrument)
     cutoff = cutoff_ns(state, candidate.instrument)
     values: Values = {"start_ns": start, "cutoff_ns": cutoff, "now_ns": state.now_ns}
@@ -115,7 +119,11 @@ def spread(state: State, candidate: Candidate) -> Passed | Denial:
 
 def plan(_state: State, candidate: Candidate) -> Passed | Denial:
     """A stop below the entry, its limit and a close-out exist: nothing is entered without."""
-    if candidate.plan is None or candidate.stop_limit_paise is None or candidate.limit_paise is None:
+    if (
+        candidate.plan is None
+        or candidate.stop_limit_paise is None
+        or candidate.limit_paise is None
+    ):
         return Denial(gate="plan", values={"plan": "no valid stop"})
     values: Values = {
         "limit_paise": candidate.limit_paise,

@@ -45,19 +45,22 @@ def size(
     }
     bound = min(bounds, key=lambda name: bounds[name])
     lots = max(bounds[bound], 0)
-    while True:
+    charges = loss = 0
+    while lots:
         quantity = lots * lot
-        charges = 0
-        if quantity:
-            charges = charges_both_ways_paise(
-                rates, Side.BUY, quantity,
-                entry_paise=entry_limit_paise, exit_paise=stop_limit_paise,
-            )  # fmt: skip
+        charges = charges_both_ways_paise(
+            rates,
+            Side.BUY,
+            quantity,
+            entry_paise=entry_limit_paise,
+            exit_paise=stop_limit_paise,
+        )
         loss = quantity * (entry_limit_paise - stop_limit_paise) + charges
         if loss <= budget and quantity * entry_limit_paise + charges <= cash_paise:
             break
         bound = "risk" if loss > budget else "cash"
         lots -= 1
+        charges = loss = 0
     return Sizing(
         lots=lots,
         lot_size=lot,

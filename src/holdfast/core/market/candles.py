@@ -62,6 +62,7 @@ class CandleBuilder:
         self._lag_ns = lag_ns
         self._forming: _Forming | None = None
         self._begun_ns = 0
+        self._now_ns = 0
         self._trade_last: tuple[int, int, int] | None = None
         # The day's volume so far; not known to who comes after the opening.
         self._volume: int | None = 0 if since_ns <= session.open_ns else None
@@ -76,7 +77,7 @@ class CandleBuilder:
         self._since_ns = max(self._since_ns, until_ns)
 
     def on_tick(self, tick: Tick) -> tuple[Candle, ...]:
-        """Take one packet, in order of `at_ns`; returns the candle that it closed, if any.
+        """Take one packet of the instrument, in their order; returns the candle it closed, if any.
 
         A packet without `venue_at_ns` counts as a trade at its receipt. The low and high of a
         merged tick count for the interval of its last trade. Volume is what the day's volume grew
@@ -90,9 +91,15 @@ class CandleBuilder:
         return () if closed is None else (closed,)
 
     def close_due(self, now_ns: int) -> Candle | None:
-        """The candle whose deadline is at or before `now_ns`, now closed."""
+        """The candle whose deadline is at or before `now_ns`, now closed.
+
+        A packet that comes later with an earlier stamp (a merged one of another instrument can
+        overtake it) finds the interval closed all the same.
+        """
+        self._now_ns = max(self._now_ns, now_ns)
         deadline_ns = self.deadline_ns
-        return None if deadline_ns is None or now_ns < deadline_ns else self._close()
+        is_due = deadline_ns is not None and self._now_ns >= deadline_ns
+        return self._close() if is_due else None
 
     def _take(self, trade_ns: int, tick: Tick) -> Candle | None:
         """Fold a trade in or count why not; returns the candle of before, if it begins another."""
@@ -103,7 +110,7 @@ class CandleBuilder:
         if self._volume is None:
             self._volume = tick.volume
         start_ns, end_ns = interval
-        if trade_ns < self._begun_ns or tick.at_ns >= end_ns + self._lag_ns:
+        if trade_ns < self._begun_ns or self._now_ns >= end_ns + self._lag_ns:
             self.late += 1
             return None
         closed = None

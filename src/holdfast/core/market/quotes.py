@@ -28,16 +28,19 @@ class Connection:
         self.last_at_ns: int | None = None
         self.trade_at_ns: int | None = None
         self.stale_since_ns: int | None = None
-        self.stale_reason = ""
+        self.stale_reason: str | None = None
         self.is_armed = False
 
     def take(self, tick: Tick) -> None:
-        """Note that a packet arrived."""
+        """Note that a packet arrived.
+
+        A trade stamped after its receipt counts as of its receipt: one such stamp, believed, would
+        hide every lag of the hours up to it.
+        """
         self.last_at_ns = tick.at_ns
-        if tick.venue_at_ns is not None and (
-            self.trade_at_ns is None or tick.venue_at_ns > self.trade_at_ns
-        ):
-            self.trade_at_ns = tick.venue_at_ns
+        stamp_ns = tick.venue_at_ns
+        if stamp_ns is not None and (self.trade_at_ns is None or stamp_ns > self.trade_at_ns):
+            self.trade_at_ns = min(stamp_ns, tick.at_ns)
 
     def fault(self, now_ns: int, limits: FreshnessSettings) -> str | None:
         """Why the stream cannot be trusted now, `None` when it can."""
@@ -55,9 +58,9 @@ class Quote:
 
     __slots__ = (
         "_buckets",
+        "ask_paise",
         "at_ns",
         "bid_paise",
-        "ask_paise",
         "connection",
         "instrument",
         "last_paise",
@@ -96,19 +99,24 @@ class Quote:
         self._show(tick)
 
     def _show(self, tick: Tick) -> None:
-        self.traded = tick.volume > self.volume or (
-            tick.venue_at_ns is not None
-            and (self.venue_at_ns is None or tick.venue_at_ns > self.venue_at_ns)
+        stamp_ns = tick.venue_at_ns
+        is_first = self.tick is None
+        is_later = stamp_ns is not None and (
+            self.venue_at_ns is None or stamp_ns > self.venue_at_ns
         )
+        is_grown = tick.volume > self.volume
+        # The first packet shows that a trade was, not that it is now.
+        self.traded = not is_first and (is_later or is_grown)
         self.tick = tick
         self.previous_paise = self.last_paise or tick.last_paise
         self.last_paise = tick.last_paise
         self.bid_paise = tick.bids[0][0] if tick.bids else None
         self.ask_paise = tick.asks[0][0] if tick.asks else None
-        if tick.volume > self.volume:
+        if is_grown:
             self.volume = tick.volume
-        if self.traded:
-            self.venue_at_ns = tick.venue_at_ns
+        if is_later:
+            self.venue_at_ns = stamp_ns
+        if self.traded or is_first:
             self._remember(tick)
 
     def _remember(self, tick: Tick) -> None:
@@ -139,18 +147,16 @@ class Quote:
         fault = self.connection.fault(now_ns, limits)
         if fault is not None:
             return fault
-        if self.at_ns is None and self.rest_at_ns is None:
-            return "never seen"
-        newest_ns = max(self.at_ns or 0, self.rest_at_ns or 0)
-        if now_ns - newest_ns > limits.packet_s * SECOND_NS:
-            return "packet old"
-        return None
+        if self.at_ns is not None and now_ns - self.at_ns < limits.packet_s * SECOND_NS:
+            return None
+        if self.has_read(now_ns, limits):
+            return None
+        return "never seen" if self.tick is None else "packet old"
 
     def has_read(self, now_ns: int, limits: FreshnessSettings) -> bool:
         """Whether a quote read outside the feed is young enough to trade on."""
         return (
-            self.rest_at_ns is not None
-            and now_ns - self.rest_at_ns <= limits.packet_s * SECOND_NS
+            self.rest_at_ns is not None and now_ns - self.rest_at_ns <= limits.packet_s * SECOND_NS
         )
 
     def spread_bps(self) -> int | None:
@@ -163,5 +169,3 @@ class Quote:
     def closing_paise(self, sign: int) -> int | None:
         """The price at which a position of that sign could be closed: bid for long, ask for short."""
         return self.bid_paise if sign > 0 else self.ask_paise
-
-

@@ -14,8 +14,8 @@ from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.audit import EntryEnded, EntryFilled, PositionClosed, PositionOpened
-from holdfast.domain.command import ReadFunds
-from holdfast.domain.decision import Exit
+from holdfast.domain.command import Notify, ReadFunds, Severity
+from holdfast.domain.decision import Exit, HaltLevel, Values
 from holdfast.domain.event import (
     Action,
     OrderAcknowledged,
@@ -23,7 +23,10 @@ from holdfast.domain.event import (
     Outcome,
     SendFailed,
 )
-from holdfast.domain.order import OrderId, OrderState, Purpose
+from holdfast.domain.order import OrderId, OrderRow, OrderState, Purpose, Refusal
+
+LASTS_NS = 5 * SECOND_NS
+"""A closing order that rests so long after it was sent was taken: refusals count anew."""
 
 
 def take_acknowledgement(state: State, event: OrderAcknowledged) -> None:
@@ -38,18 +41,43 @@ def take_acknowledgement(state: State, event: OrderAcknowledged) -> None:
 def take_failure(state: State, event: SendFailed) -> None:
     """A request failed: refused, never left, or unanswered; each has its one reaction."""
     order = _known(state, event.order_id, "failed request")
-    if order is None:
-        return
+    if order is None or event.action is Action.FIND:
+        return  # a search that failed is no evidence; the watch searches again
     order.reason = event.reason or order.reason
     was_live = order.is_live
-    order.fail(event.action, event.outcome)
-    position = state.positions[order.position]
+    order.fail(event.action, event.outcome, event.refusal)
     if event.outcome is Outcome.UNANSWERED:
-        if event.action in (Action.MODIFY, Action.CANCEL) and order.state is OrderState.UNKNOWN:
-            asking.repeat(state, order)
-    elif order.purpose is not Purpose.ENTRY and not position.is_closed:
-        closing.take_refusal(state, position, order, event.action, event.refusal)
-    _after(state, order, died=was_live and not order.is_live)
+        _take_silence(state, order, event.action)
+    elif order.is_live or was_live:
+        refused = event.outcome is Outcome.REFUSED
+        _take_no(state, order, event.action, (event.refusal or Refusal.OTHER) if refused else None)
+    _after(state, order)
+
+
+def _take_silence(state: State, order: Order, action: Action) -> None:
+    """Nobody answered. A placement is looked for; a closing one needs a person's eyes (T3)."""
+    if order.state is not OrderState.UNKNOWN:
+        return
+    asking.take_silence(state, order)
+    if action is Action.PLACE and order.purpose is not Purpose.ENTRY:
+        symbol = state.positions[order.position].instrument.symbol
+        todo = f"{order.terms.side.value} {order.open_quantity} {symbol}"
+        text = f"no answer to {order.id}: {todo} by hand unless the broker's book shows the order"
+        state.send(Notify(severity=Severity.ALARM, text=text))
+
+
+def _take_no(state: State, order: Order, action: Action, reason: Refusal | None) -> None:
+    """An explicit no, or (`None`) a request that never left."""
+    position = state.positions[order.position]
+    if not order.is_live:
+        _take_end(state, position, order, reason=reason)
+        return
+    if order.state is OrderState.UNKNOWN:
+        asking.find(state, order)
+    if order.purpose is Purpose.ENTRY:
+        asking.hold_settled(state, order, closing.pause_ns(reason, refusals=1))
+    elif action is not Action.PLACE:
+        closing.take_refusal(state, position, order, action=action, reason=reason)
 
 
 def take_row(state: State, event: OrderUpdated) -> None:
@@ -57,20 +85,71 @@ def take_row(state: State, event: OrderUpdated) -> None:
     order = _known(state, event.row.order_id, "order row")
     if order is None:
         return
-    was_live = order.is_live
-    value_before = order.filled_value_paise
-    fill = order.fold_row(event.row, is_read=event.is_read)
+    was_live, asked, value_before = order.is_live, order.asked, order.filled_value_paise
+    fill = order.fold_row(event.row, is_read=event.is_read, at_ns=state.now_ns)
     position = state.positions[order.position]
+    if position.is_closed and (fill is not None or order.is_live):
+        _reopen(state, position)
     if fill is not None:
         _apply(state, position, order, fill, value_before)
     if order.purpose is not Purpose.ENTRY:
-        _take_trigger(state, position, order)
-    died = was_live and not order.is_live
-    if died and order.state is OrderState.REJECTED and order.purpose is not Purpose.ENTRY:
-        closing.take_refusal(state, position, order, Action.PLACE, event.row.refusal)
-    if order.state is OrderState.UNKNOWN:
+        _take_closer(state, position, order, event.row, is_progress=fill is not None)
+    if was_live and not order.is_live:
+        ours = asked is Action.CANCEL
+        _take_end(state, position, order, reason=_reason_of(order, event.row), is_ours=ours)
+    elif order.is_live and not was_live:
+        closing.take_revival(state, position, order)
+    _look(state, order, is_read=event.is_read)
+    _after(state, order)
+
+
+def _look(state: State, order: Order, *, is_read: bool) -> None:
+    """A question is asked of the broker at once; if the answer leaves it open, after a moment."""
+    if order.state is not OrderState.UNKNOWN:
+        return
+    if is_read:
+        asking.watch(state, order, asking.LOOK_NS)
+    else:
         asking.find(state, order)
-    _after(state, order, died=died)
+
+
+def _reason_of(order: Order, row: OrderRow) -> Refusal | None:
+    """Why the exchange ended an order, `None` when it says nothing of a refusal."""
+    is_rejected = order.state is OrderState.REJECTED
+    return row.refusal or (Refusal.OTHER if is_rejected else None)
+
+
+def _take_closer(
+    state: State, position: Position, order: Order, row: OrderRow, *, is_progress: bool
+) -> None:
+    _take_trigger(state, position, order)
+    has_lasted = order.is_settled and state.now_ns - order.sent_at_ns >= LASTS_NS
+    if is_progress or has_lasted:
+        position.refusals = 0
+    if order.was_denied:
+        reason = row.refusal or Refusal.OTHER
+        closing.take_refusal(state, position, order, action=Action.MODIFY, reason=reason)
+
+
+def _take_end(
+    state: State,
+    position: Position,
+    order: Order,
+    *,
+    reason: Refusal | None,
+    is_ours: bool = False,
+) -> None:
+    """An order came to its end; `is_ours`: as we had asked."""
+    if order.purpose is Purpose.ENTRY:
+        closing.take_entry_end(state, position)
+    elif order.id in position.strays:
+        position.strays.remove(order.id)
+    else:
+        never_was = order.broker_id is None
+        if reason is not None or never_was:
+            closing.take_refusal(state, position, order, action=Action.PLACE, reason=reason)
+        is_settled = is_ours or reason is not None or never_was
+        closing.take_death(state, position, order, is_settled=is_settled)
 
 
 def _known(state: State, order_id: OrderId, what: str) -> Order | None:
@@ -80,18 +159,24 @@ def _known(state: State, order_id: OrderId, what: str) -> Order | None:
     return order
 
 
+def _reopen(state: State, position: Position) -> None:
+    """What had ended comes alive: the broker's word has changed, and the money wins."""
+    position.begin_again()
+    state.live.append(position)
+    state.live.sort(key=lambda one: one.number)
+    state.timers.set_earlier(TimerKey(Rank.SWEEP), state.now_ns + SECOND_NS)
+    state.alarm("an ended position comes alive", {"position": position.number})
+
+
 def _apply(
     state: State, position: Position, order: Order, fill: Fill, value_before_paise: int
 ) -> None:
     """Fold one fill into the position, its charges and the ledger."""
     cost_before = position.holding.cost_paise
-    is_entry = order.purpose is Purpose.ENTRY
-    side = position.side if is_entry else position.side.opposite
-    realised = 0
-    if is_entry:
-        _take_entry(state, position, order, fill)
-    else:
-        realised = position.take_exit(fill, order.venue_at_ns)
+    state.day.trades += position.fills == 0
+    side = order.terms.side
+    take = position.take_entry if side is position.side else position.take_exit
+    realised = take(fill, order.venue_at_ns)
     charges = fill_charges(
         state.charge_rates(position.instrument),
         side,
@@ -104,60 +189,69 @@ def _apply(
     cost_change = position.holding.cost_paise - cost_before
     state.ledger.post(postings_of_fill(cost_change, realised, charges))
     limits.renew(state, position)
+    _tell_fill(state, position, order)
     state.send(ReadFunds())
 
 
-def _take_entry(state: State, position: Position, order: Order, fill: Fill) -> None:
-    first = position.fills == 0
-    position.take_entry(fill, order.venue_at_ns)
-    if first:
-        # Both clocks start at the exchange's time of the fill, before we heard of it (T9).
-        position.stop_missing_since_ns = position.opened_at_ns
-        position.unprotected_since_ns = position.opened_at_ns
-        position.evaluated_at_ns = state.now_ns
-        state.day.trades += 1
-        state.held.setdefault(position.id, []).append(position)
-        state.timers.set_earlier(TimerKey(Rank.SWEEP), state.now_ns + SECOND_NS)
+def _tell_fill(state: State, position: Position, order: Order) -> None:
+    held = state.held.setdefault(position.id, [])
+    if position not in held:
+        _open(state, position)
+        held.append(position)
+    if order.purpose is Purpose.ENTRY:
         state.tell(
-            PositionOpened(
+            EntryFilled(
                 position=position.number,
-                instrument=position.id,
-                venue_at_ns=order.venue_at_ns,
+                order_id=order.id,
+                quantity=order.filled_quantity,
+                value_paise=order.filled_value_paise,
             )
         )
+    if position.is_excess:
+        values: Values = {"position": position.number, "contracts": position.open_quantity}
+        state.alarm("more was closed than was held, the excess is closed", values)
+
+
+def _open(state: State, position: Position) -> None:
+    """The first contracts are held. Rules look at them within a second, or at once to get out."""
+    # Both clocks start at the exchange's time of the fill, before we heard of it (T9).
+    position.stop_missing_since_ns = position.opened_at_ns
+    position.unprotected_since_ns = position.opened_at_ns
+    position.evaluated_at_ns = state.now_ns
+    must_leave = (
+        state.halt in (HaltLevel.FLATTEN, HaltLevel.PANIC)
+        or state.loss.is_confirmed
+        or state.now_ns >= position.plan.close_out_ns
+    )
+    wait_ns = 0 if must_leave else SECOND_NS
+    state.timers.set_earlier(TimerKey(Rank.SWEEP), state.now_ns + wait_ns)
     state.tell(
-        EntryFilled(
+        PositionOpened(
             position=position.number,
-            order_id=order.id,
-            quantity=order.filled_quantity,
-            value_paise=order.filled_value_paise,
+            instrument=position.id,
+            venue_at_ns=position.opened_at_ns,
         )
     )
 
 
 def _take_trigger(state: State, position: Position, order: Order) -> None:
     """A stop that triggered at the exchange is the exit; its remainder is priced like any (T2)."""
-    has_filled = order.purpose is Purpose.STOP and order.filled_quantity > 0
-    if position.exit is None and (order.was_triggered or has_filled):
-        moved = position.stop_paise != position.plan.stop_paise
+    if order.is_released or order.filled_quantity > 0:
         exit_ = Exit(
-            rule="trailing_stop" if moved else "stop_loss",
-            level_paise=order.terms.trigger_paise,
+            rule=closing.stop_rule(position, order.trigger_paise),
+            level_paise=order.trigger_paise,
             values={"by": "resting stop"},
         )
         closing.decide(state, position, exit_, price_after_ns=SECOND_NS)
 
 
-def _after(state: State, order: Order, *, died: bool = False) -> None:
+def _after(state: State, order: Order) -> None:
     """Alarm, tend and close what the change of one order asks for."""
     position = state.positions[order.position]
     if order.alarm:
         order.alarm = False
         state.alarm("the broker contradicts itself", {"order": order.id, "state": order.state})
-    if order.is_settled or not order.is_live:
-        state.timers.clear(TimerKey(Rank.ORDER, order.position, order.id))
-    if died and order.purpose is not Purpose.ENTRY and not position.is_closed:
-        closing.take_death(state, position, order)
+    asking.forget_settled(state, order)
     closing.tend(state, position)
     protection.keep_clocks(state, position)
     _finish(state, position)
@@ -165,18 +259,21 @@ def _after(state: State, order: Order, *, died: bool = False) -> None:
 
 def _finish(state: State, position: Position) -> None:
     """End a position once nothing is held and nothing of it can fill any more."""
-    if position.is_closed or position.is_open or state.orders[position.entry].is_live:
+    if position.is_closed or position.is_open:
         return
-    closer = state.orders.get(position.closer) if position.closer is not None else None
-    if closer is not None and closer.is_live:
+    could_fill = [position.entry, *position.strays]
+    if position.closer is not None:
+        could_fill.append(position.closer)
+    if any(state.orders[order_id].is_live for order_id in could_fill):
         return
     position.is_closed = True
     state.live.remove(position)
     limits.leave(state, position)
     for reason in ("beyond", "close_out", "entry", "price", "spike"):
         state.timers.clear(TimerKey(Rank.POSITION, position.number, reason))
-    if position.entry_quantity == 0:
-        reason = state.orders[position.entry].reason or state.orders[position.entry].state.value
+    if position.entry_quantity == position.exit_quantity == 0:
+        entry = state.orders[position.entry]
+        reason = entry.reason or entry.state.value
         state.tell(EntryEnded(position=position.number, order_id=position.entry, reason=reason))
         return
     _close(state, position)

@@ -6,7 +6,7 @@ absolute and name one order, so an unanswered one is repeated with the newest va
 
 from holdfast.core.books.positions import Position
 from holdfast.core.orders.ids import OrderReason, order_id
-from holdfast.core.orders.order import Order
+from holdfast.core.orders.order import GIVE_UP_AFTER_NS, Order
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
@@ -17,16 +17,13 @@ from holdfast.domain.order import OrderState, OrderTerms, Purpose
 LOOK_NS = SECOND_NS // 2
 READ_AFTER_NS = SECOND_NS
 REPEAT_AFTER_NS = 2 * SECOND_NS
-GIVE_UP_AFTER_NS = 4 * SECOND_NS
 
 
 def place(
     state: State, position: Position, purpose: Purpose, *, attempt: int, terms: OrderTerms
 ) -> Order:
     """Send a new order under the id of its reason."""
-    identity = order_id(
-        state.settings.id_prefix, OrderReason(purpose, position.number, attempt)
-    )
+    identity = order_id(state.settings.id_prefix, OrderReason(purpose, position.number, attempt))
     assert identity not in state.orders, f"{identity} was already sent"
     order = Order(identity, purpose, position.number, terms)
     state.orders[identity] = order
@@ -68,31 +65,65 @@ def find(state: State, order: Order) -> None:
 
 def watch(state: State, order: Order, after_ns: int) -> None:
     """Come back to this order unless it settles before."""
-    state.timers.set(TimerKey(Rank.ORDER, order.position, order.id), state.now_ns + after_ns)
+    state.timers.set(_key(order), state.now_ns + after_ns)
+
+
+def _key(order: Order) -> TimerKey:
+    return TimerKey(Rank.ORDER, order.position, order.id)
+
+
+def hold_settled(state: State, order: Order, pause_ns: int) -> None:
+    """Ask nothing more of an order that rests for a while, and come back then."""
+    if order.is_settled and pause_ns > 0:
+        order.held_until_ns = state.now_ns + pause_ns
+        watch(state, order, pause_ns)
+
+
+def may_ask(state: State, order: Order) -> bool:
+    """Whether a modification or cancel may leave now: nothing is in flight, nothing held back."""
+    return order.is_settled and state.now_ns >= order.held_until_ns
+
+
+def forget_settled(state: State, order: Order) -> None:
+    """Stop watching an order that waits for nothing."""
+    if not order.is_live or may_ask(state, order):
+        state.timers.clear(_key(order))
 
 
 def chase(state: State, order: Order) -> None:
-    """The order's watch ran out: look for it, or repeat what may be repeated."""
+    """The order's watch ran out: look for it, or repeat what may be repeated.
+
+    A modification that was given up is not repeated: what becomes of it is its owner's decision.
+    """
     if order.is_settled or not order.is_live:
         return
+    is_repeatable = order.asked in (Action.MODIFY, Action.CANCEL)
     is_late = state.now_ns - order.asked_at_ns >= REPEAT_AFTER_NS
-    if order.broker_id is None or order.asked not in (Action.MODIFY, Action.CANCEL) or not is_late:
-        find(state, order)
-    else:
+    if is_repeatable and is_late and not is_given_up(state, order):
         repeat(state, order)
+    else:
+        find(state, order)
 
 
 def repeat(state: State, order: Order) -> None:
-    """Send an unanswered modification or cancel once more, with the newest values."""
+    """Send an unanswered modification or cancel once more."""
     if order.asked is Action.MODIFY and order.state is not OrderState.CANCELLING:
         modify(state, order, order.terms)
     else:
         cancel(state, order)
 
 
+def take_silence(state: State, order: Order) -> None:
+    """A request went unanswered: repeat it once at once (T3), or look for the order.
+
+    A connection that fails at once would otherwise spend every request of the day in seconds.
+    """
+    if order.asked in (Action.MODIFY, Action.CANCEL) and order.asked_times == 1:
+        repeat(state, order)
+    else:
+        find(state, order)
+
+
 def is_given_up(state: State, order: Order) -> bool:
     """Whether a modification has gone unseen for so long that the order is to be replaced."""
-    return (
-        order.asked is Action.MODIFY
-        and state.now_ns - order.asked_first_ns >= GIVE_UP_AFTER_NS
-    )
+    return order.asked is Action.MODIFY and state.now_ns - order.asked_first_ns >= GIVE_UP_AFTER_NS

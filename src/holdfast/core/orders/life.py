@@ -101,7 +101,7 @@ TABLE: Final[Mapping[tuple[S, OrderEvent], S]] = {
     (S.UNKNOWN, E.NO_ANSWER): S.UNKNOWN,
     (S.UNKNOWN, E.REFUSED): S.UNKNOWN,         # the row decides, not a late answer
     (S.UNKNOWN, E.OPEN): S.WORKING,
-    (S.UNKNOWN, E.OPEN_UNCHANGED): S.WORKING,
+    (S.UNKNOWN, E.OPEN_UNCHANGED): S.UNKNOWN,  # not made yet: repeated, or looked at again
     (S.UNKNOWN, E.LAST_FILL): S.FILLED,
     (S.UNKNOWN, E.MODIFY): S.MODIFYING,        # names one existing order: safe to repeat
     (S.UNKNOWN, E.CANCEL): S.CANCELLING,

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from holdfast.core.orders.life import OrderEvent, advance, rows_of
+from holdfast.core.settings import SECOND_NS
 from holdfast.domain.event import Action, Outcome
 from holdfast.domain.order import (
     BrokerOrderId,
@@ -13,16 +14,27 @@ from holdfast.domain.order import (
     OrderTerms,
     OrderType,
     Purpose,
+    Refusal,
 )
 
 MODIFICATIONS_MAX = 25
 """The broker's limit for one order (reference/dhan.md 2)."""
+
+GIVE_UP_AFTER_NS = 4 * SECOND_NS
+"""A modification that no row has shown for so long was not made (T2)."""
+
+QUESTION_NS = 5 * SECOND_NS
+"""So long after asking a modification or cancel that was refused, an end word may mean it (T15)."""
 
 _END_WORDS = {
     BrokerStatus.CANCELLED: OrderEvent.END_CANCELLED,
     BrokerStatus.REJECTED: OrderEvent.END_REJECTED,
     BrokerStatus.EXPIRED: OrderEvent.END_EXPIRED,
 }
+_UNCLEAR = (BrokerStatus.UNKNOWN, BrokerStatus.FILLED)
+"""Words that end nothing by themselves: one that nobody knows, and "filled" without the fills."""
+
+_OPEN = (OrderEvent.OPEN, OrderEvent.OPEN_UNCHANGED)
 
 
 class Fill(NamedTuple):
@@ -39,7 +51,9 @@ class Order:
     """The fold of everything said and asked about one order. Owned by the engine.
 
     `terms` are the newest asked, `standing` those that hold at the broker as far as we know,
-    `seen` those of its last row (`None` before the first): only `seen` is evidence.
+    `seen` those of its last row (`None` before the first): only `seen` is evidence. `in_question`:
+    an end word was heard that may mean a request of ours. `was_denied`: the last row showed that a
+    modification of ours was not made. `trigger_paise` is the trigger it had last, released or not.
     """
 
     __slots__ = (
@@ -47,21 +61,27 @@ class Order:
         "asked",
         "asked_at_ns",
         "asked_first_ns",
+        "asked_times",
         "broker_id",
         "filled_quantity",
         "filled_value_paise",
+        "held_until_ns",
         "id",
+        "in_question",
         "modifications",
         "position",
         "purpose",
         "reason",
+        "refused_ask_ns",
         "seen",
         "sent_at_ns",
         "standing",
         "state",
         "status",
         "terms",
+        "trigger_paise",
         "venue_at_ns",
+        "was_denied",
     )
 
     def __init__(
@@ -72,6 +92,7 @@ class Order:
         self.position = position
         self.terms = terms
         self.standing = terms
+        self.trigger_paise = terms.trigger_paise
         self.seen: OrderTerms | None = None
         self.state = OrderState.PLANNED
         self.status: BrokerStatus | None = None
@@ -82,10 +103,15 @@ class Order:
         self.asked: Action | None = None
         self.asked_at_ns = 0
         self.asked_first_ns = 0
+        self.asked_times = 0
+        self.held_until_ns = 0
+        self.refused_ask_ns: int | None = None
         self.sent_at_ns = 0
         self.venue_at_ns = 0
         self.reason = ""
         self.alarm = False
+        self.in_question = False
+        self.was_denied = False
 
     @property
     def is_live(self) -> bool:
@@ -103,13 +129,10 @@ class Order:
         return self.terms.quantity - self.filled_quantity if self.is_live else 0
 
     @property
-    def was_triggered(self) -> bool:
-        """Whether a stop of ours has become a plain limit order at the exchange."""
-        return (
-            self.terms.order_type is OrderType.STOP_LIMIT
-            and self.seen is not None
-            and self.seen.order_type is OrderType.LIMIT
-        )
+    def is_released(self) -> bool:
+        """Whether it is a plain limit order in the book: sent as one, modified, or triggered."""
+        shown = self.standing if self.seen is None else self.seen
+        return self.status is BrokerStatus.TRIGGERED or shown.order_type is OrderType.LIMIT
 
     def note(self, event: OrderEvent) -> None:
         """Move through the table. `alarm` stays set once the broker did the impossible."""
@@ -117,9 +140,14 @@ class Order:
             rows_of(self.state), event, filled_quantity=self.filled_quantity
         )
         self.alarm = self.alarm or alarm
+        is_asked = event is OrderEvent.QUESTION
+        self.in_question = self.state is OrderState.UNKNOWN and (is_asked or self.in_question)
 
     def ask(self, action: Action, terms: OrderTerms, at_ns: int) -> None:
-        """Record a request of ours that leaves now. `asked_first_ns` is kept over repeats."""
+        """Record a request of ours that leaves now.
+
+        `asked_first_ns` is kept, and `asked_times` counts, over repeats of the same request.
+        """
         event = {
             Action.PLACE: OrderEvent.SEND,
             Action.MODIFY: OrderEvent.MODIFY,
@@ -127,54 +155,80 @@ class Order:
         }[action]
         self.note(event)
         if self.asked is not action or terms != self.terms:
-            self.asked_first_ns = at_ns
+            self.asked_first_ns, self.asked_times = at_ns, 0
         if action is Action.PLACE:
             self.sent_at_ns = at_ns
         elif action is Action.MODIFY:
             self.modifications += 1
         self.asked, self.terms, self.asked_at_ns = action, terms, at_ns
+        self.asked_times += 1
 
     def acknowledge(self, broker_id: BrokerOrderId) -> None:
-        """The broker took a placement: its number is known."""
+        """The broker took a placement: its number is known.
+
+        It answers no question that was asked about the order meanwhile.
+        """
         self.broker_id = broker_id
         if self.asked is Action.PLACE:
             self.asked = None
+        elif self.state is OrderState.UNKNOWN:
+            return
         self.note(OrderEvent.ACKNOWLEDGED)
 
-    def fail(self, action: Action, outcome: Outcome) -> None:
-        """A request of ours failed. After a refusal the terms that stood before stand again."""
-        if outcome is Outcome.UNANSWERED:
-            self.note(OrderEvent.NO_ANSWER)
+    def fail(self, action: Action, outcome: Outcome, refusal: Refusal | None = None) -> None:
+        """A request of ours failed. After a refusal the terms that stood before stand again.
+
+        A failed search says nothing about the order, nor does the lost answer to a placement that
+        has shown itself since.
+        """
+        if action is Action.FIND:
             return
-        match action:
-            case Action.PLACE:
-                sent = outcome is Outcome.REFUSED
-                self.note(OrderEvent.REFUSED if sent else OrderEvent.NOT_SENT)
-            case Action.MODIFY:
-                self.note(OrderEvent.MODIFY_REFUSED)
-            case Action.CANCEL:
-                self.note(OrderEvent.CANCEL_REFUSED)
-            case Action.FIND:
-                return
+        if outcome is Outcome.UNANSWERED:
+            if action is not Action.PLACE or self.broker_id is None:
+                self.note(OrderEvent.NO_ANSWER)
+            return
+        self.note(self._no_to(action, outcome, refusal))
+        if action is not Action.PLACE:
+            self.refused_ask_ns = self.asked_at_ns
         if self.asked is action:
             self.asked = None
             self.terms = self.standing
 
-    def fold_row(self, row: OrderRow, *, is_read: bool) -> Fill | None:
+    def _no_to(self, action: Action, outcome: Outcome, refusal: Refusal | None) -> OrderEvent:
+        if action is Action.PLACE:
+            return OrderEvent.REFUSED if outcome is Outcome.REFUSED else OrderEvent.NOT_SENT
+        if refusal is Refusal.NOT_MODIFIABLE:
+            return OrderEvent.QUESTION  # it may be at its end: the row decides (T13)
+        is_cancel = action is Action.CANCEL
+        return OrderEvent.CANCEL_REFUSED if is_cancel else OrderEvent.MODIFY_REFUSED
+
+    def fold_row(self, row: OrderRow, *, is_read: bool, at_ns: int) -> Fill | None:
         """Take the broker's word. Returns what it added, `None` when it added no contracts.
 
-        Cumulative figures never go back: an older word changes nothing. An end word of the stream
-        while a request of ours is in flight is a question, not an end (T15).
+        Cumulative figures never go back, and an open word of the stream that is older than one
+        heard before tells only its fills. An end word of the stream is a question, not an end, when
+        it tells nothing new or may speak of a request of ours (T15).
         """
         self.broker_id = row.broker_id
         fill = self._fold_quantities(row)
-        event = self._classify(row, is_read=is_read)
+        is_news = fill is not None or row.venue_at_ns > self.venue_at_ns
+        in_doubt = not is_read and (not is_news or self._may_mean_request(at_ns))
+        event = self._classify(row, in_doubt=in_doubt)
+        self.was_denied = self._denies(event, is_read=is_read, at_ns=at_ns)
+        if self.was_denied:
+            self.refused_ask_ns = self.asked_at_ns
+        if not is_read and event in _OPEN and row.venue_at_ns < self.venue_at_ns:
+            return fill
         if event is not OrderEvent.QUESTION:
             self.seen, self.standing, self.status = row.terms, row.terms, row.status
             self.reason = row.reason or self.reason
+            if row.terms.trigger_paise is not None:
+                self.trigger_paise = row.terms.trigger_paise
         self.venue_at_ns = max(self.venue_at_ns, row.venue_at_ns)
-        self.note(event)
-        if self.is_settled or self.state.is_terminal:
+        self.note(OrderEvent.OPEN if self.was_denied else event)
+        if self.is_settled:
+            self.asked, self.terms = None, self.standing
+        elif self.state.is_terminal:
             self.asked = None
         return fill
 
@@ -187,23 +241,35 @@ class Order:
         self.filled_value_paise = row.filled_value_paise
         return fill
 
-    def _classify(self, row: OrderRow, *, is_read: bool) -> OrderEvent:
+    def _classify(self, row: OrderRow, *, in_doubt: bool) -> OrderEvent:
         """The table's event for a row: by quantities and terms first, by the word last."""
         if row.filled_quantity >= row.terms.quantity:
             return OrderEvent.LAST_FILL
         if row.status in _END_WORDS:
-            in_flight = self.asked in (Action.MODIFY, Action.CANCEL)
-            if in_flight and not is_read:
-                return OrderEvent.QUESTION
-            return _END_WORDS[row.status]
-        if row.status is BrokerStatus.UNKNOWN:
+            return OrderEvent.QUESTION if in_doubt else _END_WORDS[row.status]
+        if row.status in _UNCLEAR:
             return OrderEvent.QUESTION
         if self.asked is Action.MODIFY and not self._shows_request(row.terms):
             return OrderEvent.OPEN_UNCHANGED
         return OrderEvent.OPEN
+
+    def _may_mean_request(self, at_ns: int) -> bool:
+        """Whether a modification or cancel of ours is in flight, or was refused just now."""
+        is_refused = self.refused_ask_ns is not None and at_ns - self.refused_ask_ns < QUESTION_NS
+        return self.asked in (Action.MODIFY, Action.CANCEL) or is_refused
 
     def _shows_request(self, seen: OrderTerms) -> bool:
         """Whether a row shows what was asked, or what became of it (a stop that triggered)."""
         if self.terms.order_type is OrderType.STOP_LIMIT and seen.order_type is OrderType.LIMIT:
             return True
         return seen == self.terms
+
+    def _denies(self, event: OrderEvent, *, is_read: bool, at_ns: int) -> bool:
+        """Whether a row answers that a modification was not made.
+
+        It does to a question that was asked about it, and when it was read long after the asking.
+        """
+        if event is not OrderEvent.OPEN_UNCHANGED:
+            return False
+        is_late = at_ns - self.asked_first_ns >= GIVE_UP_AFTER_NS
+        return is_read and (self.in_question or is_late)

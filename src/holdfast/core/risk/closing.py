@@ -8,8 +8,10 @@ before is known to be at its end.
 
 from holdfast.core.books.positions import Position
 from holdfast.core.orders import asking
-from holdfast.core.orders.order import MODIFICATIONS_MAX, Order
+from holdfast.core.orders.ids import ATTEMPT_MAX
+from holdfast.core.orders.order import Order
 from holdfast.core.risk import protection
+from holdfast.core.risk.levels import is_beyond
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
@@ -17,7 +19,7 @@ from holdfast.domain.audit import ExitDecided
 from holdfast.domain.command import Notify, Severity
 from holdfast.domain.decision import Exit, HaltLevel, Values
 from holdfast.domain.event import Action
-from holdfast.domain.order import OrderState, OrderTerms, OrderType, Purpose, Refusal
+from holdfast.domain.order import OrderTerms, OrderType, Purpose, Refusal
 
 LADDER_BPS = (0, 50, 100, 200, 500)
 """How far through the touch each pricing goes; after these it is the band's edge."""
@@ -26,21 +28,25 @@ REPRICE_AFTER_S = (1, 1, 2, 3, 5)
 """Seconds between pricings; the last one repeats."""
 
 EDGE_AFTER_NS = 30 * SECOND_NS
-MODIFICATIONS_BEFORE_REPLACE = MODIFICATIONS_MAX - 2
+BAND_HALVINGS_MAX = 6
 
 
 def decide(state: State, position: Position, exit_: Exit, *, price_after_ns: int = 0) -> None:
     """Take a rule's decision. The first one stands; its orders leave in this step.
 
-    A closing order that works already is priced again only after `price_after_ns`.
+    A closing order that works already is priced again only after `price_after_ns`. Nothing that a
+    stop had to wait for holds the exit back.
     """
     if position.exit is not None or position.is_closed:
         return
     position.exit = exit_
     position.exit_at_ns = state.now_ns
-    position.ladder_step = 0
     position.reprice_at_ns = state.now_ns + price_after_ns
     position.retry_at_ns = 0
+    position.refusals = 0
+    closer = _closer(state, position)
+    if closer is not None:
+        closer.held_until_ns = 0
     state.tell(ExitDecided(position=position.number, exit=exit_))
 
 
@@ -57,42 +63,59 @@ def tend(state: State, position: Position) -> None:
     """Bring the position's orders in line with what it needs now."""
     if position.is_closed:
         return
-    _tend_entry(state, position)
+    _tend_entries(state, position)
+    _tend_strays(state, position)
     closer = _closer(state, position)
     if not position.is_open:
         _tend_orphan(state, closer)
     elif closer is None or not closer.is_live:
         _place_closer(state, position)
-    elif position.exit is None:
-        if closer.is_settled:
-            protection.follow(state, position, closer)
-    else:
+    elif position.exit is not None:
         _tend_exit(state, position, closer)
+    elif asking.may_ask(state, closer):
+        protection.follow(state, position, closer)
 
 
 def _closer(state: State, position: Position) -> Order | None:
     return None if position.closer is None else state.orders[position.closer]
 
 
-def _tend_entry(state: State, position: Position) -> None:
-    """Cancel what is left of the entry when it must not fill any more (T6)."""
-    entry = state.orders[position.entry]
-    if not entry.is_live:
-        return
+def _tend_entries(state: State, position: Position) -> None:
+    """Cancel what is left of entries that must not fill any more (T6), before anything is sold.
+
+    An exit takes back every entry in its key: it would meet them in the book.
+    """
+    for other in state.live:
+        is_met = position.exit is not None and other.key == position.key
+        entry = state.orders[other.entry]
+        if asking.may_ask(state, entry) and (is_met or _is_entry_over(state, other, entry)):
+            asking.cancel(state, entry)
+
+
+def _is_entry_over(state: State, position: Position, entry: Order) -> bool:
     life_ns = state.settings.entries.life_s * SECOND_NS
-    is_over = (
+    return (
         position.exit is not None
         or state.halt is not HaltLevel.NONE
         or state.now_ns >= entry.sent_at_ns + life_ns
         or state.now_ns >= position.plan.close_out_ns
     )
-    if is_over and entry.is_settled:
-        asking.cancel(state, entry)
+
+
+def _tend_strays(state: State, position: Position) -> None:
+    """Former closing orders that came back to life would close twice."""
+    for order_id in position.strays:
+        stray = state.orders[order_id]
+        if asking.may_ask(state, stray):
+            asking.cancel(state, stray)
 
 
 def _tend_orphan(state: State, closer: Order | None) -> None:
-    """Nothing is held: a closing order that still rests would open a position."""
-    if closer is not None and closer.is_settled:
+    """Nothing is held: a closing order that could still fill would open a position."""
+    if closer is None or not closer.is_live:
+        return
+    is_modifying = closer.asked is Action.MODIFY and not closer.is_settled
+    if is_modifying or asking.may_ask(state, closer):
         asking.cancel(state, closer)
 
 
@@ -101,12 +124,18 @@ def _place_closer(state: State, position: Position) -> None:
     session = state.session(position.instrument.exchange)
     if session is None or not session.is_open(state.now_ns):
         return
+    attempts = position.stop_attempts if position.exit is None else position.exit_attempts
     if state.now_ns < position.retry_at_ns:
         _come_back(state, position, position.retry_at_ns)
-        return
-    if position.exit is None:
+    elif attempts >= ATTEMPT_MAX:
+        _give_up(state, position)
+    elif position.exit is None:
         protection.place_stop(state, position)
-        return
+    else:
+        _place_exit(state, position)
+
+
+def _place_exit(state: State, position: Position) -> None:
     position.exit_attempts += 1
     terms = exit_terms(state, position, filled_quantity=0)
     order = asking.place(
@@ -117,41 +146,64 @@ def _place_closer(state: State, position: Position) -> None:
     _priced(state, position)
 
 
+def _give_up(state: State, position: Position) -> None:
+    """The day's order ids for this purpose are used up: a person must know, again and again."""
+    position.retry_at_ns = state.now_ns + EDGE_AFTER_NS
+    _come_back(state, position, position.retry_at_ns)
+    todo = f"{position.closing_side.value} {position.open_quantity} {position.instrument.symbol}"
+    text = f"no more closing orders for position {position.number} today: {todo} by hand"
+    state.send(Notify(severity=Severity.ALARM, text=text))
+
+
 def _tend_exit(state: State, position: Position, closer: Order) -> None:
     """An exit is decided and a closing order lives: make it the exit, and price it."""
-    match closer.state:
-        case OrderState.WORKING | OrderState.PARTLY_FILLED:
-            _work_exit(state, position, closer)
-        case OrderState.MODIFYING | OrderState.UNKNOWN:
-            if closer.asked is not Action.MODIFY:
-                return
-            if asking.is_given_up(state, closer):
-                # The change was never seen: cancel, wait for evidence, place (T2).
-                state.exit_by_modify = False
-                position.replace_closer = True
-                asking.cancel(state, closer)
-            elif closer.terms.order_type is OrderType.STOP_LIMIT:
-                # A stop was being moved when the exit was decided: the newest values win (T3).
-                _modify_to_exit(state, position, closer)
-        case _:
-            return  # sent: its number is not known; cancelling: its end is awaited
+    if asking.may_ask(state, closer):
+        _work_exit(state, position, closer)
+    elif closer.asked is Action.MODIFY and not closer.is_settled:
+        _tend_modifying(state, position, closer)
+    # Else its number is not known yet, its end or an answer is awaited, or it is held back.
+
+
+def _tend_modifying(state: State, position: Position, closer: Order) -> None:
+    """What was asked of the closing order has not been seen yet."""
+    if asking.is_given_up(state, closer):
+        # The change was never seen: cancel, wait for evidence, place (T2).
+        state.exit_by_modify = state.exit_by_modify and closer.is_released
+        position.replace_closer = True
+        asking.cancel(state, closer)
+    elif closer.terms.side is not position.closing_side:
+        asking.cancel(state, closer)
+    elif closer.terms.order_type is OrderType.STOP_LIMIT and not closer.is_released:
+        # A stop was being moved when the exit was decided: the newest values win (T3).
+        if state.exit_by_modify:
+            _modify_to_exit(state, position, closer)
+        else:
+            asking.cancel(state, closer)
 
 
 def _work_exit(state: State, position: Position, closer: Order) -> None:
     """The closing order rests and nothing is in flight."""
-    is_limit = closer.terms.order_type is OrderType.LIMIT or closer.was_triggered
-    is_spent = closer.modifications >= MODIFICATIONS_BEFORE_REPLACE
-    if position.replace_closer or is_spent or not (is_limit or state.exit_by_modify):
+    if _must_replace(state, position, closer):
         asking.cancel(state, closer)
         return
     covers = closer.terms.quantity - closer.filled_quantity == position.open_quantity
-    if not is_limit or not covers:
+    if not closer.is_released or not covers:
         _modify_to_exit(state, position, closer)
     elif state.now_ns >= position.reprice_at_ns:
-        position.ladder_step += 1
+        position.ladder_step += not position.reprice_same_rung
         _reprice(state, position, closer)
     else:
         _come_back(state, position, position.reprice_at_ns)
+
+
+def _must_replace(state: State, position: Position, closer: Order) -> bool:
+    """Whether the closing order cannot become what is needed by a modification."""
+    return (
+        position.replace_closer
+        or closer.modifications >= protection.MODIFICATIONS_BEFORE_REPLACE
+        or closer.terms.side is not position.closing_side
+        or not (closer.is_released or state.exit_by_modify)
+    )
 
 
 def _modify_to_exit(state: State, position: Position, closer: Order) -> None:
@@ -169,6 +221,7 @@ def _reprice(state: State, position: Position, closer: Order) -> None:
 
 def _priced(state: State, position: Position) -> None:
     """Set when the exit is priced again."""
+    position.reprice_same_rung = False
     step = position.ladder_step
     if step >= len(LADDER_BPS):
         after_ns = EDGE_AFTER_NS
@@ -187,7 +240,7 @@ def exit_terms(state: State, position: Position, *, filled_quantity: int) -> Ord
     return OrderTerms(
         instrument=position.id,
         product=position.key.product,
-        side=position.side.opposite,
+        side=position.closing_side,
         order_type=OrderType.LIMIT,
         quantity=filled_quantity + position.open_quantity,
         limit_paise=exit_price_paise(state, position),
@@ -198,99 +251,164 @@ def exit_price_paise(state: State, position: Position) -> int:
     """A marketable price inside the band, deeper with every rung.
 
     With no usable price it is the band's edge around the last known one; every refusal by the band
-    halves the distance to the last price (T13, T16).
+    halves the distance to the last price (T13, T16) until the band can have moved.
     """
     quote = state.quote(position.id)
-    now = state.now_ns
-    limits = state.settings.freshness
-    usable = quote.fault(now, limits) is None or quote.has_read(now, limits)
-    touch = quote.closing_paise(position.sign) if usable else None
-    rules = state.price_rules(position.instrument)
-    low, high = quote.extremes(now)
-    edge = rules.band(high)[0] if position.sign > 0 else rules.band(low)[1]
-    if touch is None or position.ladder_step >= len(LADDER_BPS):
-        price = edge
-    else:
-        bps = LADDER_BPS[position.ladder_step]
-        through = touch * bps // 10_000
-        deepest = max if position.sign > 0 else min
-        price = deepest(touch - position.sign * through, edge)
-    price = quote.last_paise + (price - quote.last_paise) // 2**position.band_refusals
+    sign = position.closing_side.opposite.sign
+    price = _rung_paise(state, position, sign)
+    if state.now_ns - position.band_refused_at_ns < EDGE_AFTER_NS:
+        halvings = min(position.band_refusals, BAND_HALVINGS_MAX)
+        price = quote.last_paise + (price - quote.last_paise) // 2**halvings
     instrument = position.instrument
-    rounded = instrument.round_up(price) if position.sign > 0 else instrument.round_down(price)
+    rounded = instrument.round_up(price) if sign > 0 else instrument.round_down(price)
     return max(rounded, instrument.price_step_paise)
 
 
+def _rung_paise(state: State, position: Position, sign: int) -> int:
+    """The price of the present rung for closing what is held with `sign`, not rounded."""
+    quote = state.quote(position.id)
+    now = state.now_ns
+    limits = state.settings.freshness
+    rules = state.price_rules(position.instrument)
+    low, high = quote.extremes(now)
+    edge = rules.band(high)[0] if sign > 0 else rules.band(low)[1]
+    usable = quote.fault(now, limits) is None or quote.has_read(now, limits)
+    touch = quote.closing_paise(sign) if usable else None
+    if touch is None or position.ladder_step >= len(LADDER_BPS):
+        return edge
+    price = touch - sign * (touch * LADDER_BPS[position.ladder_step] // 10_000)
+    return max(price, edge) if sign > 0 else min(price, edge)
+
+
 REFUSAL_PAUSE_NS = {
-    Refusal.RATE: SECOND_NS,
-    Refusal.FUNDS: SECOND_NS,
-    Refusal.QUANTITY: SECOND_NS,
-    Refusal.TRIGGER_DISTANCE: SECOND_NS,
     Refusal.SELF_TRADE: SECOND_NS // 5,
     Refusal.IP: 10 * SECOND_NS,
     Refusal.TOKEN: 10 * SECOND_NS,
     Refusal.CLOSED_MARKET: 10 * SECOND_NS,
 }
-"""How long nothing is asked again after a refusal of each class (T13); the others do not wait."""
+"""How long nothing is asked again after a first refusal of each class (T13); else a second."""
 
-_ORDINARY = frozenset({Refusal.SELF_TRADE, Refusal.NOT_MODIFIABLE, Refusal.BEYOND_TRIGGER})
+PAUSE_NS_MAX = 10 * SECOND_NS
+PATIENCE = 60
+"""Refusals in a row after which only every half minute is asked: order ids must last the day."""
+
+_ORDINARY = (Refusal.SELF_TRADE, Refusal.NOT_MODIFIABLE, Refusal.BEYOND_TRIGGER)
+_REPLACE = (Refusal.OTHER, Refusal.NOT_MODIFIABLE, Refusal.TRIGGER_DISTANCE, Refusal.QUANTITY)
+"""Refusals of a modification after which the order is cancelled and placed anew."""
+
+
+def pause_ns(reason: Refusal | None, *, refusals: int) -> int:
+    """How long to wait after so many refusals in a row: doubled each time, ten seconds at most.
+
+    `None` is a request that never left.
+    """
+    if refusals > PATIENCE:
+        return EDGE_AFTER_NS
+    first_ns = SECOND_NS if reason is None else REFUSAL_PAUSE_NS.get(reason, SECOND_NS)
+    return min(first_ns << (refusals - 1), PAUSE_NS_MAX)
 
 
 def take_refusal(
-    state: State, position: Position, order: Order, action: Action, refusal: Refusal | None
+    state: State, position: Position, order: Order, *, action: Action, reason: Refusal | None
 ) -> None:
     """A closing order, or a request about it, was refused: the class decides the reaction (T13).
 
     No class ends an exit while our fills say that something is held.
     """
-    reason = refusal or Refusal.OTHER
-    if reason in REFUSAL_PAUSE_NS:
-        position.retry_at_ns = state.now_ns + REFUSAL_PAUSE_NS[reason]
-        position.reprice_at_ns = position.retry_at_ns
-    elif reason is Refusal.BEYOND_TRIGGER:
+    position.refusals += 1
+    position.refused = reason
+    wait_ns = pause_ns(reason, refusals=position.refusals)
+    if reason is Refusal.BEYOND_TRIGGER and position.exit is None:
         level = position.stop_paise
         values: Values = {"refused": order.reason}
         decide(state, position, Exit(rule="stop_loss", level_paise=level, values=values))
+        wait_ns = 0
     elif reason is Refusal.BAND:
-        _take_band(state, position)
-    elif reason is Refusal.NOT_MODIFIABLE or action is Action.CANCEL:
-        asking.find(state, order)
-    elif action is Action.MODIFY:
+        wait_ns = _band_pause_ns(state, position, wait_ns)
+    elif action is Action.MODIFY and reason in _REPLACE:
         position.replace_closer = True
-    else:
-        position.retry_at_ns = state.now_ns + SECOND_NS
+        wait_ns = wait_ns if position.exit is None else 0
+    _retry_after(state, position, order, wait_ns)
     if reason not in _ORDINARY:
-        text = f"{action.value} of closing order {order.id} refused ({reason.value}): {order.reason}"
+        why = "not sent" if reason is None else f"refused ({reason.value})"
+        text = f"{action.value} of closing order {order.id} {why}: {order.reason}"
         state.send(Notify(severity=Severity.ALARM, text=text))
 
 
-def _take_band(state: State, position: Position) -> None:
+def _retry_after(state: State, position: Position, order: Order, wait_ns: int) -> None:
+    """Ask again after `wait_ns`, at the same rung of the ladder."""
+    position.reprice_at_ns = state.now_ns + wait_ns
+    position.reprice_same_rung = True
+    if order.is_live:
+        asking.hold_settled(state, order, wait_ns)
+    else:
+        position.retry_at_ns = state.now_ns + wait_ns
+
+
+def _band_pause_ns(state: State, position: Position, wait_ns: int) -> int:
     """Outside the band: an exit goes half way back at once, a stop waits for a new reference."""
     if position.exit is None:
-        position.retry_at_ns = state.now_ns + EDGE_AFTER_NS
-        return
-    position.band_refusals = min(position.band_refusals + 1, 6)
-    position.retry_at_ns = position.reprice_at_ns = state.now_ns
+        return EDGE_AFTER_NS
+    if state.now_ns - position.band_refused_at_ns >= EDGE_AFTER_NS:
+        position.band_refusals = 0
+    position.band_refused_at_ns = state.now_ns
+    position.band_refusals += 1
+    return 0 if position.band_refusals <= BAND_HALVINGS_MAX else wait_ns
 
 
-def take_death(state: State, position: Position, closer: Order) -> None:
-    """A closing order came to its end with contracts still held.
+def take_death(state: State, position: Position, closer: Order, *, is_settled: bool) -> None:
+    """A closing order came to its end; what is still held goes out under the next attempt.
 
     A stop that ends at its trigger is an exit decision in the same step (T1); one that ends
-    elsewhere is placed again after a moment.
+    elsewhere is placed again after a moment. `is_settled`: we had asked for the end, or know why
+    it came and when to try again. An exit that keeps dying is sent again at once only the first
+    time.
     """
-    if not position.is_open or position.exit is not None:
+    if not position.is_open:
         return
+    if position.exit is None and _is_at_stop(state, position, closer):
+        quote = state.quote(position.id)
+        values: Values = {"stop": closer.state.value, "text": closer.reason}
+        exit_ = Exit(
+            rule=stop_rule(position, position.stop_paise),
+            level_paise=position.stop_paise,
+            price_paise=quote.last_paise,
+            values=values,
+        )
+        decide(state, position, exit_)
+    elif not is_settled:
+        is_first_exit = position.exit is not None and position.refusals == 0
+        position.refusals += 1
+        wait_ns = pause_ns(None, refusals=position.refusals)
+        position.retry_at_ns = state.now_ns + (0 if is_first_exit else wait_ns)
+
+
+def _is_at_stop(state: State, position: Position, closer: Order) -> bool:
+    if closer.is_released:
+        return True
     quote = state.quote(position.id)
     closing = quote.closing_paise(position.sign)
-    touched = position.sign * quote.last_paise <= position.sign * position.stop_paise or (
-        closing is not None and position.sign * closing <= position.sign * position.stop_paise
-    )
-    if closer.was_triggered or touched:
-        values: Values = {"stop": closer.state.value, "text": closer.reason}
-        moved = position.stop_paise != position.plan.stop_paise
-        rule = "trailing_stop" if moved else "stop_loss"
-        level, price = position.stop_paise, quote.last_paise
-        decide(state, position, Exit(rule=rule, level_paise=level, price_paise=price, values=values))
-    else:
-        position.retry_at_ns = max(position.retry_at_ns, state.now_ns + SECOND_NS)
+    prices = [quote.last_paise] if closing is None else [quote.last_paise, closing]
+    return any(is_beyond(position.sign, price, position.stop_paise) for price in prices)
+
+
+def stop_rule(position: Position, level_paise: int | None) -> str:
+    """The rule that a stop at a level stands for."""
+    return "stop_loss" if level_paise == position.plan.stop_paise else "trailing_stop"
+
+
+def take_entry_end(state: State, position: Position) -> None:
+    """The entry is dead: an exit that met it in the book may go at once (T6)."""
+    if position.refused is Refusal.SELF_TRADE:
+        position.retry_at_ns = state.now_ns
+
+
+def take_revival(state: State, position: Position, order: Order) -> None:
+    """An order that was at its end lives. The first closing order stays the only one wanted."""
+    if order.purpose is Purpose.ENTRY:
+        return
+    closer = _closer(state, position)
+    if closer is None or not closer.is_live:
+        position.closer = order.id
+    elif closer is not order:
+        position.strays.append(order.id)

@@ -56,7 +56,9 @@ class KillSwitch(msgspec.Struct, frozen=True):
     def __call__(self, position: Position, market: MarketView, /) -> Exit | None:
         if market.halt not in (HaltLevel.FLATTEN, HaltLevel.PANIC):
             return None
-        return Exit(rule=self.name, values={"halt": market.halt.value, "held": position.open_quantity})
+        return Exit(
+            rule=self.name, values={"halt": market.halt.value, "held": position.open_quantity}
+        )
 
 
 class CloseOut(msgspec.Struct, frozen=True):
@@ -123,7 +125,9 @@ class StopLoss(msgspec.Struct, frozen=True):
     def __call__(self, position: Position, market: MarketView, /) -> Exit | None:
         if market.touched_paise is None or position.stop_paise != position.plan.stop_paise:
             return None
-        return Exit(rule=self.name, level_paise=position.stop_paise, price_paise=market.touched_paise)
+        return Exit(
+            rule=self.name, level_paise=position.stop_paise, price_paise=market.touched_paise
+        )
 
 
 class TakeProfit(msgspec.Struct, frozen=True):

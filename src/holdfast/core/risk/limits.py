@@ -7,6 +7,7 @@ does not sell the book.
 
 from holdfast.core.books.charges import closing_charges_paise
 from holdfast.core.books.positions import Position
+from holdfast.core.market.quotes import Quote
 from holdfast.core.risk.levels import stop_limit_paise
 from holdfast.core.state import State
 
@@ -17,6 +18,7 @@ def mark(state: State, position: Position, price_paise: int) -> None:
     """Mark a position at the closing side of a fresh, two-sided quote."""
     before = position.mark_paise
     position.mark_paise = price_paise
+    state.loss.marked_ns[position.number] = state.now_ns
     if before is None:
         renew(state, position)
     elif price_paise != before:
@@ -26,24 +28,37 @@ def mark(state: State, position: Position, price_paise: int) -> None:
 
 
 def mark_charges(state: State, position: Position) -> None:
-    """Renew what closing at the mark would cost in charges."""
-    position.close_charges_paise = 0
-    if position.mark_paise is not None and position.is_open:
-        position.close_charges_paise = closing_charges_paise(
-            state.charge_rates(position.instrument),
-            position.side.opposite,
-            position.open_quantity * position.mark_paise,
-        )
+    """Once a second: mark by what was read outside the feed since, renew the charges to close."""
+    quote = state.quote(position.id)
+    marked_ns = state.loss.marked_ns.get(position.number, 0)
+    if quote.rest_at_ns is not None and quote.rest_at_ns > marked_ns:
+        price = _fresh_closing(state, quote, position.sign)
+        if price is not None:
+            mark(state, position, price)
     renew(state, position)
 
 
 def renew(state: State, position: Position) -> None:
     """Work out a live position's share of the day's net anew; call it after a fill."""
+    if position.is_closed:
+        return  # what it made is in the day's realised already
     share = _realised_net(position)
+    position.close_charges_paise = 0
     if position.mark_paise is not None:
+        position.close_charges_paise = _charges_to_close(state, position, position.mark_paise)
         share += position.open_profit_paise(position.mark_paise) - position.close_charges_paise
     state.live_net_paise += share - position.share_paise
     position.share_paise = share
+
+
+def _charges_to_close(state: State, position: Position, price_paise: int) -> int:
+    if not position.is_open:
+        return 0
+    return closing_charges_paise(
+        state.charge_rates(position.instrument),
+        position.side.opposite,
+        position.open_quantity * price_paise,
+    )
 
 
 def leave(state: State, position: Position) -> None:
@@ -63,29 +78,42 @@ def _realised_net(position: Position) -> int:
 
 
 def worst_today_paise(state: State) -> int:
-    """The same with every stale or one-sided leg at its stop's limit: what blocks entries."""
+    """The same with every stale or one-sided leg at its stop's limit: what blocks entries.
+
+    A short without a stop at the broker counts at the upper edge of its price band.
+    """
     total = state.day.realised_net_paise
     for position in state.live:
         total += _realised_net(position)
         if position.is_open:
             price = _cautious_mark(state, position)
-            total += position.open_profit_paise(price) - position.close_charges_paise
+            total += position.open_profit_paise(price) - _charges_to_close(state, position, price)
     return total
+
+
+def _fresh_closing(state: State, quote: Quote, sign: int) -> int | None:
+    """The closing side of a fresh, two-sided quote, else `None`."""
+    if quote.bid_paise is None or quote.ask_paise is None:
+        return None
+    if quote.fault(state.now_ns, state.settings.freshness) is not None:
+        return None
+    return quote.closing_paise(sign)
 
 
 def _cautious_mark(state: State, position: Position) -> int:
     quote = state.quote(position.id)
-    closing = quote.closing_paise(position.sign)
-    is_two_sided = quote.bid_paise is not None and quote.ask_paise is not None
-    if closing is not None and is_two_sided:
-        if quote.fault(state.now_ns, state.settings.freshness) is None:
-            return closing
+    closing = _fresh_closing(state, quote, position.sign)
+    if closing is not None:
+        return closing
+    rules = state.price_rules(position.instrument)
+    if position.sign < 0 and not position.verified:
+        return rules.band(quote.last_paise)[1]
     return stop_limit_paise(
         position.instrument,
         sign=position.sign,
         trigger_paise=position.stop_paise,
         extremes=quote.extremes(state.now_ns),
-        rules=state.price_rules(position.instrument),
+        rules=rules,
         distance_bps=state.settings.exits.stop_limit_bps,
     )
 
@@ -94,23 +122,37 @@ def watch_loss(state: State, *, is_fresh_packet: bool) -> bool:
     """Judge the daily loss after marks moved; returns whether it became a confirmed breach.
 
     Realised loss alone is believed at once. Marks are believed when the breach holds over two
-    fresh packets at least 500 ms apart.
+    fresh packets at least 500 ms apart, not counting the loss of a leg that was only marked by
+    packets of the beginning: one phantom quote is not confirmed by another leg's.
     """
     loss = state.loss
     limit = state.settings.limits.loss_per_day_paise_max
     if loss.is_confirmed:
         return False
     if net_today_paise(state) > -limit:
-        loss.since_ns, loss.packets = None, 0
+        loss.since_ns = None
         return False
     realised = state.day.realised_net_paise + sum(_realised_net(p) for p in state.live)
-    if realised <= -limit:
-        loss.is_confirmed = True
-        return True
-    if is_fresh_packet:
-        if loss.since_ns is None:
-            loss.since_ns = state.now_ns
-        loss.packets += 1
-    if loss.packets >= 2 and state.now_ns - (loss.since_ns or 0) >= CONFIRM_NS:  # noqa: PLR2004
-        loss.is_confirmed = True
+    loss.is_confirmed = realised <= -limit or (is_fresh_packet and _is_repeated(state, limit))
     return loss.is_confirmed
+
+
+def _is_repeated(state: State, limit_paise: int) -> bool:
+    """Whether a breach shown by this packet was shown half a second ago; the first one begins it."""
+    loss = state.loss
+    if loss.since_ns is None:
+        loss.since_ns = state.now_ns
+        return False
+    if state.now_ns - loss.since_ns < CONFIRM_NS:
+        return False
+    return net_today_paise(state) + _doubtful_loss_paise(state, loss.since_ns) <= -limit_paise
+
+
+def _doubtful_loss_paise(state: State, since_ns: int) -> int:
+    """What the legs lose that were marked when a breach began and not again since."""
+    total = 0
+    for position in state.live:
+        marked_ns = state.loss.marked_ns.get(position.number, 0)
+        if position.mark_paise is not None and 0 <= marked_ns - since_ns < CONFIRM_NS:
+            total += max(-position.open_profit_paise(position.mark_paise), 0)
+    return total

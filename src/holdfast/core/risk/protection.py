@@ -6,7 +6,7 @@ whenever it does not, the local rules do, if the price is fresh and orders can l
 
 from holdfast.core.books.positions import Position
 from holdfast.core.orders import asking
-from holdfast.core.orders.order import Order
+from holdfast.core.orders.order import MODIFICATIONS_MAX, Order
 from holdfast.core.risk.levels import stop_limit_paise
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
@@ -16,6 +16,10 @@ from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Purpose
 
 TRAIL_MOVES_MAX = 10
 TRAIL_PAUSE_NS = 5 * SECOND_NS
+
+MODIFICATIONS_BEFORE_REPLACE = MODIFICATIONS_MAX - 2
+EXIT_MODIFICATIONS = 12
+"""Of an order's budget so much stays for the exit (T7)."""
 
 
 def stop_terms(state: State, position: Position, *, filled_quantity: int) -> OrderTerms:
@@ -51,20 +55,36 @@ def place_stop(state: State, position: Position) -> None:
         terms=stop_terms(state, position, filled_quantity=0),
     )
     position.closer = order.id
+    position.replace_closer = False
+    position.trail_moves = 0
 
 
 def follow(state: State, position: Position, stop: Order) -> None:
-    """Bring a settled stop in line with quantity (at once) and level (in its own time)."""
+    """Bring a settled stop in line with quantity (at once) and level (in its own time).
+
+    One that can no longer be modified is replaced for its quantity, never for its level alone: the
+    local rule holds that, and a replacement leaves a gap.
+    """
     wanted = stop_terms(state, position, filled_quantity=stop.filled_quantity)
     if wanted.quantity != stop.terms.quantity:
-        asking.modify(state, stop, wanted)
-        return
-    moved = wanted.trigger_paise != stop.terms.trigger_paise
-    rested_ns = state.now_ns - position.trail_moved_at_ns
-    if moved and position.trail_moves < TRAIL_MOVES_MAX and rested_ns >= TRAIL_PAUSE_NS:
+        if position.replace_closer or stop.modifications >= MODIFICATIONS_BEFORE_REPLACE:
+            asking.cancel(state, stop)
+        else:
+            asking.modify(state, stop, wanted)
+    elif wanted.trigger_paise != stop.terms.trigger_paise and _may_trail(state, position, stop):
         position.trail_moves += 1
         position.trail_moved_at_ns = state.now_ns
         asking.modify(state, stop, wanted)
+
+
+def _may_trail(state: State, position: Position, stop: Order) -> bool:
+    """Whether the budget and the pace of T7 allow another move of the stop."""
+    return (
+        not position.replace_closer
+        and position.trail_moves < TRAIL_MOVES_MAX
+        and stop.modifications < MODIFICATIONS_BEFORE_REPLACE - EXIT_MODIFICATIONS
+        and state.now_ns - position.trail_moved_at_ns >= TRAIL_PAUSE_NS
+    )
 
 
 def rests(position: Position, closer: Order | None) -> bool:
@@ -84,7 +104,11 @@ def keep_clocks(state: State, position: Position) -> None:
     Both clocks start at the exchange's time of the first fill, which lies before we heard of it.
     """
     closer = state.orders.get(position.closer) if position.closer is not None else None
+    is_local_live = is_local_rule_live(state, position)
     resting = position.is_open and rests(position, closer)
+    if resting and not is_local_live:
+        assert closer is not None
+        resting = is_in_band(state, position, closer)
     if resting and not position.verified:
         assert closer is not None
         assert closer.seen is not None
@@ -101,7 +125,20 @@ def keep_clocks(state: State, position: Position) -> None:
         reason = "no closing order" if closer is None else f"stop is {closer.state.value}"
         state.tell(ProtectionLost(position=position.number, reason=reason))
     position.verified = resting
-    _run_clock(state, position, is_local_live=is_local_rule_live(state, position))
+    _run_clock(state, position, is_local_live=is_local_live)
+
+
+def is_in_band(state: State, position: Position, stop: Order) -> bool:
+    """Whether a stop could be released at the present price.
+
+    One that could not is refused at its trigger; it protects only beside a live local rule (T1).
+    """
+    assert stop.seen is not None
+    low, high = state.quote(position.id).extremes(state.now_ns)
+    rules = state.price_rules(position.instrument)
+    if position.sign > 0:
+        return stop.seen.limit_paise >= rules.band(high)[0]
+    return stop.seen.limit_paise <= rules.band(low)[1]
 
 
 def is_local_rule_live(state: State, position: Position) -> bool:

@@ -15,10 +15,10 @@ BEYOND_NS = SECOND_NS
 SPIKE_NS = 500_000_000
 
 
-def is_spike(quote: Quote, rules: PriceRules) -> bool:
-    """Whether the last print lies further from the one before than a quarter of the band."""
-    low, high = rules.band(quote.previous_paise)
-    return abs(quote.last_paise - quote.previous_paise) * 8 > high - low
+def is_spike(price_paise: int, previous_paise: int, rules: PriceRules) -> bool:
+    """Whether a print lies further from the packet before than a quarter of the band's reach."""
+    low, high = rules.band(previous_paise)
+    return abs(price_paise - previous_paise) * 8 > high - low
 
 
 def worst_trade(tick: Tick, sign: int) -> int:
@@ -48,22 +48,36 @@ def note_packet(
 def _note_trade(
     position: Position, quote: Quote, tick: Tick, now_ns: int, rules: PriceRules
 ) -> int | None:
-    price = worst_trade(tick, position.sign)
+    sign, stop = position.sign, position.stop_paise
     if position.spike_at_ns is not None:
-        # The packet after a spike confirms it or shows that it was no market.
-        position.spike_at_ns = None
-        return price if is_beyond(position.sign, price, position.stop_paise) else None
-    if not quote.traded or not is_beyond(position.sign, price, position.stop_paise):
+        return _answer_spike(position, quote, tick)
+    price = worst_trade(tick, sign)
+    if not quote.traded or not is_beyond(sign, price, stop):
         return None
-    if is_spike(quote, rules) and tick.count == 1:
-        position.spike_at_ns = now_ns
-        return None
-    return price
+    if not is_spike(price, quote.previous_paise, rules):
+        return price
+    if price != tick.last_paise:
+        # The batch's last trade came after the spike, and confirms it or not.
+        return price if is_beyond(sign, tick.last_paise, stop) else None
+    position.spike_at_ns = now_ns
+    return None
 
 
-def _note_closing_side(
-    position: Position, quote: Quote, now_ns: int, spread_bps_max: int
-) -> None:
+def _answer_spike(position: Position, quote: Quote, tick: Tick) -> int | None:
+    """The packet after a spike confirms it or shows that it was no market.
+
+    By its trade; without one, as the print is only repeated, by the closing side. A packet with
+    neither says nothing.
+    """
+    closing = quote.closing_paise(position.sign)
+    price = worst_trade(tick, position.sign) if quote.traded else closing
+    if price is None:
+        return None
+    position.spike_at_ns = None
+    return price if is_beyond(position.sign, price, position.stop_paise) else None
+
+
+def _note_closing_side(position: Position, quote: Quote, now_ns: int, spread_bps_max: int) -> None:
     closing = quote.closing_paise(position.sign)
     spread = quote.spread_bps()
     if (
@@ -82,15 +96,21 @@ def _note_closing_side(
 def stood_beyond(position: Position, quote: Quote, now_ns: int) -> int | None:
     """The closing price when it has stood beyond the stop long enough, else `None`."""
     since = position.beyond_since_ns
-    if since is None or position.beyond_packets < 2 or now_ns - since < BEYOND_NS:  # noqa: PLR2004
+    if since is None or position.beyond_packets < 2 or now_ns - since < BEYOND_NS:
         return None
     return quote.closing_paise(position.sign)
 
 
 def confirmed_spike(position: Position, quote: Quote, now_ns: int) -> int | None:
-    """The price of a spike that nothing has contradicted for half a second, else `None`."""
+    """The price of a spike that nothing has contradicted for half a second, else `None`.
+
+    A closing side that stayed before the stop contradicts it.
+    """
     if position.spike_at_ns is None or now_ns - position.spike_at_ns < SPIKE_NS:
         return None
     position.spike_at_ns = None
-    price = quote.last_paise
-    return price if is_beyond(position.sign, price, position.stop_paise) else None
+    sign, stop = position.sign, position.stop_paise
+    closing = quote.closing_paise(sign)
+    is_contradicted = closing is not None and not is_beyond(sign, closing, stop)
+    is_touched = is_beyond(sign, quote.last_paise, stop)
+    return quote.last_paise if is_touched and not is_contradicted else None

@@ -89,24 +89,22 @@ def evaluate(
     if position.is_open and position.exit is None:
         _decide(state, rules, position, tick)
     position.evaluated_at_ns = state.now_ns
-    if position.is_open:
+    if position.is_open and position.exit is None:
         compile_levels(position)
         _set_waits(state, position)
     closing.tend(state, position)
     protection.keep_clocks(state, position)
 
 
-def _decide(
-    state: State, rules: Sequence[ExitRule], position: Position, tick: Tick | None
-) -> None:
+def _decide(state: State, rules: Sequence[ExitRule], position: Position, tick: Tick | None) -> None:
     quote = state.quote(position.id)
-    view = _view(state, position, quote, tick, _touched(state, position, quote, tick))
+    view = _view(state, quote, tick, _touched(state, position, quote, tick))
     exit_, failures = first_exit(rules, position, view)
     if exit_ is None and tick is not None and _move_peak(state, position, view):
         # The new level is tested against this packet's last trade (decisions 4.4).
-        if quote.traded and is_beyond(position.sign, tick.last_paise, position.stop_paise):
-            again = _view(state, position, quote, tick, tick.last_paise)
-            exit_, more = first_exit(rules, position, again)
+        price = tick.last_paise if quote.traded else None
+        if price is not None and is_beyond(position.sign, price, position.stop_paise):
+            exit_, more = first_exit(rules, position, _view(state, quote, tick, price))
             failures += more
     _report(state, position, failures)
     if exit_ is not None:
@@ -127,9 +125,7 @@ def _touched(state: State, position: Position, quote: Quote, tick: Tick | None) 
     )
 
 
-def _view(
-    state: State, position: Position, quote: Quote, tick: Tick | None, touched: int | None
-) -> MarketView:
+def _view(state: State, quote: Quote, tick: Tick | None, touched: int | None) -> MarketView:
     limits_ = state.settings.freshness
     return MarketView(
         now_ns=state.now_ns,

@@ -57,7 +57,7 @@ from holdfast.store.imports.recording import (
     rebase_clock,
     require_stamps,
 )
-from holdfast.store.segment import SEALED, TapeHeader, write_sealed
+from holdfast.store.segment import SEALED, UNFINISHED, TapeHeader, write_sealed
 from holdfast.store.tape import SEGMENT_ROWS_MAX
 
 _MONTHS: Final = (
@@ -121,7 +121,7 @@ def import_upstox_full(source: Path, target: Path, *, terms: Sequence[OptionTerm
     recording = Recording(source, load_table(source))
     counts = {"rows_read": len(recording.row)} | _mend(recording)
     book, dropped = read_book(recording)
-    contracts = _contracts(recording, book, terms)
+    contracts = contracts_of(recording, book, terms)
     counts |= dropped | _snap(recording, book, contracts)
     forward = parity_forward(recording, book, contracts)
     instruments = [*contracts, *([] if forward is None else [_index(forward.legs[0].underlying)])]
@@ -157,7 +157,7 @@ def _mend(recording: Recording) -> Counts:
     return counts | raise_overtaken(recording)
 
 
-def _contracts(recording: Recording, book: Book, terms: Sequence[OptionTerms]) -> list[Instrument]:
+def contracts_of(recording: Recording, book: Book, terms: Sequence[OptionTerms]) -> list[Instrument]:
     """One instrument per symbol of the recording, in the order of their numbers there."""
     made = []
     for number, symbol in enumerate(recording.symbols):
@@ -330,7 +330,7 @@ def _notes(report: ImportReport, forward: Forward | None) -> dict[str, str | int
 
 def _write(target: Path, table: pa.Table, header: TapeHeader) -> None:
     """Write every segment into a folder beside the target, then give it its name."""
-    unfinished = target.with_name(target.name + ".unfinished")
+    unfinished = target.with_name(target.name + UNFINISHED)
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)

@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from holdfast.app.cli.ending import ExitCode, end
+from holdfast.app.cli.ending import ExitCode, end, unwrapped
 from holdfast.domain.errors import DataRefused, HoldfastError, InstanceRunning, UnknownDay
 
 # (what the command raises, code, what is said)
@@ -58,6 +58,17 @@ def test_with_json_a_refusal_is_json_too(capsys: pytest.CaptureFixture[str]) -> 
         '{"error":{"exit_code":3,"message":"x.toml:3: is wrong\\n  mend it",'
         '"where":"x.toml:3","what":"is wrong","remedy":"mend it"}}\n'
     )
+
+
+def test_what_tasks_wrapped_is_refused_like_anything_else() -> None:
+    """A tape found torn in the middle of a run is bad data, not a bug; a bug beside it is one."""
+    refused = DataRefused("tape", "is torn", "import it again")
+    with pytest.raises(DataRefused), unwrapped():
+        raise ExceptionGroup("tasks", [ExceptionGroup("inner", [refused])])
+    with pytest.raises(ExceptionGroup), unwrapped():
+        raise ExceptionGroup("tasks", [refused, ZeroDivisionError()])
+    with pytest.raises(ExceptionGroup), unwrapped():
+        raise ExceptionGroup("tasks", [ZeroDivisionError()])
 
 
 def test_a_bug_is_not_caught_here() -> None:

@@ -15,8 +15,14 @@ MANY = 10_000_000_00
 
 
 def sized(
-    *, entry: int, stop: int, cash: int = MANY, capital: int = 500_000_00, risk_bps: int = 100,
-    lots_max: int = 1_000, freeze: int = 1_801,
+    *,
+    entry: int,
+    stop: int,
+    cash: int = MANY,
+    capital: int = 500_000_00,
+    risk_bps: int = 100,
+    lots_max: int = 1_000,
+    freeze: int = 1_801,
 ) -> Sizing:
     """Sizing of a NIFTY call (lot 65) from paise."""  # fmt: skip
     settings = SizingSettings(capital_paise=capital, risk_bps=risk_bps, lots_max=lots_max)

@@ -86,7 +86,7 @@ def test_a_candle_is_the_trades_of_its_interval() -> None:
 def test_without_a_packet_it_closes_at_its_end_plus_the_lag_and_never_before() -> None:
     """The deadline is 1.5 s after the end; one nanosecond earlier nothing closes."""
     made = builder()
-    assert [made.deadline_ns, made.close_due(at("15:30"))] == [None, None]
+    assert [made.deadline_ns, made.close_due(at("09:14"))] == [None, None]
     made.on_tick(tick("09:15:30", 100))
     assert made.deadline_ns == at("09:16:01.5")
     assert made.close_due(at("09:16:01.5") - 1) is None
@@ -472,3 +472,14 @@ def test_a_candle_of_another_series_is_refused(stray: Candle) -> None:
     with pytest.raises(ValueError, match="in a series of IDX_I:13 60 s"):
         series.append(stray)
     assert len(series) == 0
+
+
+def test_a_packet_stamped_before_the_timer_that_closed_its_candle_makes_no_second_one() -> None:
+    """A merged packet elsewhere moved time on; what was stamped earlier comes too late."""
+    made = builder()
+    made.on_tick(tick("09:15:10", 100))
+    closed = made.close_due(at("09:16:01.5"))
+    assert closed is not None
+    assert made.on_tick(tick("09:15:40", 110)) == ()
+    assert made.late == 1
+    assert made.close_due(at("09:17")) is None

@@ -41,12 +41,14 @@ def working() -> Order:
     """A stop whose row was seen."""
     order = sent()
     order.acknowledge(BrokerOrderId("B1"))
-    order.fold_row(row(), is_read=False)
+    order.fold_row(row(), is_read=False, at_ns=40)
     return order
 
 
 def row(
-    status: BrokerStatus = BrokerStatus.WORKING, terms: OrderTerms = STOP, filled: int = 0,
+    status: BrokerStatus = BrokerStatus.WORKING,
+    terms: OrderTerms = STOP,
+    filled: int = 0,
     value: int | None = None,
 ) -> OrderRow:
     """The broker's word."""  # fmt: skip
@@ -62,7 +64,7 @@ def test_an_answer_makes_it_working_but_only_a_row_is_seen() -> None:
     order = sent()
     order.acknowledge(BrokerOrderId("B1"))
     assert (order.state, order.broker_id, order.seen) == (OrderState.WORKING, "B1", None)
-    order.fold_row(row(), is_read=False)
+    order.fold_row(row(), is_read=False, at_ns=40)
     assert order.seen == STOP
 
 
@@ -70,9 +72,9 @@ def test_a_modification_is_done_when_a_row_shows_it() -> None:
     """An older row does not end it; the new terms do."""
     order = working()
     order.ask(Action.MODIFY, LIMIT, 30)
-    order.fold_row(row(), is_read=False)
+    order.fold_row(row(), is_read=False, at_ns=40)
     assert (order.state, order.asked) == (OrderState.MODIFYING, Action.MODIFY)
-    order.fold_row(row(terms=LIMIT), is_read=False)
+    order.fold_row(row(terms=LIMIT), is_read=False, at_ns=40)
     assert (order.state, order.asked, order.seen) == (OrderState.WORKING, None, LIMIT)
 
 
@@ -106,41 +108,41 @@ def test_an_end_word_while_a_request_is_in_flight_is_a_question(
     """The stream's word alone ends nothing; the row that was read does (T15)."""
     order = working()
     order.ask(action, LIMIT if action is Action.MODIFY else STOP, 30)
-    order.fold_row(row(word), is_read=False)
+    order.fold_row(row(word), is_read=False, at_ns=40)
     assert order.state is OrderState.UNKNOWN
-    order.fold_row(row(word), is_read=True)
+    order.fold_row(row(word), is_read=True, at_ns=40)
     assert order.state.is_terminal
 
 
 def test_a_word_nobody_knows_is_no_end() -> None:
     """An unknown status is asked about, never guessed."""
     order = working()
-    order.fold_row(row(BrokerStatus.UNKNOWN), is_read=False)
+    order.fold_row(row(BrokerStatus.UNKNOWN), is_read=False, at_ns=40)
     assert order.state is OrderState.UNKNOWN
 
 
 def test_a_stop_that_triggered_shows_as_a_limit() -> None:
     """Its own terms still say stop; the row says what became of it."""
     order = working()
-    assert not order.was_triggered
+    assert not order.is_released
     triggered = msgspec.structs.replace(STOP, order_type=OrderType.LIMIT, trigger_paise=None)
-    order.fold_row(row(BrokerStatus.TRIGGERED, triggered), is_read=False)
-    assert order.was_triggered
+    order.fold_row(row(BrokerStatus.TRIGGERED, triggered), is_read=False, at_ns=40)
+    assert order.is_released
 
 
 def test_a_fill_after_a_cancel_is_real() -> None:
     """The end came first, the money after it: it counts."""
     order = working()
-    order.fold_row(row(BrokerStatus.CANCELLED, filled=65), is_read=False)
+    order.fold_row(row(BrokerStatus.CANCELLED, filled=65), is_read=False, at_ns=40)
     assert order.state is OrderState.CANCELLED
-    assert order.fold_row(row(BrokerStatus.CANCELLED, filled=130), is_read=False) == Fill(65, 6_500)
+    assert order.fold_row(row(BrokerStatus.CANCELLED, filled=130), is_read=False, at_ns=40) == Fill(65, 6_500)
 
 
 def test_full_at_the_brokers_quantity_is_the_end_whatever_we_asked() -> None:
     """We asked for more; the order filled what it was and is gone."""
     order = working()
     order.ask(Action.MODIFY, msgspec.structs.replace(STOP, quantity=260), 30)
-    order.fold_row(row(BrokerStatus.FILLED, filled=195), is_read=False)
+    order.fold_row(row(BrokerStatus.FILLED, filled=195), is_read=False, at_ns=40)
     assert order.state is OrderState.FILLED
 
 
@@ -150,6 +152,6 @@ def test_cumulative_words_in_any_order_add_up_to_the_largest(quantities: list[in
     order = working()
     total = 0
     for quantity in quantities:
-        fill = order.fold_row(row(filled=quantity), is_read=False)
+        fill = order.fold_row(row(filled=quantity), is_read=False, at_ns=40)
         total += 0 if fill is None else fill.quantity
     assert total == order.filled_quantity == max(quantities, default=0)

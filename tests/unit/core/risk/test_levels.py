@@ -56,7 +56,8 @@ def test_a_limit_is_on_the_step_behind_the_trigger_and_inside_the_exchanges_boun
 
 @pytest.mark.proves("I-24")
 @pytest.mark.parametrize(
-    ("sign", "price", "beyond"), [(1, 8_800, True), (1, 8_805, False), (-1, 8_800, True), (-1, 8_795, False)]
+    ("sign", "price", "beyond"),
+    [(1, 8_800, True), (1, 8_805, False), (-1, 8_800, True), (-1, 8_795, False)],
 )
 def test_beyond_is_judged_from_the_positions_side(sign: int, price: int, *, beyond: bool) -> None:
     """A long's stop is touched from above, a short's from below; at the level counts."""
