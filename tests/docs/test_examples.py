@@ -85,7 +85,7 @@ def test_toml_parses_and_configurations_load(name: str, tmp_path: Path) -> None:
         if "config" in block.words:
             file = tmp_path / f"line-{block.line}.toml"
             file.write_text(block.text)
-            done = run_holdfast(f"config check {file}", tmp_path)
+            done = run_holdfast(f"holdfast config check {file}", tmp_path)
             assert done.returncode == 0, f"{name}:{block.line}\n{done.stdout}"
 
 

@@ -21,7 +21,7 @@ def test_each_section_stands_in_one_document() -> None:
     """A list that no document holds, or two hold, is a fault; so is a mark without its end."""
     texts = [path.read_text("utf-8") for path in DOCUMENTS.values()]
     found = Counter(mark["name"] for text in texts for mark in SECTION.finditer(text))
-    assert found == Counter(SECTIONS)
+    assert found == Counter(list(SECTIONS))
     assert sum(text.count("<!-- generated:") for text in texts) == sum(found.values())
 
 

@@ -149,7 +149,7 @@ class Parrot:
         self.heard = 0
 
     def warmup(self) -> Sequence[Warmup]:
-        return ()
+        return (Warmup(interval_s=60, candles=0),)
 
     def on_candle(self, candle: Candle, *, live: bool) -> Opinion | None:
         self.heard += 1

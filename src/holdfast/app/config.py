@@ -139,7 +139,6 @@ def engine_settings(config: Config, session: Session) -> EngineSettings:
         id_prefix=f"{config.mode.letter}{client}{session.day[2:].replace('-', '')}",
         day=session.day,
         underlyings=config.account.underlyings,
-        candle_intervals_s=(config.strategy.supertrend.interval_s,),
         candle_lag_ms=config.candles.lag_ms,
         exit_by_modify=config.account.exit_by == "modify",
         entries=config.entries,

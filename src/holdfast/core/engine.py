@@ -12,6 +12,7 @@ import msgspec
 from holdfast.core.entries import entering
 from holdfast.core.market import watch
 from holdfast.core.market.candles import CandleBuilder, CandleSeries
+from holdfast.core.market.history import HistoryFold
 from holdfast.core.market.quotes import Connection, Quote
 from holdfast.core.orders import answers, asking
 from holdfast.core.risk import closing, halt, watching
@@ -74,6 +75,7 @@ class Engine:
         self._parked: dict[str, str] = {}
         self._builders: dict[InstrumentId, list[CandleBuilder]] = {}
         self._series: dict[tuple[InstrumentId, int], CandleSeries] = {}
+        self._history: dict[tuple[InstrumentId, int], HistoryFold] = {}
 
     @property
     def deadline_ns(self) -> int | None:
@@ -138,7 +140,7 @@ class Engine:
         """Candles and strategies of an underlying: after exits, and the only source of signals."""
         for builder in builders:
             for candle in builder.on_tick(tick):
-                self._on_candle(candle)
+                self._take_candle(candle, live=True)
             self._arm_builder(builder)
         for strategy in self._strategies:
             if strategy.underlying == tick.instrument and strategy.name not in self._parked:
@@ -201,30 +203,38 @@ class Engine:
         state.send(ReadFunds())
 
     def _prepare_underlying(self, identity: InstrumentId) -> None:
+        """Candles of the intervals that the underlying's strategies ask for."""
         state = self._state
         session = state.session(state.instruments[identity].exchange)
-        settings = state.settings
-        for interval_s in settings.candle_intervals_s:
-            series = CandleSeries(identity, interval_s, length_max=SERIES_LENGTH_MAX)
-            self._series.setdefault((identity, interval_s), series)
-        if session is not None:
-            self._builders[identity] = [
-                CandleBuilder(
-                    identity,
-                    interval_s,
-                    session=session,
-                    since_ns=state.now_ns,
-                    lag_ns=settings.candle_lag_ms * 1_000_000,
-                )
-                for interval_s in sorted(settings.candle_intervals_s)
-            ]
+        if session is None:
+            return
+        intervals = self._intervals(identity)
+        for interval_s in intervals:
+            key = identity, interval_s
+            self._series[key] = CandleSeries(identity, interval_s, length_max=SERIES_LENGTH_MAX)
+            self._history[key] = HistoryFold(interval_s, open_ns=session.open_ns)
+        lag_ns = state.settings.candle_lag_ms * 1_000_000
+        self._builders[identity] = [
+            CandleBuilder(identity, each, session=session, since_ns=state.now_ns, lag_ns=lag_ns)
+            for each in intervals
+        ]
+
+    def _intervals(self, identity: InstrumentId) -> list[int]:
+        """The candle lengths asked for, shortest first."""
+        asked = [
+            warmup.interval_s
+            for strategy in self._strategies
+            if strategy.underlying == identity
+            for warmup in strategy.warmup()
+        ]
+        return sorted(set(asked))
 
     def _load_candle(self, candle: Candle) -> None:
-        """History goes into the series and to the strategies, which say nothing about it."""
-        self._series[candle.instrument, candle.interval_s].append(candle)
-        for strategy in self._strategies:
-            if strategy.underlying == candle.instrument and strategy.name not in self._parked:
-                self._ask(strategy, partial(strategy.on_candle, candle, live=False))
+        """History goes to the strategies, which say nothing about it, in their own intervals."""
+        for interval_s in self._intervals(candle.instrument):
+            history = self._history[candle.instrument, interval_s]
+            for whole in history.add(candle):
+                self._take_candle(whole, live=False)
 
     def _arm_session(self) -> None:
         """Be called at every edge of the session, so that readiness tells of it in time."""
@@ -294,7 +304,7 @@ class Engine:
             if builder.interval_s == interval_s:
                 candle = builder.close_due(self._state.now_ns)
                 if candle is not None:
-                    self._on_candle(candle)
+                    self._take_candle(candle, live=True)
                 self._arm_builder(builder)
 
     def _arm_builder(self, builder: CandleBuilder) -> None:
@@ -304,12 +314,13 @@ class Engine:
 
     # -- strategies and entries
 
-    def _on_candle(self, candle: Candle) -> None:
+    def _take_candle(self, candle: Candle, *, live: bool) -> None:
+        """A closed candle goes into its series and to the strategies; live ones may speak."""
         self._series[candle.instrument, candle.interval_s].append(candle)
         for strategy in self._strategies:
             if strategy.underlying == candle.instrument and strategy.name not in self._parked:
-                opinion = self._ask(strategy, partial(strategy.on_candle, candle, live=True))
-                self._hear(strategy, opinion, candle.start_ns)
+                question = partial(strategy.on_candle, candle, live=live)
+                self._hear(strategy, self._ask(strategy, question), candle.start_ns)
 
     def _hear(self, strategy: Strategy, opinion: Opinion | None, candle_start_ns: int) -> None:
         """Give an opinion its name and take it to the gates."""

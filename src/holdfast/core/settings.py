@@ -81,7 +81,6 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     id_prefix: str
     day: str
     underlyings: tuple[str, ...]
-    candle_intervals_s: tuple[int, ...] = (60,)
     candle_lag_ms: int = 1_500
     exit_by_modify: bool = True
     entries: EntrySettings = EntrySettings()

@@ -383,7 +383,6 @@ def test_the_engine_is_told_what_the_file_says(tmp_path: Path) -> None:
         id_prefix="S003626261120",
         day="2026-11-20",
         underlyings=("NIFTY",),
-        candle_intervals_s=(300,),
         candle_lag_ms=900,
         exit_by_modify=False,
         entries=config.entries,

@@ -3,6 +3,7 @@
 import pytest
 
 from holdfast.core.settings import SECOND_NS, LimitSettings
+from holdfast.core.strategy import Warmup
 from holdfast.domain.audit import (
     Anomaly,
     Denied,
@@ -25,9 +26,9 @@ from holdfast.domain.audit import (
 )
 from holdfast.domain.command import CancelOrder, FindOrder, ModifyOrder, PlaceOrder, ReadQuotes
 from holdfast.domain.decision import Direction, HaltLevel
-from holdfast.domain.event import Action, OperatorRequest, Outcome, QuotesRead
+from holdfast.domain.event import Action, CandleLoaded, OperatorRequest, Outcome, QuotesRead
 from holdfast.domain.instrument import Product
-from holdfast.domain.market import Tick
+from holdfast.domain.market import Candle, Tick
 from holdfast.domain.order import BrokerStatus, OrderType, Purpose, Refusal, Side
 from tests.support.desk import CALL, CLOSE, NIFTY, OPEN, PUT, SECOND, Desk
 
@@ -592,3 +593,19 @@ def test_an_order_that_is_not_ours_is_an_alarm_not_a_guess() -> None:
     desk.row(stranger, BrokerStatus.FILLED, terms=stop.terms, filled=195, price=90.0)
     assert desk.engine.open_positions == 1
     assert "not ours" in desk.told(Anomaly)[-1].what
+
+
+def test_history_in_minutes_warms_a_strategy_of_five() -> None:
+    """Two hundred minutes become forty candles; the day's own follow without a seam."""
+    desk = Desk(ready=False)
+    desk.parrot.warmup = lambda: (Warmup(interval_s=300, candles=0),)  # type: ignore[method-assign]
+    desk.load()
+    for number in range(200):
+        start_ns = OPEN - 86_400 * SECOND + number * 60 * SECOND
+        candle = Candle(instrument=NIFTY.id, interval_s=60, start_ns=start_ns, open_paise=1,
+                        high_paise=1, low_paise=1, close_paise=1)  # fmt: skip
+        desk.tell(CandleLoaded(at_ns=desk.now, candle=candle))
+    assert desk.parrot.heard == 40
+    desk.at(10).spot()
+    desk.at(310).spot()
+    assert desk.parrot.heard == 41

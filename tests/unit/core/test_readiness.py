@@ -158,6 +158,8 @@ def test_an_exchange_that_does_not_trade_now_has_nothing_to_say() -> None:
     assert first_failing(state) is None
     state.facts = FACTS
     assert first_failing(state) is None
+    has_no_feed(state)
+    assert first_failing(state) == ("feed", {"exchange": "NSE", "fault": "connection quiet"})
 
 
 def test_exchanges_are_asked_in_order_of_name() -> None:
@@ -206,12 +208,12 @@ def test_a_position_without_protection_for_two_seconds(
 def test_of_several_positions_the_first_bad_one_is_named() -> None:
     """Good ones before it do not hide it."""
     state = held(ready_state(), a_position(1), a_position(2), a_position(3))
-    state.live[1].evaluated_at_ns = state.live[2].evaluated_at_ns = NOW - 5 * SECOND
-    assert first_failing(state) == ("evaluating", {"position": 2, "evaluated_ms_ago": 5_000})
+    state.live[1].evaluated_at_ns = state.live[2].evaluated_at_ns = NOW - 3_000 * SECOND
+    assert first_failing(state) == ("evaluating", {"position": 2, "evaluated_ms_ago": 3_000_000})
     for position in state.live:
         position.evaluated_at_ns = NOW
-    state.live[1].unprotected_since_ns = state.live[2].unprotected_since_ns = NOW - 9 * SECOND
-    assert first_failing(state) == ("protected", {"position": 2, "unprotected_ms": 9_000})
+    state.live[1].unprotected_since_ns = state.live[2].unprotected_since_ns = NOW - 3_000 * SECOND
+    assert first_failing(state) == ("protected", {"position": 2, "unprotected_ms": 3_000_000})
 
 
 def test_one_contracts_quote_is_judged_with_its_name() -> None:

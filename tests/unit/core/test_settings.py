@@ -61,10 +61,10 @@ def made(prefix: str = "SSIM001261120") -> EngineSettings:
     return EngineSettings(id_prefix=prefix, day="2026-11-20", underlyings=("NIFTY",))
 
 
-def test_the_engine_builds_minute_candles_and_exits_by_modifying() -> None:
+def test_the_engine_waits_for_late_trades_and_exits_by_modifying() -> None:
     """The defaults of the whole: one interval, a bounded lag (T30), the resting stop is the exit."""
     engine = made()
-    assert (engine.candle_intervals_s, engine.candle_lag_ms) == ((60,), 1_500)
+    assert engine.candle_lag_ms == 1_500
     assert engine.exit_by_modify is True
     assert engine.entries == EntrySettings()
     assert engine.freshness == FreshnessSettings()

@@ -14,21 +14,25 @@ from tests.support.desk import CALL, FACTS, PRICES, RATES, SESSION, settings
 
 def test_a_new_state_knows_nothing_and_assumes_the_worst() -> None:
     """No link, no journal, no funds, no facts: whatever nobody has said is not there."""
-    state = State(settings())
+    known = settings()
+    state = State(known)
+    assert state.settings is known
+    assert (state.timers.deadline_ns, state.orders, state.live) == (None, {}, [])
     assert state.links == dict.fromkeys(Link, False)
     assert (state.journal_durable, state.rules_failed) == (False, False)
     assert (state.funds_paise, state.facts, state.blocked_term) == (None, None, None)
     assert (state.halt, state.halt_reason) == (HaltLevel.NONE, "")
     assert (state.now_ns, state.fills, state.live_net_paise, state.quotes_asked_ns) == (0, 0, 0, 0)
-    assert state.funds_at_fills not in (state.fills, 0), "funds were read before no fill"
-    assert vars(DayCount()) == {
+    assert state.funds_at_fills == -1, "funds were read after no number of fills, zero included"
+    assert set(state.ledger.balances().values()) <= {0}
+    assert vars(state.day) == vars(DayCount()) == {
         "positions": 0,
         "trades": 0,
         "realised_net_paise": 0,
         "signals_seen": set(),
         "last_exit_ns": {},
     }
-    assert vars(LossWatch()) == {"since_ns": None, "marked_ns": {}, "is_confirmed": False}
+    assert vars(state.loss) == vars(LossWatch()) == {"since_ns": None, "marked_ns": {}, "is_confirmed": False}
 
 
 @pytest.mark.parametrize("exit_by_modify", [True, False])
