@@ -257,6 +257,15 @@ class MoodyBroker:
         self.desk.tell(replace(event, at_ns=self.desk.now))
         self.collect()
 
+    def lose(self, index: int) -> None:
+        """Nobody ever hears this piece of mail; a no to a placement is not lost.
+
+        (That an order never existed is proved by whole-book reads only, which are yet to come.)
+        """
+        event = self.mail[index]
+        if not (isinstance(event, SendFailed) and event.action is Action.PLACE):
+            self.mail.pop(index)
+
     def _tell(
         self, order: Kept, *, status: BrokerStatus | None = None, is_read: bool = False
     ) -> None:
@@ -338,7 +347,7 @@ class Story:
         elif kind == 8 and broker.mail:
             broker.deliver(choose(len(broker.mail)), keep=True)
         elif kind == 9 and broker.mail:
-            broker.mail.pop(choose(len(broker.mail)))
+            broker.lose(choose(len(broker.mail)))
         elif kind == 10:
             self._trade()
         elif kind == 11 and choose(6) == 5:

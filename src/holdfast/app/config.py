@@ -28,6 +28,9 @@ from holdfast.domain.dated import Session
 from holdfast.domain.errors import DataRefused
 from holdfast.strategies.supertrend import SupertrendSettings
 
+CONFIG_FILE: Final = "config.json"
+"""In the folder of a run: the effective configuration that it was made with."""
+
 
 class Mode(StrEnum):
     """What stands behind the ports. Known here and in the wiring, nowhere below."""

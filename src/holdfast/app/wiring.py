@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from holdfast import __version__
-from holdfast.app.config import Config, Mode, config_sha256, engine_settings
+from holdfast.app.config import CONFIG_FILE, Config, Mode, config_sha256, engine_settings
 from holdfast.brokers.simulated import SimulatedVenue
 from holdfast.core.engine import Engine
 from holdfast.core.strategy import Strategy
@@ -52,7 +52,6 @@ from holdfast.strategies.registry import BUILT_IN
 
 MINUTE_NS: Final = 60 * 1_000_000_000
 BEFORE_OPEN_NS: Final = 10 * MINUTE_NS
-CONFIG_FILE: Final = "config.json"
 
 Progress = Callable[[int, int], None]
 """Hears how many ticks were played, and of how many (0: unknown)."""

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from holdfast.core.books.postings import Account
 from holdfast.core.state import DayCount, LossWatch, State
 from holdfast.domain.audit import Anomaly
 from holdfast.domain.command import Notify, ReadFunds, Severity
@@ -24,15 +25,23 @@ def test_a_new_state_knows_nothing_and_assumes_the_worst() -> None:
     assert (state.halt, state.halt_reason) == (HaltLevel.NONE, "")
     assert (state.now_ns, state.fills, state.live_net_paise, state.quotes_asked_ns) == (0, 0, 0, 0)
     assert state.funds_at_fills == -1, "funds were read after no number of fills, zero included"
-    assert set(state.ledger.balances().values()) <= {0}
-    assert vars(state.day) == vars(DayCount()) == {
-        "positions": 0,
-        "trades": 0,
-        "realised_net_paise": 0,
-        "signals_seen": set(),
-        "last_exit_ns": {},
-    }
-    assert vars(state.loss) == vars(LossWatch()) == {"since_ns": None, "marked_ns": {}, "is_confirmed": False}
+    assert all(state.ledger.balance_e4(account) == 0 for account in Account)
+    assert (
+        vars(state.day)
+        == vars(DayCount())
+        == {
+            "positions": 0,
+            "trades": 0,
+            "realised_net_paise": 0,
+            "signals_seen": set(),
+            "last_exit_ns": {},
+        }
+    )
+    assert (
+        vars(state.loss)
+        == vars(LossWatch())
+        == {"since_ns": None, "marked_ns": {}, "is_confirmed": False}
+    )
 
 
 @pytest.mark.parametrize("exit_by_modify", [True, False])

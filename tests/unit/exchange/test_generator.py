@@ -138,8 +138,8 @@ def test_options_follow_their_index(day: Day) -> None:
     """Where the index rose over half an hour calls did and puts did not, and the other way."""
     call, put = UNIVERSE.options()[12:14]
     agreed = moved = 0
-    for minute in range(0, 330, 15):
-        one, two = day.minutes[minute], day.minutes[minute + 15]
+    for minute in range(0, 330, 5):
+        one, two = day.minutes[minute], day.minutes[minute + 30]
         if not all({call.id, put.id, NIFTY.id} <= told.keys() for told in (one, two)):
             continue
         change = two[NIFTY.id].last_paise - one[NIFTY.id].last_paise

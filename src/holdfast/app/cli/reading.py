@@ -2,20 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from holdfast.app.cli.frame import Frame, say
-from holdfast.app.config import Config, load_config
+from holdfast.app.config import CONFIG_FILE, Config, load_config
 from holdfast.app.paths import Runs, is_alive
 from holdfast.domain.event import InstrumentsLoaded
 from holdfast.runtime.lock import Holder
 from holdfast.store import query, schema
 from holdfast.store.records import Record
-
-CONFIG_FILE: Final = "config.json"
-"""The configuration in force, in the folder of its run."""
 
 
 def config_in_force(frame: Frame) -> Config:
