@@ -159,6 +159,7 @@ def test_any_record_survives_its_json(record: Record) -> None:
     assert decode(encode(record), "here") == record
 
 
+@pytest.mark.timeout(90)
 @given(st.lists(st.tuples(st.integers(1, 5), RECORDS), max_size=25), st.integers(1, 7))
 def test_any_sequence_is_read_back_and_its_chain_verifies(
     steps: list[tuple[int, Record]], size: int
@@ -209,6 +210,7 @@ def test_any_ticks_in_order_of_time_are_a_tape(
         assert list(read_tape(path / "day").ticks()) == market
 
 
+@pytest.mark.timeout(90)
 @given(
     st.lists(st.one_of(EVENTS, *MARKET.values()), max_size=40),
     st.integers(1, 6),

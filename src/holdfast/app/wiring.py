@@ -198,11 +198,16 @@ def _run(
     venue = SimulatedVenue(exchange, Latency(seed=seed), quotes_available=is_sim)
     stop = StopRequest()
     told: list[Callable[[bool, str], None]] = []
+
+    def journal_changed(is_durable: bool, reason: str) -> None:  # noqa: FBT001 a callback
+        for tell in told:
+            tell(is_durable, reason)
+
     journal = StoreJournal(
         run_dir,
         _header(config, facts, source),
         settings=_store_settings(config, threaded=config.sim.speed > 0),
-        on_changed=lambda is_durable, reason: told[0](is_durable, reason),
+        on_changed=journal_changed,
     )
     day = Day(engine, journal, venue, clock)
     told.append(day.journal_changed)

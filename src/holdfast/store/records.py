@@ -9,8 +9,9 @@ bytes big-endian and kind and payload preceded by their lengths, likewise. The f
 """
 
 import hashlib
+import math
 import struct
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -65,6 +66,29 @@ def kind_of(record: Record) -> str:
 def encode(record: Record) -> bytes:
     """The record as JSON, its `type` first."""
     return _encoder.encode(record)
+
+
+def storable(record: Record) -> tuple[Record, bytes]:
+    """The record and its JSON, such that the one is read back from the other.
+
+    JSON has no NaN and no infinity, and a strategy's figures may hold one: there it is kept as its
+    name. A journal that could not be read again would keep the program from starting.
+    """
+    payload = encode(record)
+    if not isinstance(record, Decided) or b"null" not in payload:
+        return record, payload
+    payload = _encoder.encode(_named(msgspec.to_builtins(record)))
+    return decode(payload, "a record just written"), payload
+
+
+def _named(value: Any) -> Any:
+    """The same value with every float that is no number replaced by its name."""
+    if isinstance(value, dict):
+        return {key: _named(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_named(inner) for inner in value]
+    is_strange = isinstance(value, float) and not math.isfinite(value)
+    return str(value) if is_strange else value
 
 
 def decode(payload: bytes, where: str) -> Record:

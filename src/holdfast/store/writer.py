@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from holdfast.store import migrate, projections, schema
 from holdfast.store.fold import Rows, fold
-from holdfast.store.records import GENESIS, Record, encode, kind_of, link
+from holdfast.store.records import GENESIS, Record, kind_of, link, storable
 
 
 class EventsTable:
@@ -41,19 +41,20 @@ class EventsTable:
             self._rows = projections.load_rows(connection)
         values, head = [], self._hash
         for sequence, record in records:
-            kind, payload, previous = kind_of(record), encode(record), head
-            head = link(previous, sequence, record.at_ns, kind, payload)
+            kept, payload = storable(record)
+            kind, previous = kind_of(kept), head
+            head = link(previous, sequence, kept.at_ns, kind, payload)
             values.append(
                 {
                     "sequence": sequence,
-                    "at_ns": record.at_ns,
+                    "at_ns": kept.at_ns,
                     "kind": kind,
                     "payload": payload,
                     "previous_hash": previous,
                     "hash": head,
                 }
             )
-            fold(self._rows, sequence, record)
+            fold(self._rows, sequence, kept)
         connection.execute(schema.events.insert(), values)
         projections.store_rows(connection, self._rows.take_changed())
         return head

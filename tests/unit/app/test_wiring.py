@@ -20,6 +20,7 @@ from holdfast.store.query import records
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
 from holdfast.store.tape import TapeWriter, read_tape
+from tests.unit.store.imports import recordings
 
 DAY = dt.date(2026, 11, 20)
 OPEN = 1_795_146_300_000_000_000
@@ -209,3 +210,16 @@ def test_what_cannot_be_played_is_refused(tmp_path: Path, short_tape: Path) -> N
     with pytest.raises(DataRefused, match="config"):
         wiring.verify_run(tmp_path, lambda done, of: None)
     assert short_tape.is_dir()
+
+
+def test_an_import_takes_the_contract_facts_of_the_recordings_own_day(tmp_path: Path) -> None:
+    """Lot, step and freeze quantity of December 2025, not of today; an empty file is refused."""
+    tape = tmp_path / "tape"
+    report = wiring.import_tape(recordings.written(tmp_path, recordings.a_minute()), tape)
+    assert report.day == recordings.DAY
+    terms = wiring.contract_terms("BANKNIFTY", dt.date(2025, 12, 15))
+    [call] = [one for one in read_tape(tape).instruments if one.symbol == recordings.CALL]
+    assert (call.lot_size, call.expiry) == (35, "2025-12-30")
+    assert (call.price_step_paise, call.freeze_quantity) == (5, terms.freeze_quantity)
+    with pytest.raises(DataRefused, match="holds no rows"):
+        wiring.import_tape(recordings.written(tmp_path, []), tmp_path / "other")

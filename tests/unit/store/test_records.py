@@ -51,6 +51,23 @@ def test_a_payload_that_is_no_record_is_refused_where_it_stands(payload: bytes, 
     assert refusal.value.where == "events row 12"
 
 
+def test_a_figure_that_is_no_number_is_kept_as_its_name() -> None:
+    """JSON has neither NaN nor infinity: written as they are, the journal could not be read."""
+    figures = {"adx": math.nan, "band": -math.inf, "close_paise": 5, "what": "null"}
+    told = Denied(signal=signal(1), denial=Denial(gate="spread", values=figures))
+    record, payload = storable(Decided(at_ns=T0, cause=1, commands=(), audits=(told,)))
+    named = {"adx": "nan", "band": "-inf", "close_paise": 5, "what": "null"}
+    assert record == decode(payload, "here")
+    assert isinstance(record, Decided)
+    assert record.audits == (replace(told, denial=Denial(gate="spread", values=named)),)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=kind_of)
+def test_a_record_without_such_figures_is_stored_as_it_is(record: Record) -> None:
+    """Absent values stay absent."""
+    assert storable(record) == (record, encode(record))
+
+
 def test_the_hash_is_that_of_the_documented_bytes() -> None:
     """Anybody can recompute the chain from the description alone."""
     numbers = struct.pack(">qq", 5, T0)
