@@ -132,8 +132,6 @@ def import_tape(source: Path, target: Path) -> ImportReport:
     Raises DataRefused when the recording cannot be used, UnknownDay when there are no facts.
     """
     recorded = Recording(source, load_table(source))
-    if not len(recorded.ts_ns):
-        raise DataRefused(str(source), "holds no rows", "copy the recording again")
     day = ist_date(int(recorded.ts_ns[0]))
     terms = [
         OptionTerms(

@@ -49,7 +49,7 @@ def index_path(
     steps = _noise(chance, seconds) * NOISE_SHARE * share**0.5
     steps += _jumps(chance, seconds, share=share)
     reach = min(start_paise - low, high - start_paise) / deviation_paise
-    walked = np.cumsum(steps) + _trends(chance, seconds, reach=reach)
+    walked = np.cumsum(steps) + trends(chance, seconds, reach=reach)
     centre, half = (low + high) / 2, (high - low) / 2
     begun = np.arctanh((start_paise - centre) / half)
     bent = centre + half * np.tanh(begun + walked * deviation_paise / half)
@@ -73,17 +73,20 @@ def _jumps(chance: np.random.Generator, seconds: int, *, share: float) -> Floats
     return steps
 
 
-def _trends(chance: np.random.Generator, seconds: int, *, reach: float) -> Floats:
-    """The sum of all stretches so far: straight lines from turn to turn."""
+def trends(chance: np.random.Generator, seconds: int, *, reach: float) -> Floats:
+    """The sum of all stretches so far, in deviations of a day: straight lines from turn to turn.
+
+    The nearer `reach` from the start, the likelier the next stretch leads back.
+    """
     turns, levels = zip(*_turns(chance, seconds, reach=reach), strict=True)
-    trends: Floats = np.interp(np.arange(seconds), turns, levels)
-    return trends
+    level: Floats = np.interp(np.arange(seconds), turns, levels)
+    return level
 
 
 def _turns(
     chance: np.random.Generator, seconds: int, *, reach: float
 ) -> Iterator[tuple[int, float]]:
-    """Where stretches end, and the level there; the further out, the likelier back."""
+    """Where stretches end, and the level there."""
     at, level = 0, 0.0
     yield at, level
     while at < seconds:

@@ -221,5 +221,5 @@ def test_an_import_takes_the_contract_facts_of_the_recordings_own_day(tmp_path: 
     [call] = [one for one in read_tape(tape).instruments if one.symbol == recordings.CALL]
     assert (call.lot_size, call.expiry) == (35, "2025-12-30")
     assert (call.price_step_paise, call.freeze_quantity) == (5, terms.freeze_quantity)
-    with pytest.raises(DataRefused, match="holds no rows"):
+    with pytest.raises(DataRefused, match="holds no row"):
         wiring.import_tape(recordings.written(tmp_path, []), tmp_path / "other")

@@ -1,10 +1,12 @@
 """The way of an index through a day."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from holdfast.exchange.noise import Integers, noise
-from holdfast.exchange.path import index_path
+from holdfast.exchange.path import TREND_S, TREND_SHARE, index_path, trends
 
 SECONDS = 23_100
 BOUNDS = (24_225_00, 24_775_00)
@@ -48,6 +50,38 @@ def test_it_is_wilder_at_the_open_and_the_close_than_at_noon() -> None:
     )
     assert opening > 1.7 * noon
     assert closing > 1.2 * noon
+
+
+def stretches(reach: float) -> list[tuple[int, float]]:
+    """Seconds and height of the stretches of direction of some days; the last is cut off."""
+    found: list[tuple[int, float]] = []
+    for seed in range(12):
+        level = trends(noise(seed, "trends", "test"), SECONDS, reach=reach)
+        slope = np.diff(level)
+        turns = np.flatnonzero(np.abs(np.diff(slope)) > 1e-12) + 1
+        for start, end in pairwise([0, *turns.tolist()]):
+            found.append((end - start, float(level[end] - level[start])))
+    return found
+
+
+def test_it_has_stretches_of_direction_between_quiet_ones() -> None:
+    """Eight to thirty-five minutes long, up to a third of a day's deviation high, both ways."""
+    found = stretches(reach=10.0)
+    heights = [height for _, height in found if abs(height) > 1e-9]
+    assert 0.15 < 1 - len(heights) / len(found) < 0.45
+    assert min(seconds for seconds, _ in found) >= TREND_S[0]
+    assert max(map(abs, heights)) <= TREND_SHARE[1]
+    assert 0.3 < sum(height > 0 for height in heights) / len(heights) < 0.7
+
+
+def test_far_out_a_stretch_leads_back() -> None:
+    """Where any way is too far, each one goes against the sum of those before."""
+    for seed in range(12):
+        level = trends(noise(seed, "trends", "test"), SECONDS, reach=1e-9)
+        assert np.abs(level).max() <= TREND_SHARE[1]
+    assert max(
+        np.abs(trends(noise(s, "trends", "test"), SECONDS, reach=1e9)).max() for s in range(12)
+    ) > (2 * TREND_SHARE[1])
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(60, 40_00), (480, 250_00), (6_300, 400_00)])
