@@ -55,6 +55,7 @@ Result = OrderRow | Refused
 class SimulatedExchange:
     """One account at one broker, and the markets it trades in.
 
+    It lives in the time of receipt: what a tick tells happens when the tick is received.
     Two orders may bear one id, as the broker does not tell them apart (T21): a request by id means
     the younger. Broker numbers begin at a drawn place, so that nothing may rely on their size.
     """
@@ -69,7 +70,7 @@ class SimulatedExchange:
         behaviour: Behaviour | None = None,
     ) -> None:
         self.facts = facts
-        self.placements: list[Placement] = []
+        self._placements: list[Placement] = []
         self._behaviour = behaviour or Behaviour()
         self._account = Account(cash_paise)
         self._markets = {contract.id: _market(contract, facts) for contract in instruments}
@@ -85,7 +86,7 @@ class SimulatedExchange:
         objection = self._intake.objection(terms, at_ns)
         refusal = None if objection is None else objection.refusal
         received = Placement(order_id=order_id, terms=terms, at_ns=at_ns, refusal=refusal)
-        self.placements.append(received)
+        self._placements.append(received)
         if objection is not None and objection.judge is Judge.BROKER:
             return [_refused(order_id, objection)]
         order = LiveOrder(
@@ -202,6 +203,11 @@ class SimulatedExchange:
     def positions(self) -> dict[BrokerKey, int]:
         """Net contracts of every key traded today, zero included."""
         return self._account.positions()
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """Every placement that arrived, refused ones too, in order."""
+        return tuple(self._placements)
 
     def orders(self) -> tuple[OrderRow, ...]:
         """Every order of ours that was taken, in order of arrival, as it stands."""

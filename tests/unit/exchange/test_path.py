@@ -52,6 +52,14 @@ def test_it_is_wilder_at_the_open_and_the_close_than_at_noon() -> None:
     assert closing > 1.2 * noon
 
 
+def test_a_quarter_of_an_hour_moves_more_than_its_minutes_alone() -> None:
+    """That is what a trend is; without any the bounds would make it less."""
+    days = [path(seed) for seed in range(60)]
+    minutes = np.mean([np.diff(day[::60]).var() for day in days])
+    quarters = np.mean([np.diff(day[::900]).var() for day in days])
+    assert 1.0 < quarters / minutes / 15 < 1.3
+
+
 def stretches(reach: float) -> list[tuple[int, float]]:
     """Seconds and height of the stretches of direction of some days; the last is cut off."""
     found: list[tuple[int, float]] = []

@@ -1,10 +1,14 @@
 """Records: their JSON, their names, the chain through them."""
 
 import hashlib
+import math
 import struct
 
 import pytest
+from msgspec.structs import replace
 
+from holdfast.domain.audit import Denied
+from holdfast.domain.decision import Denial
 from holdfast.domain.errors import DataRefused
 from holdfast.store.records import (
     GENESIS,
@@ -15,8 +19,9 @@ from holdfast.store.records import (
     encode,
     kind_of,
     link,
+    storable,
 )
-from tests.unit.store.samples import T0, closed, placed
+from tests.unit.store.samples import T0, closed, placed, signal
 
 RECORDS: list[Record] = [
     Decided(at_ns=T0, cause=7, commands=(placed("P001E1", 1),), audits=(closed(1, T0),)),
@@ -73,7 +78,7 @@ def test_the_hash_is_that_of_the_documented_bytes() -> None:
     numbers = struct.pack(">qq", 5, T0)
     said = struct.pack(">Q", 4) + b"Kind" + struct.pack(">Q", 7) + b"payload"
     wanted = hashlib.sha256(bytes(32) + numbers + said).digest()
-    assert GENESIS == bytes(32)
+    assert bytes(32) == GENESIS
     assert link(GENESIS, 5, T0, "Kind", b"payload") == wanted
 
 

@@ -157,7 +157,9 @@ def _mend(recording: Recording) -> Counts:
     return counts | raise_overtaken(recording)
 
 
-def contracts_of(recording: Recording, book: Book, terms: Sequence[OptionTerms]) -> list[Instrument]:
+def contracts_of(
+    recording: Recording, book: Book, terms: Sequence[OptionTerms]
+) -> list[Instrument]:
     """One instrument per symbol of the recording, in the order of their numbers there."""
     made = []
     for number, symbol in enumerate(recording.symbols):
