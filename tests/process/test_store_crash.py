@@ -11,7 +11,8 @@ import pytest
 from holdfast.domain.event import Restarted, TimerFired
 from holdfast.store import query
 from holdfast.store.audit import audit
-from holdfast.store.journal import StoreJournal, StoreSettings
+from holdfast.store.buffers import StoreSettings
+from holdfast.store.journal import StoreJournal
 from holdfast.store.schema import FILE_NAME
 from tests.unit.store.samples import DAY, HEADER, T0, a_day, play, tick
 

@@ -16,7 +16,8 @@ from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import TimerFired
 from holdfast.store import query
 from holdfast.store.audit import audit
-from holdfast.store.journal import StoreJournal, StoreSettings
+from holdfast.store.buffers import StoreSettings
+from holdfast.store.journal import StoreJournal
 from holdfast.store.migrate import open_current, revision_of
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.tape import FOLDER, read_tape
@@ -145,13 +146,10 @@ def forbidden(folder: Path) -> None:
     """The child: neither a new store nor one in a folder below can be opened."""
     become_nobody()
     for where in (folder, folder / "below"):
-        try:
+        with pytest.raises(DataRefused) as refusal:
             StoreJournal(where, HEADER)
-        except DataRefused as refusal:
-            assert str(where) in refusal.where
-            assert "can be written" in refusal.remedy
-        else:
-            raise AssertionError("it was opened")
+        assert str(where) in refusal.value.where
+        assert "can be written" in refusal.value.remedy
 
 
 @pytest.mark.timeout(60)
@@ -171,12 +169,9 @@ def test_a_database_that_may_only_be_read_is_refused_for_writing(public: Path) -
 def read_only(folder: Path) -> None:
     """The child: refused for writing, read all the same."""
     become_nobody()
-    try:
+    with pytest.raises(DataRefused) as refusal:
         open_current(folder / FILE_NAME)
-    except DataRefused as refusal:
-        assert "can be written" in refusal.remedy
-    else:
-        raise AssertionError("it was opened for writing")
+    assert "can be written" in refusal.value.remedy
     assert len(list(query.records(folder / FILE_NAME))) == 1
     assert audit(folder / FILE_NAME).is_clean
 

@@ -63,6 +63,7 @@ class Kept:
         self.filled = 0
         self.value_paise = 0
         self.modifications = 0
+        self.stamp_ns = 0
         self.refusal: Refusal | None = None
 
     @property
@@ -176,8 +177,8 @@ class MoodyBroker:
             self._no(order.id, Action.PLACE, Outcome.UNANSWERED)
         if mood == 6:
             self._end(order, BrokerStatus.REJECTED, refusal=self._refusal())
-        elif mood in (0, 1):
-            self._tell(order)
+        else:
+            self._tell(order, is_lost=mood > 1)
 
     def _modify(self, request: ModifyOrder, mood: int) -> None:
         order = self.orders[request.order_id]
@@ -189,9 +190,8 @@ class MoodyBroker:
         assert order.modifications <= 25, "more modifications than the broker takes"
         if mood in (0, 1, 2):
             order.terms = request.terms
-        if mood == 0:
-            self._tell(order)
-        elif mood in (2, 3):
+            self._tell(order, is_lost=mood > 0)
+        if mood in (2, 3):
             self._no(order.id, Action.MODIFY, Outcome.UNANSWERED)
         elif mood == 4:
             self._no(order.id, Action.MODIFY, Outcome.REFUSED)
@@ -206,7 +206,7 @@ class MoodyBroker:
             self._no(order.id, Action.CANCEL, Outcome.REFUSED, Refusal.NOT_MODIFIABLE)
             return
         if mood in (0, 1, 2):
-            self._end(order, BrokerStatus.CANCELLED, is_told=mood == 0)
+            self._end(order, BrokerStatus.CANCELLED, is_lost=mood > 0)
         if mood in (2, 3):
             self._no(order.id, Action.CANCEL, Outcome.UNANSWERED)
         elif mood == 4:
@@ -267,10 +267,17 @@ class MoodyBroker:
             self.mail.pop(index)
 
     def _tell(
-        self, order: Kept, *, status: BrokerStatus | None = None, is_read: bool = False
+        self,
+        order: Kept,
+        *,
+        status: BrokerStatus | None = None,
+        is_read: bool = False,
+        is_lost: bool = False,
     ) -> None:
         if not is_read:
-            self._stamp_ns = max(self._stamp_ns + 1, self.desk.now)
+            self._stamp_ns = order.stamp_ns = max(self._stamp_ns + 1, self.desk.now)
+        if is_lost:
+            return
         row = OrderRow(
             order_id=order.id,
             broker_id=BrokerOrderId(f"B-{order.id}"),
@@ -278,7 +285,7 @@ class MoodyBroker:
             terms=order.terms,
             filled_quantity=order.filled,
             filled_value_paise=order.value_paise,
-            venue_at_ns=self._stamp_ns,
+            venue_at_ns=order.stamp_ns,
             refusal=order.refusal,
         )
         self.mail.append(OrderUpdated(at_ns=0, row=row, is_read=is_read))
@@ -289,11 +296,10 @@ class MoodyBroker:
         status: BrokerStatus,
         *,
         refusal: Refusal | None = None,
-        is_told: bool = True,
+        is_lost: bool = False,
     ) -> None:
         order.status, order.refusal = status, refusal
-        if is_told:
-            self._tell(order)
+        self._tell(order, is_lost=is_lost)
 
     def _no(
         self,
@@ -332,38 +338,36 @@ class Story:
         for number in range(steps):
             if number == steps // 2 and self.script.choose(2):
                 self.desk.intend(side)
-            self._act(self.script.choose(12))
+            self._act(self.script.choose(16))
             self.broker.collect()
 
     def _act(self, kind: int) -> None:
         broker, choose = self.broker, self.script.choose
-        if kind in (0, 1):
-            self._move((choose(21) - 10) * 0.5, 0.05 + choose(30) / 10)
-        elif kind in (2, 3, 4) and broker.requests:
+        if kind < 3:
+            self._move((choose(21) - 10) * 0.5, 0.02 + choose(20) / 20)
+        elif kind < 7 and broker.requests:
             request = broker.requests[choose(len(broker.requests))]
-            broker.handle(request, choose(8) if choose(2) else 0)
-        elif kind in (5, 6, 7) and broker.mail:
-            broker.deliver(choose(len(broker.mail)), keep=False)
-        elif kind == 8 and broker.mail:
-            broker.deliver(choose(len(broker.mail)), keep=True)
-        elif kind == 9 and broker.mail:
+            broker.handle(request, choose(8) if choose(3) == 2 else 0)
+        elif kind < 11 and broker.mail:
+            broker.deliver(choose(len(broker.mail)), keep=choose(5) == 4)
+        elif kind == 11 and broker.mail:
             broker.lose(choose(len(broker.mail)))
-        elif kind == 10:
+        elif kind < 15:
             self._trade()
-        elif kind == 11 and choose(6) == 5:
+        elif choose(8) == 7:
             self.desk.ask_operator(OperatorRequest.CLOSE, position=1 + choose(2))
 
     def _trade(self) -> None:
         live = self.broker.live()
         if not live:
             return
-        order, kind = live[self.script.choose(len(live))], self.script.choose(4)
-        if order.is_stop:
-            self.broker.trigger(order, is_refused=kind == 3)
-        elif kind == 3:
+        order, kind = live[self.script.choose(len(live))], self.script.choose(12)
+        if kind == 0:
             self.broker.kill(order)
-        else:
-            self.broker.fill(order, 65 if kind else 195)
+        elif not order.is_stop:
+            self.broker.fill(order, 195 if kind < 4 else 65)
+        elif kind < 4:
+            self.broker.trigger(order, is_refused=kind == 1)
 
     def _move(self, rupees: float, seconds: float) -> None:
         self.price = min(max(self.price + rupees, 60.0), 140.0)

@@ -21,10 +21,11 @@ from holdfast.domain.market import Tick
 from holdfast.domain.order import OrderTerms, OrderType
 from holdfast.store import query
 from holdfast.store.audit import audit
+from holdfast.store.buffers import StoreSettings
 from holdfast.store.chain import require_intact
 from holdfast.store.checks import EARLIEST_NS
 from holdfast.store.columns import DEPTH, KINDS, KINDS_BY_NAME
-from holdfast.store.journal import StoreJournal, StoreSettings
+from holdfast.store.journal import StoreJournal
 from holdfast.store.records import Decided, Record, TapeRange, decode, encode
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader, read_segment
@@ -40,21 +41,23 @@ REAL = st.floats(allow_nan=False, allow_infinity=False)
 
 def any_of(kind: inspect.Type) -> st.SearchStrategy[Any]:
     """Values of a type as msgspec describes it: every field, every member of every union."""
+    made: st.SearchStrategy[Any]
     match kind:
         case inspect.StructType(cls=cls):
-            return MADE[cls] if cls in MADE else any_struct(cls)
+            made = MADE[cls] if cls in MADE else any_struct(cls)
         case inspect.UnionType(types=types):
-            return st.one_of([any_of(one) for one in types])
+            made = st.one_of([any_of(one) for one in types])
         case inspect.VarTupleType(item_type=item):
-            return st.lists(any_of(item), max_size=2).map(tuple)
+            made = st.lists(any_of(item), max_size=2).map(tuple)
         case inspect.TupleType(item_types=items):
-            return st.tuples(*(any_of(one) for one in items))
+            made = st.tuples(*(any_of(one) for one in items))
         case inspect.DictType(key_type=key, value_type=value):
-            return st.dictionaries(any_of(key), any_of(value), max_size=2)
+            made = st.dictionaries(any_of(key), any_of(value), max_size=2)
         case inspect.EnumType(cls=cls):
-            return st.sampled_from(list[enum.Enum](cls))
+            made = st.sampled_from(list[enum.Enum](cls))
         case _:
-            return PLAIN[type(kind)]
+            made = PLAIN[type(kind)]
+    return made
 
 
 PLAIN: dict[type[inspect.Type], st.SearchStrategy[Any]] = {

@@ -4,9 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.core.books.positions import Position
+from holdfast.core.market.quotes import Quote
 from holdfast.core.risk import watching
 from holdfast.core.settings import ExitSettings
 from holdfast.domain.audit import ExitDecided, LevelMoved
+from holdfast.domain.market import Tick
 from tests.support.desk import CALL, Desk
 
 moves = st.lists(
@@ -58,9 +61,9 @@ def test_the_walks_reach_levels_and_the_short_way_is_taken() -> None:
     skipped = 0
     inner = watching.is_quiet
 
-    def counting(*arguments: object) -> bool:
+    def counting(position: Position, quote: Quote, tick: Tick) -> bool:
         nonlocal skipped
-        answer = inner(*arguments)  # type: ignore[arg-type] the arguments are passed through
+        answer = inner(position, quote, tick)
         skipped += answer
         return answer
 

@@ -277,7 +277,7 @@ class DatabaseFile:
         """2.1: a header of types, then the columns; only what lies before `end`."""
         head_bytes, at = self._varint(start)
         parts = [Part("the size of the columns' types", start, at)]
-        widths = []
+        widths: list[int] = []
         while at < start + head_bytes:
             kind, behind = self._varint(at)
             parts.append(Part(f"the type of {owner.column(len(widths))}", at, behind))

@@ -12,10 +12,19 @@ import msgspec
 import pytest
 
 from holdfast.app import wiring
-from holdfast.app.config import Config, RuntimeSettings, SimSettings, config_sha256
+from holdfast.app.config import (
+    CONFIG_FILE,
+    Config,
+    RuntimeSettings,
+    SimSettings,
+    config_sha256,
+)
 from holdfast.domain.errors import DataRefused, UnknownDay
-from holdfast.domain.event import FundsRead, InstrumentsLoaded, JournalChanged, Restarted
+from holdfast.domain.event import FundsRead, InstrumentsLoaded, Restarted
 from holdfast.domain.instrument import Kind
+from holdfast.exchange.generator import GeneratedDay
+from holdfast.facts.load import contract_terms, load_day_facts
+from holdfast.runtime.day import Day, StopRequest
 from holdfast.store.query import records
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
@@ -36,8 +45,8 @@ CONFIG = Config(
 def short_tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first minutes of a generated day, as a tape."""
     folder = tmp_path_factory.mktemp("tape") / "short"
-    facts = wiring.load_day_facts(DAY)
-    source = wiring.GeneratedDay(7, facts, [wiring._universe("NIFTY", DAY, 0)])  # noqa: SLF001
+    facts = load_day_facts(DAY)
+    source = GeneratedDay(7, facts, [wiring._universe("NIFTY", DAY, 0)])  # noqa: SLF001
     header = TapeHeader(day="2026-11-20", source="test", instruments=tuple(source.instruments))
     writer = TapeWriter(folder, header)
     until = OPEN + MINUTES * wiring.MINUTE_NS
@@ -68,9 +77,15 @@ class Spy:
         return call
 
 
+def unwatched(done: int, expected: int) -> None:
+    """Nobody looks at the progress."""
+    assert done >= 0
+    assert expected >= 0
+
+
 def replayed(tape: Path, run_dir: Path, config: Config = CONFIG) -> wiring.RunResult:
     """Play a tape without looking at the progress."""
-    return wiring.run_replay(config, tape, run_dir, lambda done, of: None)
+    return wiring.run_replay(config, tape, run_dir, unwatched)
 
 
 def test_settings_reach_exchange_latency_and_store(
@@ -126,15 +141,12 @@ def test_the_seed_and_the_facts_make_the_generated_day(
     """Lot, freeze and steps are the day's; the strategy hears the index."""
     spy = Spy(monkeypatch, "GeneratedDay", "Universe", "Engine", "SimulatedVenue")
 
-    def stop_at_once(self: object) -> bool:
-        return True
-
-    monkeypatch.setattr(wiring.StopRequest, "is_set", property(stop_at_once))
-    result = wiring.run_sim(CONFIG, tmp_path, lambda done, of: None)
+    monkeypatch.setattr(StopRequest, "is_set", True)
+    result = wiring.run_sim(CONFIG, tmp_path, unwatched)
     assert result.stopped_early
     seed, facts, universes = spy.only("GeneratedDay")[0]
     assert (seed, facts.day, len(universes)) == (7, "2026-11-20", 1)
-    terms = wiring.contract_terms("NIFTY", DAY)
+    terms = contract_terms("NIFTY", DAY)
     universe = spy.only("Universe")[1]
     assert universe["lot_size"] == terms.lot_size == 65
     assert universe["freeze_quantity"] == terms.freeze_quantity
@@ -150,14 +162,16 @@ def test_what_the_journal_says_of_itself_reaches_the_day(
 ) -> None:
     """The writer's callback ends in the engine's inbox as an event."""
     heard: list[tuple[bool, str]] = []
-    monkeypatch.setattr(
-        wiring.Day, "journal_changed", lambda self, ok, reason: heard.append((ok, reason))
-    )
+
+    def hear(day: Day, is_durable: bool, reason: str) -> None:  # noqa: FBT001 a callback
+        assert isinstance(day, Day)
+        heard.append((is_durable, reason))
+
+    monkeypatch.setattr(Day, "journal_changed", hear)
     spy = Spy(monkeypatch, "StoreJournal")
     replayed(short_tape, tmp_path)
-    spy.only("StoreJournal")[1]["on_changed"](False, "disk full")
+    spy.only("StoreJournal")[1]["on_changed"](*[False, "disk full"])
     assert heard == [(False, "disk full")]
-    assert JournalChanged(at_ns=1, is_durable=False).is_durable is False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -166,11 +180,12 @@ def test_a_signal_asks_for_a_clean_end_and_the_handlers_are_put_back(
 ) -> None:
     """INT and TERM set the request; afterwards everything is as before."""
     before = signal.getsignal(number)
-    stop = wiring.StopRequest()
+    stop = StopRequest()
+    seen = [stop.is_set]
     with wiring._stopping_on_signals(stop):  # noqa: SLF001
-        assert not stop.is_set
         os.kill(os.getpid(), number)
-        assert stop.is_set
+        seen.append(stop.is_set)
+    assert seen == [False, True]
     assert signal.getsignal(number) is before
 
 
@@ -179,16 +194,14 @@ def test_verify_finds_a_configuration_that_was_changed_behind_the_journals_back(
 ) -> None:
     """The run verifies; with another configuration beside it, it does not."""
     replayed(short_tape, tmp_path)
-    checked = wiring.verify_run(tmp_path, lambda done, of: None)
+    checked = wiring.verify_run(tmp_path, unwatched)
     print(f"verified {checked.events} events, {checked.ticks} ticks; floor 1,000")  # noqa: T201
     assert checked.first_difference is None
     assert checked.ticks >= 1_000
-    other = msgspec.structs.replace(
-        wiring._stored_config(tmp_path),
-        sim=SimSettings(seed=8),  # noqa: SLF001
-    )
+    stored = wiring._stored_config(tmp_path)  # noqa: SLF001
+    other = msgspec.structs.replace(stored, sim=SimSettings(seed=8))
     wiring._store_config(other, tmp_path)  # noqa: SLF001
-    difference = wiring.verify_run(tmp_path, lambda done, of: None).first_difference
+    difference = wiring.verify_run(tmp_path, unwatched).first_difference
     assert difference is not None
     assert "configuration" in difference
 
@@ -198,17 +211,15 @@ def test_what_cannot_be_played_is_refused(tmp_path: Path, short_tape: Path) -> N
     for day, error in (("2026-11-21", DataRefused), ("2031-01-01", UnknownDay)):
         config = msgspec.structs.replace(CONFIG, sim=SimSettings(day=day))
         with pytest.raises(error):
-            wiring.run_sim(config, tmp_path, lambda done, of: None)
+            wiring.run_sim(config, tmp_path, unwatched)
     account = msgspec.structs.replace(CONFIG.account, underlyings=("BANKEX",))
     with pytest.raises(DataRefused, match="BANKEX"):
-        wiring.run_sim(
-            msgspec.structs.replace(CONFIG, account=account), tmp_path, lambda done, of: None
-        )
+        wiring.run_sim(msgspec.structs.replace(CONFIG, account=account), tmp_path, unwatched)
     with pytest.raises(DataRefused, match="is missing"):
-        wiring.verify_run(tmp_path, lambda done, of: None)
-    (tmp_path / wiring.CONFIG_FILE).write_text("{")
+        wiring.verify_run(tmp_path, unwatched)
+    (tmp_path / CONFIG_FILE).write_text("{")
     with pytest.raises(DataRefused, match="config"):
-        wiring.verify_run(tmp_path, lambda done, of: None)
+        wiring.verify_run(tmp_path, unwatched)
     assert short_tape.is_dir()
 
 
@@ -217,7 +228,7 @@ def test_an_import_takes_the_contract_facts_of_the_recordings_own_day(tmp_path: 
     tape = tmp_path / "tape"
     report = wiring.import_tape(recordings.written(tmp_path, recordings.a_minute()), tape)
     assert report.day == recordings.DAY
-    terms = wiring.contract_terms("BANKNIFTY", dt.date(2025, 12, 15))
+    terms = contract_terms("BANKNIFTY", dt.date(2025, 12, 15))
     [call] = [one for one in read_tape(tape).instruments if one.symbol == recordings.CALL]
     assert (call.lot_size, call.expiry) == (35, "2025-12-30")
     assert (call.price_step_paise, call.freeze_quantity) == (5, terms.freeze_quantity)

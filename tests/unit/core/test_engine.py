@@ -29,7 +29,7 @@ from holdfast.domain.decision import Direction, HaltLevel
 from holdfast.domain.event import Action, CandleLoaded, OperatorRequest, Outcome, QuotesRead
 from holdfast.domain.instrument import Product
 from holdfast.domain.market import Candle, Tick
-from holdfast.domain.order import BrokerStatus, OrderType, Purpose, Refusal, Side
+from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Purpose, Refusal, Side
 from tests.support.desk import CALL, CLOSE, NIFTY, OPEN, PUT, SECOND, Desk
 
 
@@ -293,7 +293,7 @@ def test_an_exit_is_priced_deeper_until_it_fills() -> None:
     desk = Desk()
     stop = desk.hold()
     desk.breach(70)
-    prices = []
+    prices: list[tuple[float, int]] = []
     for second in range(700, 900):
         desk.at(second / 10)
         if second % 10 == 0:
@@ -314,8 +314,7 @@ def test_a_stop_that_triggered_at_the_exchange_is_the_exit() -> None:
     desk = Desk()
     stop = desk.hold()
     desk.forget()
-    triggered = CALL.id and stop.terms
-    limit = triggered.__class__(
+    limit = OrderTerms(
         instrument=CALL.id, product=Product.INTRADAY, side=Side.SELL, order_type=OrderType.LIMIT,
         quantity=195, limit_paise=stop.terms.limit_paise,
     )  # fmt: skip

@@ -15,9 +15,9 @@ AT_NS = 1_765_770_300_000_000_000
 @pytest.mark.proves("I-96")
 def test_a_second_start_is_refused_with_the_holder_named(tmp_path: Path) -> None:
     """Its process, what it is for and since when; also within one process."""
-    with InstanceLock.acquire(tmp_path, "1000000001", at_ns=AT_NS, purpose="paper"):
-        with pytest.raises(InstanceRunning) as refusal:
-            InstanceLock.acquire(tmp_path, "1000000001", at_ns=AT_NS + 1)
+    lock = InstanceLock.acquire(tmp_path, "1000000001", at_ns=AT_NS, purpose="paper")
+    with lock, pytest.raises(InstanceRunning) as refusal:
+        InstanceLock.acquire(tmp_path, "1000000001", at_ns=AT_NS + 1)
     said = str(refusal.value)
     assert f"process {os.getpid()} (paper), since 2025-12-15 03:45:00 UTC" in said
     assert "1000000001" in said
@@ -26,9 +26,11 @@ def test_a_second_start_is_refused_with_the_holder_named(tmp_path: Path) -> None
 
 def test_it_can_be_taken_again_after_its_release(tmp_path: Path) -> None:
     """As often as one likes; releasing twice does nothing to the next holder."""
+    lock = InstanceLock.acquire(tmp_path, "1000000001", at_ns=AT_NS)
     for _ in range(50):
-        lock = InstanceLock.acquire(tmp_path, "1000000001", at_ns=AT_NS)
         lock.release()
+        lock = InstanceLock.acquire(tmp_path, "1000000001", at_ns=AT_NS)
+    lock.release()
     with InstanceLock.acquire(tmp_path, "1000000001", at_ns=AT_NS):
         lock.release()
         with pytest.raises(InstanceRunning):

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import override
 
 import pytest
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ class Disk(EventsTable):
         self.is_full = False
         self.groups: list[list[int]] = []
 
+    @override
     def commit(self, records: Sequence[tuple[int, Record]]) -> None:
         if self.is_full:
             raise sa.exc.OperationalError("COMMIT", {}, OSError("disk is full"))
@@ -51,10 +53,10 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     table.close()
 
 
-def buffer(disk: Disk, *, clock: Stopwatch | None = None, **settings: int) -> RecordBuffer:
+def buffer(disk: Disk, *, clock: Stopwatch | None = None, records_max: int = 100) -> RecordBuffer:
     """A buffer of groups of ten."""
-    chosen = StoreSettings(db_transaction_batch_size=10, **settings)
-    return RecordBuffer(disk, threading.Lock(), settings=chosen, clock=clock)
+    settings = StoreSettings(db_transaction_batch_size=10, buffered_records_max=records_max)
+    return RecordBuffer(disk, threading.Lock(), settings=settings, clock=clock)
 
 
 def push(records: RecordBuffer, numbers: Sequence[int]) -> None:
@@ -94,7 +96,7 @@ def test_who_waits_is_answered_when_the_record_is_on_the_disk(disk: Disk) -> Non
     first, second, both = records.wait(1), records.wait(15), records.wait(10)
     disk.is_full = True
     records.commit()
-    assert not (first.done() or second.done() or both.done())
+    assert [future.done() for future in (first, second, both)] == [False] * 3
     disk.is_full = False
     records.commit()
     assert (first.done(), second.done(), both.done()) == (True, False, True)
@@ -125,7 +127,7 @@ def test_an_answer_may_ask_again(disk: Disk) -> None:
 
 def test_a_full_buffer_takes_facts_about_orders_only(disk: Disk) -> None:
     """The rest is counted; what was kept is in order."""
-    records = buffer(disk, buffered_records_max=5)
+    records = buffer(disk, records_max=5)
     push(records, range(1, 9))
     fact = OrderAcknowledged(at_ns=T0, order_id=OrderId("E1"), broker_id=BrokerOrderId("B1"))
     records.push(9, fact)
@@ -165,6 +167,7 @@ class Paper(TapeWriter):
 
     refuses: type[TapeEvent] | None = None
 
+    @override
     def write(self, rows: Sequence[tuple[int, TapeEvent]]) -> TapeRange:
         if self.refuses is not None and isinstance(rows[0][1], self.refuses):
             raise OSError(28, "No space left on device")
@@ -179,17 +182,17 @@ def paper(tmp_path: Path) -> Iterator[Paper]:
     writer.close()
 
 
-def tape(paper: Paper, **settings: int) -> TapeBuffer:
+def tape(paper: Paper, *, ticks_max: int = 100) -> TapeBuffer:
     """A buffer of batches of ten."""
-    return TapeBuffer(
-        paper, threading.Lock(), settings=StoreSettings(tape_batch_rows=10, **settings)
-    )
+    settings = StoreSettings(tape_batch_rows=10, buffered_ticks_max=ticks_max)
+    return TapeBuffer(paper, threading.Lock(), settings=settings)
 
 
 def test_a_flush_writes_type_by_type(paper: Paper) -> None:
     """One range for each type that came, nothing afterwards."""
     market = tape(paper)
-    for number, event in enumerate([tick(1), candle(1), tick(2), quotes(3), tick(3)], 1):
+    events: list[TapeEvent] = [tick(1), candle(1), tick(2), quotes(3), tick(3)]
+    for number, event in enumerate(events, 1):
         market.push(number, event)
     assert market.oldest_ns() == tick(1).at_ns
     written = market.flush()
@@ -218,7 +221,7 @@ def test_what_could_not_be_written_is_written_later_in_order(paper: Paper) -> No
 
 def test_a_full_buffer_of_ticks_counts_what_it_drops(paper: Paper) -> None:
     """Counting what waits since an earlier failure too."""
-    market = tape(paper, buffered_ticks_max=4)
+    market = tape(paper, ticks_max=4)
     paper.refuses = type(tick(0))
     for number in range(1, 4):
         market.push(number, tick(number))

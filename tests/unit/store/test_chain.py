@@ -52,8 +52,8 @@ CHANGES = [
     ("UPDATE events SET previous_hash = zeroblob(32) WHERE sequence = {row}", "does not follow"),
     ("DELETE FROM events WHERE sequence = {before}", "does not follow row"),
     (
-        "INSERT INTO events SELECT {row} + 100000, at_ns, kind, payload, previous_hash, hash"
-        " FROM events WHERE sequence = {row}",
+        """INSERT INTO events SELECT {row} + 100000, at_ns, kind, payload, previous_hash, hash
+        FROM events WHERE sequence = {row}""",
         "does not follow row",
     ),
 ]
@@ -77,7 +77,8 @@ def test_whoever_rewrites_the_hash_too_is_found_one_row_later(damaged: Path) -> 
     """The chain ties each row to the one before it."""
     with changing(damaged) as connection:
         rows = [row for (row,) in connection.execute("SELECT sequence FROM events ORDER BY 1")]
-        connection.execute(f"UPDATE events SET hash = zeroblob(32) WHERE sequence = {rows[50]}")
+        forged = "UPDATE events SET hash = zeroblob(32) WHERE sequence = ?"
+        connection.execute(forged, (rows[50],))
     assert {one.row for one in findings(damaged)} == {rows[50], rows[51]}
 
 

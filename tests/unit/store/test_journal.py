@@ -16,8 +16,9 @@ from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import Restarted, TimerFired
 from holdfast.store import query, schema
 from holdfast.store.audit import audit
+from holdfast.store.buffers import StoreSettings
 from holdfast.store.columns import Numbered
-from holdfast.store.journal import StoreJournal, StoreSettings
+from holdfast.store.journal import StoreJournal
 from holdfast.store.pages import DatabaseFile
 from holdfast.store.records import Decided, Record, TapeRange
 from holdfast.store.schema import FILE_NAME, open_writer
@@ -250,10 +251,9 @@ def test_inline_a_failure_is_tried_again_by_the_time_of_events(folder: Path) -> 
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("threaded", [False, True])
-def test_what_is_not_on_the_disk_at_the_end_is_said(folder: Path, threaded: bool) -> None:
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_what_is_not_on_the_disk_at_the_end_is_said(folder: Path, settings: StoreSettings) -> None:
     """The report counts it, and who waits gets an error instead of an answer."""
-    settings = StoreSettings(threaded=threaded, db_commit_interval_s=0.01, retry_s=0.01)
     journal = StoreJournal(folder, HEADER, settings=settings)
     with unwritable(folder):
         waiting = journal.wait_durable(journal.append(BEGUN))

@@ -46,12 +46,13 @@ def test_every_byte_of_the_file_has_a_place(finished: Path) -> None:
     assert sum(place.is_live for place in places) > len(places) // 2
 
 
-def built(path: Path) -> Iterator[str]:
+def built() -> Iterator[str]:
     """A file with every kind of page: long rows, an index two levels deep, free pages."""
     yield "CREATE TABLE events (sequence INTEGER PRIMARY KEY, at_ns INTEGER, kind TEXT, payload BLOB)"
     yield "CREATE INDEX by_kind ON events (kind)"
     for number in range(1, 400):
-        yield f"INSERT INTO events VALUES ({number}, 1, printf('%0200d', {number}), zeroblob(300))"
+        values = f"{number}, 1, printf('%0200d', {number}), zeroblob(300)"
+        yield f"INSERT INTO events VALUES ({values})"  # noqa: S608 made up here
     yield "INSERT INTO events VALUES (1000, 1, 'long', zeroblob(20640))"
     yield "DELETE FROM events WHERE sequence BETWEEN 100 AND 250"
 
@@ -61,7 +62,7 @@ def mixed(tmp_path: Path) -> Path:
     """The file of `built`."""
     path = tmp_path / "mixed.db"
     with closing(sqlite3.connect(path)) as connection:
-        for statement in built(path):
+        for statement in built():
             connection.execute(statement)
         connection.commit()
     return path
@@ -97,22 +98,22 @@ def test_no_page_is_left_unexplained(mixed: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "is_live", "what"),
+    ("offset", "state", "what"),
     [
-        (3, True, "file header"),
-        (25, False, "change counter"),
-        (41, False, "schema cookie"),
-        (61, True, "user version"),
-        (80, True, "file header"),
-        (97, False, "wrote last"),
+        (3, "live", "file header"),
+        (25, "dead", "change counter"),
+        (41, "dead", "schema cookie"),
+        (61, "live", "user version"),
+        (80, "live", "file header"),
+        (97, "dead", "wrote last"),
     ],
 )
 def test_the_file_header_is_live_but_for_its_bookkeeping(
-    finished: Path, offset: int, is_live: bool, what: str
+    finished: Path, offset: int, state: str, what: str
 ) -> None:
     """SQLite's own counters can have any value and the same rows are read."""
     place = DatabaseFile(finished / FILE_NAME).place(offset)
-    assert place.is_live is is_live
+    assert place.is_live is (state == "live")
     assert what in place.text
     assert locate(finished / FILE_NAME, offset) == place.text
 

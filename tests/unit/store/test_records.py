@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from holdfast.domain.audit import Denied
-from holdfast.domain.decision import Denial
+from holdfast.domain.decision import Denial, Values
 from holdfast.domain.errors import DataRefused
 from holdfast.store.records import (
     GENESIS,
@@ -58,10 +58,10 @@ def test_a_payload_that_is_no_record_is_refused_where_it_stands(payload: bytes, 
 
 def test_a_figure_that_is_no_number_is_kept_as_its_name() -> None:
     """JSON has neither NaN nor infinity: written as they are, the journal could not be read."""
-    figures = {"adx": math.nan, "band": -math.inf, "close_paise": 5, "what": "null"}
+    figures: Values = {"adx": math.nan, "band": -math.inf, "close_paise": 5, "what": "null"}
     told = Denied(signal=signal(1), denial=Denial(gate="spread", values=figures))
     record, payload = storable(Decided(at_ns=T0, cause=1, commands=(), audits=(told,)))
-    named = {"adx": "nan", "band": "-inf", "close_paise": 5, "what": "null"}
+    named: Values = {"adx": "nan", "band": "-inf", "close_paise": 5, "what": "null"}
     assert record == decode(payload, "here")
     assert isinstance(record, Decided)
     assert record.audits == (replace(told, denial=Denial(gate="spread", values=named)),)

@@ -35,19 +35,25 @@ def test_the_writer_commits_to_the_disk_and_waits_for_readers(tmp_path: Path) ->
 def test_a_second_writer_is_met_when_it_begins(tmp_path: Path) -> None:
     """Not in its commit, after it has worked for nothing."""
     path = tmp_path / "a.db"
-    with schema.open_writer(path).begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE t (x)")
-        with closing(sqlite3.connect(path, timeout=0)) as other:
-            with pytest.raises(sqlite3.OperationalError, match="locked"):
-                other.execute("BEGIN IMMEDIATE")
+    with (
+        schema.open_writer(path).begin(),
+        closing(sqlite3.connect(path, timeout=0)) as other,
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+    ):
+        other.execute("BEGIN IMMEDIATE")
 
 
 def test_a_schema_change_that_fails_leaves_nothing(tmp_path: Path) -> None:
     """The driver alone would have committed the first of two statements."""
     engine = schema.open_writer(tmp_path / "a.db")
-    with pytest.raises(sa.exc.OperationalError), engine.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE t (x)")
-        connection.exec_driver_sql("CREATE TABLE t (x)")
+
+    def create_twice() -> None:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE t (x)")
+            connection.exec_driver_sql("CREATE TABLE t (x)")
+
+    with pytest.raises(sa.exc.OperationalError, match="already exists"):
+        create_twice()
     with engine.connect() as connection:
         assert sa.inspect(connection).get_table_names() == []
 
@@ -57,9 +63,9 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with schema.open_writer(path).begin() as connection:
         connection.exec_driver_sql("CREATE TABLE t (x)")
-    with schema.open_reader(path).connect() as reader:
-        with pytest.raises(sa.exc.OperationalError, match="readonly"):
-            reader.exec_driver_sql("INSERT INTO t VALUES (1)")
+    reading = schema.open_reader(path).connect()
+    with reading as reader, pytest.raises(sa.exc.OperationalError, match="readonly"):
+        reader.exec_driver_sql("INSERT INTO t VALUES (1)")
 
 
 def test_a_reader_makes_no_database(tmp_path: Path) -> None:

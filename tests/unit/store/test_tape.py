@@ -140,7 +140,7 @@ def crashed(root: Path) -> Path:
 
 def test_what_a_crash_left_is_read_and_sealed(tmp_path: Path) -> None:
     """Up to the last whole batch; the next number is known."""
-    path = crashed(tmp_path)
+    crashed(tmp_path)
     (tmp_path / DAY / "ticks-0002.arrows.unfinished").write_bytes(b"begun")
     tape = read_tape(tmp_path / DAY)
     assert tape.tick_rows == 50

@@ -56,5 +56,6 @@ def _joined(before: Candle | None, candle: Candle, start_ns: int, interval_s: in
         low_paise=min(first.low_paise, candle.low_paise),
         close_paise=candle.close_paise,
         volume=candle.volume + (0 if before is None else before.volume),
-        complete=candle.complete and (candle.start_ns == start_ns if before is None else before.complete),
+        complete=candle.complete
+        and (candle.start_ns == start_ns if before is None else before.complete),
     )

@@ -271,12 +271,12 @@ def _finish(state: State, position: Position) -> None:
     limits.leave(state, position)
     for reason in ("beyond", "close_out", "entry", "price", "spike"):
         state.timers.clear(TimerKey(Rank.POSITION, position.number, reason))
-    if position.entry_quantity == position.exit_quantity == 0:
+    if position.entry_quantity or position.exit_quantity:
+        _close(state, position)
+    elif position.fills == 0:
         entry = state.orders[position.entry]
         reason = entry.reason or entry.state.value
         state.tell(EntryEnded(position=position.number, order_id=position.entry, reason=reason))
-        return
-    _close(state, position)
 
 
 def _close(state: State, position: Position) -> None:

@@ -205,8 +205,8 @@ class Order:
     def fold_row(self, row: OrderRow, *, is_read: bool, at_ns: int) -> Fill | None:
         """Take the broker's word. Returns what it added, `None` when it added no contracts.
 
-        Cumulative figures never go back, and an open word of the stream that is older than one
-        heard before tells only its fills. An end word of the stream is a question, not an end, when
+        Cumulative figures never go back, and an open word that is older than one heard before tells
+        only its fills, when it comes by the stream or after the end. An end word of the stream is a question, not an end, when
         it tells nothing new or may speak of a request of ours (T15).
         """
         self.broker_id = row.broker_id
@@ -217,7 +217,8 @@ class Order:
         self.was_denied = self._denies(event, is_read=is_read, at_ns=at_ns)
         if self.was_denied:
             self.refused_ask_ns = self.asked_at_ns
-        if not is_read and event in _OPEN and row.venue_at_ns < self.venue_at_ns:
+        is_history = row.venue_at_ns < self.venue_at_ns and (not is_read or self.state.is_terminal)
+        if is_history and event in _OPEN:
             return fill
         if event is not OrderEvent.QUESTION:
             self.seen, self.standing, self.status = row.terms, row.terms, row.status

@@ -137,10 +137,14 @@ def test_a_row_that_no_rule_covers_is_refused_with_its_place(
     rows = a_minute()
     rows[17] |= change
     recording = loaded(tmp_path, rows)
-    with pytest.raises(DataRefused, match=what) as refusal:
+
+    def apply_rules() -> None:
         require_stamps(recording)
         order_rows(recording)
         read_book(recording)
+
+    with pytest.raises(DataRefused, match=what) as refusal:
+        apply_rules()
     assert refusal.value.where.endswith("recording.parquet: row 18")
     assert refusal.value.remedy
 

@@ -1,5 +1,6 @@
 """The import of a day of Upstox's full feed: a tape like our own, with everything mended said."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_the_underlying_follows_the_packet_that_moved_it(tmp_path: Path) -> None
     tape = read_tape(tmp_path / "tape")
     index, call, put, _ = tape.instruments
     ticks = list(tape.ticks())
-    for before, tick in zip(ticks, ticks[1:], strict=False):
+    for before, tick in pairwise(ticks):
         if tick.instrument == index.id:
             assert before.instrument in (call.id, put.id)
             assert before.at_ns == tick.at_ns
@@ -132,7 +133,7 @@ def test_the_recorded_day_is_imported_whole(shared_data: Path, tmp_path: Path) -
 
     ticks = list(tape.ticks())
     at_ns = [tick.at_ns for tick in ticks]
-    gaps = [after - before for before, after in zip(at_ns, at_ns[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(at_ns)]
     longest = sorted(round(gap / 10**9, 1) for gap in gaps if gap > 30 * 10**9)
     assert {39.0, 74.1, 91.2, 124.4} <= set(longest)
     index = [tick for tick in ticks if tick.instrument == tape.instruments[0].id]
