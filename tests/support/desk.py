@@ -13,6 +13,7 @@ from holdfast.core.engine import Engine, Step
 from holdfast.core.entries import entering
 from holdfast.core.entries.candidate import Candidate
 from holdfast.core.settings import EngineSettings, EntrySettings
+from holdfast.core.state import State
 from holdfast.core.strategy import Opinion, Warmup
 from holdfast.domain.audit import AnyAudit, Audit
 from holdfast.domain.command import AnyCommand, Command, PlaceOrder
@@ -32,6 +33,7 @@ from holdfast.domain.event import (
     OrderAcknowledged,
     OrderUpdated,
     Outcome,
+    QuotesRead,
     SendFailed,
     TimerFired,
 )
@@ -295,6 +297,26 @@ class Desk:
             OperatorAsked(at_ns=self.now, request=request, reason=reason, position=position)
         )
 
+    def read(
+        self, instrument: Instrument = CALL, last: float = 100.0, *, bid: float, ask: float
+    ) -> Step:
+        """The answer to a read of a full quote outside the feed, in rupees; nothing traded since."""
+        quote = Tick(
+            at_ns=self.now,
+            instrument=instrument.id,
+            last_paise=round(last * 100),
+            venue_at_ns=self.now // SECOND * SECOND,
+            volume=self.volumes.get(instrument.id, 0),
+            bids=((round(bid * 100), 650),),
+            asks=((round(ask * 100), 650),),
+        )
+        return self.tell(QuotesRead(at_ns=self.now, quotes=(quote,)))
+
+    @property
+    def state(self) -> State:
+        """The engine's own books, for what no audit tells."""
+        return self.engine._state  # noqa: SLF001 tests look inside, nobody else does
+
     # -- what was asked
 
     def all(self, kind: type[C]) -> list[C]:
@@ -351,6 +373,10 @@ class Desk:
             refusal=refusal,
             reason=reason,
         )
+        return self.tell_row(row, is_read=is_read)
+
+    def tell_row(self, row: OrderRow, *, is_read: bool = False) -> Step:
+        """The broker's word as it stands."""
         return self.tell(OrderUpdated(at_ns=self.now, row=row, is_read=is_read))
 
     def fail(

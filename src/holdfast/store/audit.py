@@ -195,8 +195,8 @@ def _numbers(walk: _Walk) -> Iterator[Finding]:
         before, after = (int(given[at - 1]) if at else 0), int(given[at])
         if before == after:
             yield Finding(where=f"sequence {after}", row=after, what="the number was given twice")
-        elif _lost_in_crash(walk, before + 1, after - 1):
-            walk.notes.append(f"numbers {before + 1} to {after - 1} were lost in a crash")
+        elif excuse := _excuse(walk, before + 1, after - 1):
+            walk.notes.append(f"numbers {before + 1} to {after - 1} {excuse}")
         else:
             yield from _missing(before + 1, after - 1)
 
@@ -211,21 +211,24 @@ def _missing(first: int, last: int) -> Iterator[Finding]:
         yield Finding(where=f"sequence {first} to {last}", row=first, what=what)
 
 
-def _lost_in_crash(walk: _Walk, first: int, last: int) -> bool:
-    """A crash loses what was given and not written: numbers behind the last flush of the tape.
+def _excuse(walk: _Walk, first: int, last: int) -> str | None:
+    """Why numbers may be missing, if they may.
 
-    Only a restart, or the end of a journal that is whole, can follow. That no row of the journal
-    itself was taken out there, the chain proves.
+    A crash loses what was given and not written: numbers behind the last flush of the tape. Only a
+    restart, or the end of a journal that is whole, can follow. That no row of the journal itself
+    was taken out there, the chain proves.
     """
     restart = next((n for n, r in walk.records if n > last and isinstance(r, Restarted)), None)
     if restart is None and not walk.is_whole:
-        return False
+        return None
     flushed = [
         record.last
         for number, record in walk.records
         if isinstance(record, TapeRange) and (restart is None or number < restart)
     ]
-    return first > max(flushed, default=0)
+    if first <= max(flushed, default=0):
+        return None
+    return "are not on the disk (yet)" if restart is None else "were lost in a crash"
 
 
 def _projections(walk: _Walk) -> Iterator[Finding]:

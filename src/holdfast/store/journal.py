@@ -172,7 +172,11 @@ class StoreJournal:
                 reason=reason,
             )
             self._records.give_up(
-                DataRefused(str(self._path), f"closed before it was durable: {reason}", "see above")
+                DataRefused(
+                    str(self._path),
+                    f"closed before it was durable: {reason}",
+                    "the next start begins from what is on the disk",
+                )
             )
         return self._report
 

@@ -131,6 +131,7 @@ class DatabaseFile:
         """Walk every tree. Raises `DataRefused` when the file is not laid out as a database."""
         self._bytes = path.read_bytes()
         self._uses: dict[int, _Use] = {}
+        self._cells: dict[int, list[Cell]] = {}
         try:
             (size,) = struct.unpack_from(">H", self._bytes, 16)
             self.page_size = 65_536 if size == 1 else size
@@ -165,7 +166,7 @@ class DatabaseFile:
         """The cells of every page of a table or index, interior ones included, page by page."""
         for page, use in sorted(self._uses.items()):
             if use.role == "tree" and use.owner.name == table:
-                yield from self._page_cells(page, use.owner)
+                yield from self._cells[page]
 
     def place(self, offset: int) -> Place:
         """Where the byte at `offset` lies."""
@@ -192,7 +193,8 @@ class DatabaseFile:
             if page in self._uses:  # a damaged pointer may lead in a circle
                 continue
             self._uses[page] = _Use("tree", owner)
-            for cell in self._page_cells(page, owner):
+            self._cells[page] = self._page_cells(page, owner)
+            for cell in self._cells[page]:
                 if cell.child is not None:
                     waiting.append(cell.child)
                 if cell.overflow is not None:
@@ -307,7 +309,7 @@ class DatabaseFile:
         if offset < pointers + 2 * len(starts):
             number = (offset - pointers) // 2
             return Place(is_live=True, text=f"{where}: the pointer to cell {number + 1}")
-        for cell in self._page_cells(page, owner):
+        for cell in self._cells[page]:
             if cell.start <= offset < cell.end:
                 return _cell_place(where, owner, cell, offset)
         if offset < content:

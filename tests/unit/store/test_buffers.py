@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import override
 
 import pytest
 import sqlalchemy as sa
+from typing_extensions import override
 
 from holdfast.domain.event import OrderAcknowledged, TapeEvent, TimerFired
 from holdfast.domain.order import BrokerOrderId, OrderId

@@ -10,9 +10,9 @@ from holdfast.core.settings import SECOND_NS, FreshnessSettings
 from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Tick
 
-RECENT_NS = 60 * SECOND_NS
 QUIET = "connection quiet"
 _BUCKET_NS = 15 * SECOND_NS
+_BUCKETS_BACK = 4
 
 
 class Connection:
@@ -131,16 +131,22 @@ class Quote:
                 buckets[-1] = (bucket, min(low, lowest), max(high, highest))
             return
         buckets.append((bucket, low, high))
-        while buckets[0][0] < bucket - RECENT_NS // _BUCKET_NS:
+        while buckets[0][0] < bucket - _BUCKETS_BACK:
             buckets.popleft()
 
     def extremes(self, now_ns: int) -> tuple[int, int]:
         """Lowest and highest trade of about the last minute, in paise, the last one included."""
-        oldest = now_ns // _BUCKET_NS - RECENT_NS // _BUCKET_NS
+        oldest = now_ns // _BUCKET_NS - _BUCKETS_BACK
         recent = [b for b in self._buckets if b[0] >= oldest]
         low = min((b[1] for b in recent), default=self.last_paise)
         high = max((b[2] for b in recent), default=self.last_paise)
         return min(low, self.last_paise), max(high, self.last_paise)
+
+    @property
+    def newest_ns(self) -> int | None:
+        """When the price was last renewed, by a packet or a read; `None` when it never was."""
+        stamps = [stamp for stamp in (self.at_ns, self.rest_at_ns) if stamp is not None]
+        return max(stamps, default=None)
 
     def fault(self, now_ns: int, limits: FreshnessSettings) -> str | None:
         """Why this price is not fresh now, `None` when it is."""

@@ -133,7 +133,8 @@ def watch_held(state: State, position: Position) -> None:
         if not _must_speak(state, position.instrument.exchange):
             return
         _went_stale(state, position, fault)
-    elapsed_ns = state.now_ns - (position.stale_since_ns or 0)
+    assert position.stale_since_ns is not None
+    elapsed_ns = state.now_ns - position.stale_since_ns
     if elapsed_ns >= ALARM_NS and "alarmed" not in position.stale_told:
         _acted(state, position, "alarmed", {"fault": fault})
         text = f"price of {position.instrument.symbol} is stale ({fault}), position held"
@@ -193,6 +194,6 @@ def ask_quiet(state: State) -> None:
 def _is_quiet(state: State, position: Position) -> bool:
     if not position.is_open or not _must_speak(state, position.instrument.exchange):
         return False
-    quote = state.quote(position.id)
-    newest_ns = max(quote.at_ns or 0, quote.rest_at_ns or 0)
-    return state.now_ns - newest_ns >= QUIET_NS or position.stale_since_ns is not None
+    newest_ns = state.quote(position.id).newest_ns
+    is_old = newest_ns is None or state.now_ns - newest_ns >= QUIET_NS
+    return is_old or position.stale_since_ns is not None

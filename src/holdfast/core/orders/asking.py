@@ -95,7 +95,10 @@ def chase(state: State, order: Order) -> None:
 
     A modification that was given up is not repeated: what becomes of it is its owner's decision.
     """
-    if order.is_settled or not order.is_live:
+    if not order.is_live:
+        return
+    if order.is_settled:
+        hold_settled(state, order, order.held_until_ns - state.now_ns)
         return
     is_repeatable = order.asked in (Action.MODIFY, Action.CANCEL)
     is_late = state.now_ns - order.asked_at_ns >= REPEAT_AFTER_NS

@@ -14,7 +14,8 @@ POSITION_MAX: Final = 9_999
 ATTEMPT_MAX: Final = 999
 SLICE_MAX: Final = 9
 
-_TAIL: Final = re.compile(r"-([EXS])(\d{4})-(\d{1,3})-(\d)")
+_TAIL: Final = re.compile(r"-([EXS])(?!0000)([0-9]{4})-([1-9][0-9]{0,2})-([0-9])")
+"""What `order_id` writes, and nothing else: another writing of the same numbers is not ours."""
 
 
 class OrderReason(NamedTuple):

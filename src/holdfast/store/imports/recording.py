@@ -211,6 +211,8 @@ def raise_overtaken(recording: Recording) -> Counts:
 def read_book(recording: Recording) -> tuple[Book, Counts]:
     """Whole paise. A level is a price and a quantity, and stands behind no empty one."""
     last = recording.floats("ltp")
+    recording.refuse_first(recording.volume < 0, "vtt is negative")
+    recording.refuse_first(recording.floats("oi") < 0, "oi is negative")
     recording.refuse_first(~(np.isfinite(last) & (last > 0)), "ltp is no price: empty, NaN or <= 0")
     price = np.stack([recording.floats(name) for name, _ in _LEVELS], axis=1)
     quantity = np.stack(

@@ -4,9 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.core.books.charges import Charges
 from holdfast.core.books.positions import Holding, fold_fill
 from holdfast.core.orders.order import Fill
+from holdfast.domain.instrument import Product
 from holdfast.domain.order import Side
+from tests.support.by_hand import a_position
+from tests.support.desk import CALL
 
 BUY, SELL = Side.BUY, Side.SELL
 
@@ -23,6 +27,8 @@ ROWS = [
     ("covers", Holding(-65, -975_000), BUY, Fill(65, 780_000), Holding(0, 0), 195_000),
     # 10 long at 100, 15 sold at 110: 10 closed (+100), 5 short at 110
     ("crosses", Holding(10, 1_000), SELL, Fill(15, 1_650), Holding(-5, -550), 100),
+    # 10 short at 100, 15 bought at 90: 10 covered (+100), 5 long at 90
+    ("crosses back", Holding(-10, -1_000), BUY, Fill(15, 1_350), Holding(5, 450), 100),
 ]
 
 
@@ -61,3 +67,73 @@ def test_a_bought_option_gains_when_its_premium_rises(option: str) -> None:
     holding, _ = fold_fill(Holding(), BUY, Fill(65, 65 * 10_000))
     _, realised = fold_fill(holding, SELL, Fill(65, 65 * 11_000))
     assert realised == 65_000, option
+
+
+# -- a position
+
+
+def test_before_its_first_fill_a_position_holds_nothing() -> None:
+    """It has its key, plan and entry; the key names the product."""
+    position = a_position(quantity=0)
+    assert (position.is_open, position.open_quantity, position.fills) == (False, 0, 0)
+    assert (position.key.instrument, position.key.product) == (CALL.id, Product.INTRADAY)
+    assert position.id == CALL.id
+    assert position.stop_paise == position.plan.stop_paise
+
+
+@pytest.mark.parametrize(("side", "sign"), [(BUY, 1), (SELL, -1)])
+def test_a_round_trip_of_either_side(side: Side, sign: int) -> None:
+    """Quantities and values are summed by side; profit is the position's side times the move."""
+    position = a_position(side=side, quantity=0)
+    assert position.take_entry(Fill(65, 650_000), 10) == 0
+    assert position.take_entry(Fill(130, 1_313_000), 20) == 0
+    assert (position.holding, position.opened_at_ns) == (Holding(sign * 195, sign * 1_963_000), 10)
+    assert (position.open_quantity, position.is_open, position.is_excess) == (195, True, False)
+    assert position.closing_side is side.opposite
+    # 65 of 195 release a third of the cost, rounded down for a long
+    released = 1_963_000 * 65 // 195 if sign > 0 else -(-1_963_000 * 65 // 195)
+    assert position.take_exit(Fill(65, 700_000), 30) == sign * (700_000 - released)
+    assert position.open_profit_paise(11_000) == sign * (130 * 11_000 - (1_963_000 - released))
+    position.take_exit(Fill(130, 1_400_000), 40)
+    assert (position.holding, position.fills) == (Holding(0, 0), 4)
+    assert position.realised_paise == sign * (2_100_000 - 1_963_000)
+    assert (position.entry_quantity, position.entry_value_paise) == (195, 1_963_000)
+    assert (position.exit_quantity, position.exit_value_paise) == (195, 2_100_000)
+    assert (position.opened_at_ns, position.closed_at_ns) == (10, 40)
+
+
+@pytest.mark.parametrize("side", Side)
+def test_what_was_closed_beyond_what_was_held_is_an_excess(side: Side) -> None:
+    """It lies on the wrong side, and is closed by the entry's side, which realises its profit."""
+    position = a_position(side=side, quantity=65)
+    position.take_exit(Fill(130, 1_300_000), 20)
+    assert (position.is_excess, position.open_quantity) == (True, 65)
+    assert position.closing_side is side
+    assert position.take_entry(Fill(65, 585_000), 30) == side.sign * 65_000
+    assert (position.is_open, position.is_excess) == (False, False)
+    assert (position.entry_quantity, position.exit_quantity) == (130, 130)
+
+
+def test_a_position_that_comes_alive_counts_anew() -> None:
+    """What was told of its end stays told; only its orders and levels are remembered."""
+    position = a_position(quantity=65)
+    position.charges = Charges(brokerage_e4=1)
+    position.exit_attempts = 2
+    position.take_exit(Fill(65, 700_000), 20)
+    position.is_closed = True
+    position.begin_again()
+    assert (position.is_closed, position.realised_paise, position.charges) == (False, 0, Charges())
+    assert (position.entry_quantity, position.exit_quantity, position.fills) == (0, 0, 2)
+    assert position.exit_attempts == 2
+    position.take_entry(Fill(65, 600_000), 90)
+    assert (position.opened_at_ns, position.entry_value_paise) == (90, 600_000)
+
+
+def test_only_a_flat_position_that_ended_begins_again() -> None:
+    """Anything else would forget what is held."""
+    position = a_position(quantity=65)
+    with pytest.raises(AssertionError):
+        position.begin_again()
+    position.is_closed = True
+    with pytest.raises(AssertionError):
+        position.begin_again()

@@ -1,5 +1,6 @@
 """Freshness (T10): silence, lag and age each at their boundary; what moved; the last minute."""
 
+import msgspec
 import pytest
 
 from holdfast.core.market.quotes import Connection, Quote
@@ -86,7 +87,7 @@ def test_a_new_connection_has_told_nothing() -> None:
     """It is neither armed nor stale."""
     connection = Connection()
     assert connection.is_armed is False
-    assert connection.stale_since_ns is connection.stale_reason is None
+    assert (connection.stale_since_ns, connection.stale_reason) == (None, None)
 
 
 # -- one instrument
@@ -131,6 +132,19 @@ def test_a_read_renews_the_price_and_not_the_connection() -> None:
     assert one.fault(NOW + 3 * SECOND, LIMITS) == "connection quiet"
     assert one.has_read(NOW + 3 * SECOND, LIMITS)
     assert (one.at_ns, one.rest_at_ns) == (NOW, NOW + 3 * SECOND)
+
+
+def test_the_newest_of_packet_and_read_counts() -> None:
+    """Whichever came last; neither is neither."""
+    one = Quote(CALL, Connection())
+    assert one.newest_ns is None
+    one.take_read(packet(at=NOW))
+    assert one.newest_ns == NOW
+    one.take(packet(at=NOW + SECOND))
+    assert one.newest_ns == NOW + SECOND
+    one.take_read(packet(at=NOW + 2 * SECOND))
+    assert one.newest_ns == NOW + 2 * SECOND
+    assert quote().newest_ns == NOW
 
 
 def test_an_instrument_that_never_spoke_is_not_fresh() -> None:
@@ -220,10 +234,13 @@ def test_a_print_is_compared_with_the_packet_before_it() -> None:
 
 def test_the_last_packet_itself_is_kept() -> None:
     """Rules look at its depth and at the extremes of a merged one."""
-    tick = packet(last=9_000)
+    depth = ((9_995, 65), (9_990, 650))
+    tick = msgspec.structs.replace(packet(), bids=depth, asks=((10_005, 65), (10_010, 650)))
     one = quote()
     one.take(tick)
     assert one.tick is tick
+    assert (one.bid_paise, one.ask_paise) == (9_995, 10_005)
+    assert one.instrument is CALL
 
 
 # -- the spread
@@ -238,6 +255,7 @@ def test_the_last_packet_itself_is_kept() -> None:
         (10_000, 10_000, 0),
         (9_995, 10_005, 10),
         (3, 5, 5_000),
+        (5_000, 15_001, 10_001),  # 10,000.5
     ],
 )
 def test_a_spread_is_of_the_middle_and_rounded_up(bid: int, ask: int, bps: int) -> None:
@@ -289,6 +307,15 @@ def test_the_extremes_of_one_quarter_minute_are_both_kept() -> None:
     """Up and down inside it, whatever came last."""
     assert walk((0, 10_000), (1, 9_000), (2, 9_500)).extremes(EDGE) == (9_000, 10_000)
     assert walk((0, 10_000), (1, 11_000), (2, 10_500)).extremes(EDGE) == (10_000, 11_000)
+
+
+def test_each_quarter_minute_has_extremes_of_its_own() -> None:
+    """What one of them saw does not hide what a later one saw, once it is forgotten."""
+    early = ((0, 8_000), (1, 12_000))
+    later = enumerate((10_000, 9_500, 10_500, 10_000))
+    one = walk(*early, *((15 * SECOND + after, price) for after, price in later))
+    assert one.extremes(EDGE + 74 * SECOND) == (8_000, 12_000)
+    assert one.extremes(EDGE + 75 * SECOND) == (9_500, 10_500)
 
 
 def test_a_merged_packet_brings_its_own_extremes() -> None:

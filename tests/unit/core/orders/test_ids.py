@@ -55,7 +55,20 @@ def test_ids_of_different_reasons_differ(one: OrderReason, other: OrderReason) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", "SSIM001261120", "SSIM001261120-E1-1-0", "XSIM001261120-E0001-1-0", "owner-order"]
+    "text",
+    [
+        "",
+        "SSIM001261120",
+        "SSIM001261120-E1-1-0",
+        "XSIM001261120-E0001-1-0",
+        "owner-order",
+        "SSIM001261120-E0000-1-0",
+        "SSIM001261120-E0001-0-0",
+        "SSIM001261120-E0001-01-0",
+        "SSIM001261120-E0001-1-0 ",
+        "SSIM001261120-E000\N{ARABIC-INDIC DIGIT ONE}-1-0",
+        "SSIM001261120-A0001-1-0",
+    ],
 )
 def test_a_foreign_id_is_not_ours(text: str) -> None:
     """An order of the owner or of another day is never taken for one of ours."""
@@ -70,9 +83,16 @@ def test_a_foreign_id_is_not_ours(text: str) -> None:
         OrderReason(Purpose.EXIT, 1, 0),
         OrderReason(Purpose.EXIT, 1, ATTEMPT_MAX + 1),
         OrderReason(Purpose.STOP, 1, 1, SLICE_MAX + 1),
+        OrderReason(Purpose.STOP, 1, 1, -1),
     ],
 )
 def test_numbers_that_do_not_fit_are_a_bug(reason: OrderReason) -> None:
     """An id is never cut short to fit: two reasons could then share it."""
     with pytest.raises(AssertionError):
         order_id(LONGEST_PREFIX, reason)
+
+
+def test_a_prefix_that_is_too_long_is_a_bug() -> None:
+    """One character more than the settings allow would not fit the broker."""
+    with pytest.raises(AssertionError, match="longer than the broker takes"):
+        order_id(LONGEST_PREFIX + "x", OrderReason(Purpose.EXIT, 1, ATTEMPT_MAX))

@@ -29,7 +29,7 @@ question               unknown! unknown! unknown  unknown   unknown    unknown  
 end_cancelled          unknown! cancelled cancelled cancelled cancelled cancelled filled! cancelled expired rejected!
 end_rejected           unknown! rejected rejected rejected  rejected   rejected filled! cancelled! expired! rejected
 end_expired            unknown! expired  expired  expired   expired    expired  filled! cancelled! expired rejected!
-"""  # noqa: E501 one row per event
+"""
 
 
 def golden_rows() -> list[tuple[OrderState, OrderEvent, str]]:

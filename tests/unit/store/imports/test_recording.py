@@ -119,6 +119,8 @@ REFUSED: list[tuple[str, Row, str]] = [
     ("infinite", {"ltp": float("inf")}, "ltp is no price"),
     ("zero level", {"bp2": 0.0}, "a level's price is <= 0 or infinite"),
     ("infinite level", {"ap1": float("inf")}, "a level's price is <= 0 or infinite"),
+    ("negative volume", {"vtt": -1}, "vtt is negative"),
+    ("negative interest", {"oi": -1.0}, "oi is negative"),
     ("negative quantity", {"aq4": -35}, "a level's quantity is negative"),
     ("receipt in 1970", {"ts": datetime(1970, 1, 1, 5, 30)}, "ts is before the year 2000"),  # noqa: DTZ001
     ("trade in 1970", {"ltt": datetime(1970, 1, 1, 5, 30)}, "ltt is before the year 2000"),  # noqa: DTZ001
