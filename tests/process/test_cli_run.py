@@ -80,9 +80,9 @@ def test_what_the_verbs_show_is_one_story(home: Path) -> None:
     trades = report["report"]["trades"]  # type: ignore[index]
     assert trades
     positions = told(home, "positions")["positions"]
-    assert [p["net_paise"] for p in positions if p["state"] == "closed"] == [  # type: ignore[attr-defined]
-        t["net_paise"] for t in trades
-    ]
+    closed_nets = [p["net_paise"] for p in positions if p["state"] == "closed"]  # type: ignore[attr-defined]
+    in_order = sorted(trades, key=lambda trade: int(trade["position"]))
+    assert closed_nets == [trade["net_paise"] for trade in in_order]
     orders = told(home, "orders")["orders"]
     assert {o["state"] for o in orders} <= {"filled", "cancelled", "rejected"}  # type: ignore[attr-defined]
     signals = told(home, "signals")["signals"]
