@@ -1,12 +1,14 @@
 """The sheets of mutants: what is refused in them, and that the seeded ones are what they say."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 
 import msgspec
 import pytest
 
-from tools import PACKAGE
+from tools import CHECKOUT, PACKAGE, registry
 from tools.mutants import FOLDER, Mutant, Rows, expand, faults, load
 from tools.mutate_core import changes_of, draw
 
@@ -98,3 +100,20 @@ def test_a_seed_draws_the_same_breaks_again() -> None:
     assert drawn != draw(changes, seed=2, count=40)
     assert len(set(drawn)) == 40
     assert len({(change.file, change.start, change.end) for change in drawn}) == 40
+
+
+@pytest.mark.proves("I-12")
+@pytest.mark.timeout(120)
+def test_a_rule_that_is_deleted_fails_the_suite_and_one_without_a_mutant_fails_the_check() -> None:
+    """The runner itself: rules broken one by one are all noticed; a new rule needs its mutant."""
+    broken = subprocess.run(
+        [sys.executable, "-m", "tools.mutants", "rule:*"],
+        cwd=CHECKOUT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert broken.returncode == 0, broken.stdout[-3_000:]
+    assert "mutants: 7 of 7 noticed" in broken.stdout
+    unguarded = {**registry.required_guards(), "rule": [*registry.rules(), "brand_new"]}
+    required = {kind: list(names) for kind, names in unguarded.items()}
+    assert [f for f in faults(load(FOLDER), required) if "rule" in f] == [
+        "nothing breaks rule:brand_new: add a mutant to tests/mutants and the test that notices"
+    ]

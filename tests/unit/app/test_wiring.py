@@ -132,7 +132,8 @@ def test_the_day_begins_before_the_open_with_configuration_master_and_funds(
     assert stored.account.underlyings == ("NIFTY",)
     assert funds.available_paise == 321_000_00
     assert [one.kind for one in master.instruments].count(Kind.OPTION) == 26
-    assert read_tape(tmp_path / "tape" / "2026-11-20").instruments == master.instruments
+    tape = read_tape(tmp_path / "tape" / "2026-11-20")
+    assert (tape.instruments, tape.header.source) == (master.instruments, "replay of a tape")
 
 
 def test_the_seed_and_the_facts_make_the_generated_day(

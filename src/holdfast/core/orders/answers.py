@@ -96,7 +96,7 @@ def take_row(state: State, event: OrderUpdated) -> None:
         _take_closer(state, position, order, event.row, is_progress=fill is not None)
     if was_live and not order.is_live:
         ours = asked is Action.CANCEL
-        _take_end(state, position, order, reason=_reason_of(order, event.row), is_ours=ours)
+        _take_end(state, position, order, reason=event.row.refusal, is_ours=ours)
     elif order.is_live and not was_live:
         closing.take_revival(state, position, order)
     _look(state, order, is_read=event.is_read)
@@ -111,12 +111,6 @@ def _look(state: State, order: Order, *, is_read: bool) -> None:
         asking.watch(state, order, asking.LOOK_NS)
     else:
         asking.find(state, order)
-
-
-def _reason_of(order: Order, row: OrderRow) -> Refusal | None:
-    """Why the exchange ended an order, `None` when it says nothing of a refusal."""
-    is_rejected = order.state is OrderState.REJECTED
-    return row.refusal or (Refusal.OTHER if is_rejected else None)
 
 
 def _take_closer(
@@ -139,7 +133,7 @@ def _take_end(
     reason: Refusal | None,
     is_ours: bool = False,
 ) -> None:
-    """An order came to its end; `is_ours`: as we had asked."""
+    """An order came to its end: `reason` is that of a refusal, `is_ours` that we had asked."""
     if order.purpose is Purpose.ENTRY:
         closing.take_entry_end(state, position)
     elif order.id in position.strays:

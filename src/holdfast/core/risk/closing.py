@@ -381,6 +381,8 @@ def take_death(state: State, position: Position, closer: Order, *, is_settled: b
         position.refusals += 1
         wait_ns = pause_ns(None, refusals=position.refusals)
         position.retry_at_ns = state.now_ns + (0 if is_first_exit else wait_ns)
+        text = f"closing order {closer.id} ended ({closer.state.value}): {closer.reason}"
+        state.send(Notify(severity=Severity.ALARM, text=text))
 
 
 def _is_at_stop(state: State, position: Position, closer: Order) -> bool:

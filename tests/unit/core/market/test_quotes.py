@@ -137,13 +137,11 @@ def test_a_read_renews_the_price_and_not_the_connection() -> None:
 def test_the_newest_of_packet_and_read_counts() -> None:
     """Whichever came last; neither is neither."""
     one = Quote(CALL, Connection())
-    assert one.newest_ns is None
-    one.take_read(packet(at=NOW))
-    assert one.newest_ns == NOW
-    one.take(packet(at=NOW + SECOND))
-    assert one.newest_ns == NOW + SECOND
-    one.take_read(packet(at=NOW + 2 * SECOND))
-    assert one.newest_ns == NOW + 2 * SECOND
+    newest = [one.newest_ns]
+    for take, second in ((one.take_read, 0), (one.take, 1), (one.take_read, 2)):
+        take(packet(at=NOW + second * SECOND))
+        newest.append(one.newest_ns)
+    assert newest == [None, NOW, NOW + SECOND, NOW + 2 * SECOND]
     assert quote().newest_ns == NOW
 
 

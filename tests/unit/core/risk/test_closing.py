@@ -1,0 +1,1214 @@
+"""Executing exits: whatever state the orders are in, one of them closes, and only what is held."""
+
+from collections.abc import Sequence
+
+import pytest
+from msgspec.structs import replace
+
+from holdfast.core.orders.ids import ATTEMPT_MAX
+from holdfast.core.risk import closing
+from holdfast.core.risk.closing import (
+    BAND_HALVINGS_MAX,
+    EDGE_AFTER_NS,
+    LADDER_BPS,
+    PATIENCE,
+    pause_ns,
+)
+from holdfast.core.risk.protection import MODIFICATIONS_BEFORE_REPLACE
+from holdfast.core.settings import SECOND_NS
+from holdfast.domain.audit import (
+    Anomaly,
+    EntryEnded,
+    ExitDecided,
+    PositionClosed,
+    PositionOpened,
+)
+from holdfast.domain.command import (
+    AnyCommand,
+    CancelOrder,
+    FindOrder,
+    ModifyOrder,
+    Notify,
+    PlaceOrder,
+)
+from holdfast.domain.decision import Exit, Trail
+from holdfast.domain.event import Action, OperatorRequest, Outcome, QuotesRead
+from holdfast.domain.instrument import Product
+from holdfast.domain.market import Tick
+from holdfast.domain.order import (
+    BrokerStatus,
+    OrderId,
+    OrderState,
+    OrderTerms,
+    OrderType,
+    Purpose,
+    Refusal,
+    Side,
+)
+from tests.support.by_hand import NOW, a_position, held, packet, ready_state
+from tests.support.desk import CALL, CLOSE, OPEN, PUT, SECOND, Desk
+
+SIDES = pytest.mark.parametrize("side", Side)
+ORDERS = (PlaceOrder, ModifyOrder, CancelOrder)
+
+
+def a_desk(**changes: object) -> Desk:
+    """A minute into the day, the index just seen."""
+    desk = Desk(**changes)
+    desk.at(60).spot()
+    return desk
+
+
+def close(desk: Desk, position: int = 1) -> None:
+    """A person closes a position: an exit that needs no price."""
+    desk.forget()
+    desk.ask_operator(OperatorRequest.CLOSE, position=position)
+
+
+def asked(desk: Desk) -> list[tuple[type[AnyCommand], OrderId]]:
+    """What was asked of orders since the last look, in order."""
+    found = [(type(c), c.order_id) for c in desk.commands if isinstance(c, ORDERS)]
+    desk.forget()
+    return found
+
+
+def ended(desk: Desk, order_id: OrderId, terms: OrderTerms, filled: int = 0) -> None:
+    """The broker's book shows an order cancelled."""
+    desk.row(order_id, BrokerStatus.CANCELLED, terms=terms, filled=filled, price=88.0, is_read=True)
+
+
+def exit_of(stop: PlaceOrder, attempt: int = 1) -> OrderId:
+    """The id of an exit order of the position that a stop belongs to."""
+    return OrderId(stop.order_id.replace("-S", "-X").removesuffix("1-0") + f"{attempt}-0")
+
+
+# -- the decision
+
+
+def test_the_first_decision_stands() -> None:
+    """Whatever touches a level later, the record names the rule that came first."""
+    state, position = ready_state(), a_position()
+    closing.decide(state, position, Exit(rule="one"), price_after_ns=7)
+    closing.decide(state, position, Exit(rule="two"))
+    assert position.exit == Exit(rule="one")
+    assert (position.exit_at_ns, position.reprice_at_ns) == (NOW, NOW + 7)
+    assert state.out.audits == [ExitDecided(position=1, exit=Exit(rule="one"))]
+
+
+def test_a_position_that_ended_is_not_decided_on() -> None:
+    """Nor can a person close it again."""
+    state, position = ready_state(), a_position()
+    held(state, position)
+    position.is_closed = True
+    closing.decide(state, position, Exit(rule="one"))
+    assert position.exit is None
+    for number in (1, 2, None):
+        closing.close_by_hand(state, number, "test")
+    assert [a.what for a in state.out.audits if isinstance(a, Anomaly)] == [
+        "no such open position"
+    ] * 3
+
+
+def test_an_exit_waits_for_nothing_that_a_stop_waited_for() -> None:
+    """Three refusals hold the stop back for seconds; the exit leaves at once."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.fail(stop.order_id, Action.PLACE, Outcome.REFUSED, Refusal.IP)
+    close(desk)
+    assert asked(desk) == [(PlaceOrder, exit_of(stop))]
+
+
+# -- the entry's remainder (T6)
+
+
+@pytest.mark.parametrize(("seconds", "cancelled"), [(64.999, False), (65, True)])
+def test_an_entry_lives_for_five_seconds(seconds: float, *, cancelled: bool) -> None:
+    """To the nanosecond, with or without a fill."""
+    for filled in (0, 65):
+        desk = a_desk()
+        entry = desk.intend(Side.BUY)
+        desk.acknowledge(entry.order_id)
+        if filled:
+            desk.fill(entry, quantity=65, price=100.0)
+        desk.at(seconds)
+        assert bool(desk.all(CancelOrder)) is cancelled
+
+
+@pytest.mark.parametrize("request_", [OperatorRequest.PAUSE, OperatorRequest.FLATTEN])
+def test_every_halt_takes_back_what_has_not_filled(request_: OperatorRequest) -> None:
+    """All entries, also of positions that nothing else happens to."""
+    desk = a_desk()
+    entries = [desk.intend(Side.BUY), desk.intend(Side.BUY, instrument=PUT)]
+    for entry in entries:
+        desk.acknowledge(entry.order_id)
+    desk.forget()
+    desk.ask_operator(request_)
+    assert asked(desk) == [(CancelOrder, entry.order_id) for entry in entries]
+
+
+def test_the_close_out_takes_back_what_has_not_filled() -> None:
+    """An entry that is still young at the close-out does not outlive it."""
+    desk = Desk()
+    desk.at(6 * 3600 - 2).spot()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.at(6 * 3600 - 0.001)
+    assert desk.all(CancelOrder) == []
+    desk.at(6 * 3600)
+    assert [c.order_id for c in desk.all(CancelOrder)] == [entry.order_id]
+
+
+def test_an_exit_takes_back_every_entry_in_its_key_first() -> None:
+    """Another position's entry would meet the sale in the book; other contracts' stay."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    same, other = desk.intend(Side.BUY), desk.intend(Side.BUY, instrument=PUT)
+    for entry in (same, other):
+        desk.acknowledge(entry.order_id)
+    close(desk)
+    assert asked(desk) == [(CancelOrder, same.order_id), (ModifyOrder, stop.order_id)]
+
+
+def test_an_entry_in_another_product_is_not_met() -> None:
+    """The broker's key has the product in it (T8)."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    other = desk.engine._state.positions[2]  # noqa: SLF001 positions of one product only are entered
+    other.key = other.key._replace(product=Product.MARGIN)
+    close(desk)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
+
+
+def test_a_refused_cancel_of_an_entry_is_asked_about_or_tried_again_later() -> None:
+    """Not modifiable: read; else after a second; never at once again."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.at(65).forget()
+    desk.fail(entry.order_id, Action.CANCEL, Outcome.REFUSED, Refusal.RATE)
+    desk.at(65.9)
+    assert asked(desk) == []
+    desk.at(66)
+    assert asked(desk) == [(CancelOrder, entry.order_id)]
+    desk.fail(entry.order_id, Action.CANCEL, Outcome.REFUSED, Refusal.NOT_MODIFIABLE)
+    assert [type(c) for c in desk.commands] == [FindOrder]
+    desk.at(68)
+    assert asked(desk) == []
+    ended(desk, entry.order_id, entry.terms)
+    assert desk.told(EntryEnded)[-1].position == 1
+
+
+def test_an_entry_that_never_got_its_number_is_cancelled_when_it_gets_it() -> None:
+    """Closed by hand before the broker answered: the cancel leaves with the answer."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    close(desk)
+    assert asked(desk) == []
+    desk.acknowledge(entry.order_id)
+    assert asked(desk) == [(CancelOrder, entry.order_id)]
+    desk.fill(entry, quantity=65, price=100.0)
+    assert desk.last(PlaceOrder).purpose is Purpose.EXIT, "what filled goes out at once"
+
+
+# -- an exit while the stop is in any state
+
+
+def test_an_exit_waits_for_the_number_of_a_stop_that_was_just_sent() -> None:
+    """Nothing is placed beside it; with the number it becomes the exit."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, price=100.0)
+    stop = desk.last(PlaceOrder)
+    close(desk)
+    desk.at(63)
+    assert asked(desk) == []
+    desk.acknowledge(stop.order_id)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
+
+
+def test_an_exit_waits_for_evidence_of_a_stop_that_was_not_answered() -> None:
+    """A second sale could be a naked short: the person is told, the order is looked for (T3)."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.forget()
+    desk.fail(stop.order_id, Action.PLACE, Outcome.UNANSWERED)
+    [told] = desk.all(Notify)
+    assert f"no answer to {stop.order_id}: SELL 195 {CALL.symbol} by hand" in told.text
+    close(desk)
+    desk.at(70)
+    assert len(desk.all(FindOrder)) >= 18
+    assert asked(desk) == []
+    desk.row(stop.order_id, terms=stop.terms, is_read=True)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
+
+
+def test_an_unanswered_entry_calls_nobody() -> None:
+    """It is looked for; whatever it buys gets its stop when it is found."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.forget()
+    desk.fail(entry.order_id, Action.PLACE, Outcome.UNANSWERED)
+    assert [type(c) for c in desk.commands] == [FindOrder]
+
+
+TRAIL = Trail(arm_paise=10_200, giveback_bps=300)
+
+
+def trailing(desk: Desk) -> PlaceOrder:
+    """A long whose stop is being moved up to 106.70."""
+    stop = desk.hold_by_hand(Side.BUY, trail=TRAIL)
+    desk.at(70).tick(last=110.0, bid=110.0)
+    assert desk.last(ModifyOrder).terms.trigger_paise == 10_670
+    desk.forget()
+    return stop
+
+
+def test_an_exit_overwrites_a_move_of_the_stop_that_is_in_flight() -> None:
+    """The newest values win, without waiting for the older ones (T3)."""
+    desk = a_desk()
+    stop = trailing(desk)
+    close(desk)
+    change = desk.last(ModifyOrder)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
+    assert (change.terms.order_type, change.terms.limit_paise) == (OrderType.LIMIT, 11_000)
+    desk.row(stop.order_id, terms=stop.terms)
+    assert asked(desk) == [], "the older row is no answer"
+    desk.row(stop.order_id, terms=change.terms)
+    assert desk.engine.open_positions == 1
+
+
+def test_where_stops_cannot_become_exits_the_move_in_flight_is_cancelled() -> None:
+    """Cancel, evidence, place: that is the way for the day."""
+    desk = a_desk(exit_by_modify=False)
+    stop = trailing(desk)
+    close(desk)
+    assert asked(desk) == [(CancelOrder, stop.order_id)]
+    desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=stop.terms)
+    assert asked(desk) == [], "the word is a question"
+    ended(desk, stop.order_id, stop.terms)
+    assert asked(desk) == [(PlaceOrder, exit_of(stop))]
+
+
+def test_an_exit_waits_for_the_end_of_a_stop_that_is_being_cancelled() -> None:
+    """Its quantity could not be followed, so it is being replaced; the exit takes its place."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.row(stop.order_id, terms=stop.terms)
+    desk.fill(entry, quantity=130, price=100.0)
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.OTHER)
+    desk.at(61.1).forget()
+    desk.at(61.2)
+    assert desk.engine._state.orders[stop.order_id].state is OrderState.CANCELLING  # noqa: SLF001
+    close(desk)
+    assert asked(desk) == [(CancelOrder, entry.order_id)]
+    ended(desk, stop.order_id, stop.terms)
+    order = desk.last(PlaceOrder)
+    assert (order.order_id, order.terms.quantity) == (exit_of(stop), 130)
+
+
+def test_an_exit_over_a_stop_in_question_is_asked_all_the_same() -> None:
+    """If it died the answer says so; if it lives no second was lost."""
+    desk = a_desk()
+    stop = trailing(desk)
+    desk.row(stop.order_id, BrokerStatus.REJECTED, terms=stop.terms)
+    close(desk)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.NOT_MODIFIABLE)
+    assert asked(desk) == []
+    desk.row(stop.order_id, BrokerStatus.REJECTED, terms=stop.terms, is_read=True)
+    assert asked(desk) == [(PlaceOrder, exit_of(stop))]
+
+
+@SIDES
+def test_where_stops_cannot_become_exits_they_are_cancelled_first(side: Side) -> None:
+    """The exit follows the evidence, for what is held."""
+    desk = a_desk(exit_by_modify=False)
+    stop = desk.hold_by_hand(side)
+    close(desk)
+    assert asked(desk) == [(CancelOrder, stop.order_id)]
+    ended(desk, stop.order_id, stop.terms)
+    order = desk.last(PlaceOrder)
+    assert (order.terms.side, order.terms.order_type) == (side.opposite, OrderType.LIMIT)
+    assert order.terms.quantity == 195
+
+
+def test_a_stop_that_triggered_needs_no_change_of_type() -> None:
+    """It is in the book already: where types cannot be changed its price still can (T2)."""
+    desk = a_desk(exit_by_modify=False)
+    stop = desk.hold_by_hand(Side.BUY)
+    released = replace(stop.terms, order_type=OrderType.LIMIT, trigger_paise=None)
+    desk.at(70).tick(last=87.0, bid=86.9, ask=87.1)
+    desk.forget()
+    desk.row(stop.order_id, BrokerStatus.TRIGGERED, terms=released)
+    desk.at(70.999)
+    assert asked(desk) == [], "at its limit it has a second"
+    desk.at(71)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
+
+
+# -- modifications that fail
+
+
+def test_a_change_of_type_that_is_never_seen_is_not_tried_again_today() -> None:
+    """Given up after four seconds; the next position's stop is cancelled at once (T2)."""
+    desk = a_desk()
+    stop, second = desk.hold_by_hand(Side.BUY), desk.hold_by_hand(Side.BUY, instrument=PUT)
+    close(desk)
+    desk.at(63.999)
+    assert {kind for kind, _ in asked(desk)} == {ModifyOrder}
+    desk.at(64)
+    assert asked(desk) == [(CancelOrder, stop.order_id)]
+    ended(desk, stop.order_id, stop.terms)
+    assert asked(desk) == [(PlaceOrder, exit_of(stop))]
+    close(desk, 2)
+    assert asked(desk) == [(CancelOrder, second.order_id)]
+
+
+def working_exit(desk: Desk, side: Side = Side.BUY) -> PlaceOrder:
+    """A position whose stop has become the exit, at the touch, and rests unfilled."""
+    stop = desk.hold_by_hand(side)
+    close(desk)
+    desk.row(stop.order_id, terms=desk.last(ModifyOrder).terms)
+    desk.forget()
+    return stop
+
+
+def test_a_price_that_is_never_seen_says_nothing_about_types() -> None:
+    """A re-pricing given up is replaced as well, but other stops may still become exits."""
+    desk = a_desk()
+    stop = working_exit(desk)
+    second = desk.hold_by_hand(Side.BUY, instrument=PUT)
+    desk.forget()
+    for tenth in range(610, 651):
+        desk.at(tenth / 10).tick()
+    assert asked(desk)[-1] == (CancelOrder, stop.order_id)
+    close(desk, 2)
+    assert asked(desk) == [(ModifyOrder, second.order_id)]
+
+
+@pytest.mark.parametrize(
+    ("modifications", "expected"),
+    [(MODIFICATIONS_BEFORE_REPLACE - 1, ModifyOrder), (MODIFICATIONS_BEFORE_REPLACE, CancelOrder)],
+)
+def test_an_order_whose_modifications_are_spent_is_replaced(
+    modifications: int, expected: type[AnyCommand]
+) -> None:
+    """At 23: cancel, evidence, next attempt (T7)."""
+    desk = a_desk()
+    stop = working_exit(desk)
+    desk.engine._state.orders[stop.order_id].modifications = modifications  # noqa: SLF001
+    desk.at(61).tick()
+    assert asked(desk) == [(expected, stop.order_id)]
+
+
+def test_a_no_that_comes_as_a_rejected_word_is_no_end_of_the_stop() -> None:
+    """The row still shows the stop: cancelled, then the exit; never two closers (T15)."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    close(desk)
+    desk.forget()
+    desk.row(stop.order_id, BrokerStatus.REJECTED, terms=stop.terms)
+    assert [type(c) for c in desk.commands] == [FindOrder]
+    desk.row(stop.order_id, terms=stop.terms, is_read=True)
+    assert asked(desk) == [(CancelOrder, stop.order_id)]
+    desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=stop.terms)
+    assert asked(desk) == []
+    ended(desk, stop.order_id, stop.terms)
+    assert asked(desk) == [(PlaceOrder, exit_of(stop))]
+
+
+@pytest.mark.parametrize("refusal", Refusal)
+@pytest.mark.parametrize("action", [Action.MODIFY, Action.CANCEL])
+def test_no_refusal_makes_the_exit_spin_or_stop(refusal: Refusal, action: Action) -> None:
+    """Ten times the same no, at once: a few requests, and within half a minute another (T13)."""
+    desk = a_desk(exit_by_modify=action is Action.MODIFY)
+    stop = desk.hold_by_hand(Side.BUY)
+    close(desk)
+    for _ in range(10):
+        desk.fail(stop.order_id, action, Outcome.REFUSED, refusal)
+        desk.row(stop.order_id, terms=stop.terms, is_read=True)
+    requests = asked(desk)
+    assert len(requests) <= BAND_HALVINGS_MAX + 5, requests
+    desk.at(95)
+    assert asked(desk), "no class ends an exit"
+
+
+@pytest.mark.parametrize("refusal", Refusal)
+def test_no_refusal_makes_placements_spin_or_stop(refusal: Refusal) -> None:
+    """The same for exits that are placed: few ids are used, and it goes on."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.fill(entry, price=100.0)
+    desk.fail(desk.last(PlaceOrder).order_id, Action.PLACE, Outcome.REFUSED, Refusal.OTHER)
+    close(desk)
+    for _ in range(60):
+        for order in desk.all(PlaceOrder):
+            desk.fail(order.order_id, Action.PLACE, Outcome.REFUSED, refusal)
+    placed = len(desk.all(PlaceOrder))
+    assert placed <= BAND_HALVINGS_MAX + 2
+    desk.at(95).tick()
+    assert len(desk.all(PlaceOrder)) > placed
+
+
+@pytest.mark.parametrize(
+    ("reason", "refusals", "seconds"),
+    [
+        (None, 1, 1),
+        (Refusal.RATE, 1, 1),
+        (Refusal.RATE, 2, 2),
+        (Refusal.RATE, 4, 8),
+        (Refusal.RATE, 5, 10),
+        (Refusal.FUNDS, PATIENCE, 10),
+        (Refusal.FUNDS, PATIENCE + 1, 30),
+        (Refusal.SELF_TRADE, 1, 0.2),
+        (Refusal.SELF_TRADE, 3, 0.8),
+        (Refusal.IP, 1, 10),
+        (Refusal.IP, 9, 10),
+        (Refusal.TOKEN, 1, 10),
+        (Refusal.CLOSED_MARKET, 2, 10),
+    ],
+)
+def test_pauses_grow_with_refusals_in_a_row(
+    reason: Refusal | None, refusals: int, seconds: float
+) -> None:
+    """Doubled up to ten seconds; after ten minutes of them half a minute, so that ids last."""
+    assert pause_ns(reason, refusals=refusals) == round(seconds * SECOND_NS)
+
+
+def test_order_ids_last_a_day_of_refusals() -> None:
+    """Refused from the open to the close, there is an attempt left."""
+    at_ns = attempts = 0
+    while at_ns < CLOSE - OPEN:
+        attempts += 1
+        at_ns += pause_ns(Refusal.FUNDS, refusals=attempts)
+    assert attempts < ATTEMPT_MAX
+
+
+@SIDES
+def test_when_no_ids_are_left_a_person_is_told_again_and_again(side: Side) -> None:
+    """The engine goes on; what to do by hand is in the text."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(side)
+    position = desk.engine._state.positions[1]  # noqa: SLF001 a thousand refusals take hours
+    position.exit_attempts = ATTEMPT_MAX
+    close(desk)
+    desk.forget()
+    ended(desk, stop.order_id, stop.terms)
+    assert asked(desk) == []
+    desk.at(119.9)
+    texts = [told.text for told in desk.all(Notify) if "no more closing orders" in told.text]
+    assert len(texts) == 1
+    assert f"{side.opposite.value} 195 {CALL.symbol} by hand" in texts[0]
+    desk.at(120.1)
+    assert len([c for c in desk.all(Notify) if "no more closing orders" in c.text]) == 2
+
+
+def test_a_stop_without_an_id_does_not_bar_the_exit() -> None:
+    """Each purpose counts its own attempts."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    position = desk.engine._state.positions[1]  # noqa: SLF001
+    position.stop_attempts = ATTEMPT_MAX
+    ended(desk, stop.order_id, stop.terms)
+    close(desk)
+    assert asked(desk) == [(PlaceOrder, exit_of(stop))]
+
+
+# -- late fills
+
+
+def test_an_exit_grows_at_once_with_late_fills_of_the_entry() -> None:
+    """The total is what the order filled plus all that is held."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.row(stop.order_id, terms=stop.terms)
+    close(desk)
+    terms = desk.last(ModifyOrder).terms
+    desk.row(stop.order_id, terms=terms, filled=40, price=99.0)
+    desk.forget()
+    desk.fill(entry, quantity=195, price=100.0)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
+    change = replace(terms, quantity=195)
+    desk.row(stop.order_id, BrokerStatus.FILLED, terms=change, filled=195, price=99.0)
+    assert desk.told(PositionClosed)[-1].quantity == 195
+
+
+def test_a_fill_after_everything_was_sold_is_sold_too_and_told_once() -> None:
+    """The entry was still live when the exit had closed the rest: one end, with all numbers."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.row(stop.order_id, terms=stop.terms)
+    close(desk)
+    terms = desk.last(ModifyOrder).terms
+    desk.row(stop.order_id, BrokerStatus.FILLED, terms=terms, filled=65, price=99.0)
+    assert desk.told(PositionClosed) == [], "the entry may still fill"
+    desk.forget()
+    desk.fill(entry, quantity=130, price=100.0)
+    [order] = desk.all(PlaceOrder)
+    assert (order.order_id, order.terms.quantity) == (exit_of(stop), 65)
+    desk.acknowledge(order.order_id)
+    desk.row(order.order_id, BrokerStatus.FILLED, terms=order.terms, filled=65, price=98.0)
+    ended(desk, entry.order_id, entry.terms, filled=130)
+    [told] = desk.told(PositionClosed)
+    assert (told.quantity, told.entry_value_paise) == (130, 130 * 10_000)
+    assert told.exit_value_paise == 65 * 9_900 + 65 * 9_800
+    assert told.gross_paise == -65 * 100 - 65 * 200
+    # three executed orders at 20 rupees each
+    assert told.charges["brokerage"] == 6_000
+    assert told.net_paise == told.gross_paise - sum(told.charges.values())
+
+
+def test_a_fill_after_the_positions_end_opens_it_again_for_what_it_bought() -> None:
+    """The entry's end had been read; the money wins, and each end tells its own part."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.row(stop.order_id, terms=stop.terms)
+    close(desk)
+    ended(desk, entry.order_id, entry.terms, filled=65)
+    terms = desk.last(ModifyOrder).terms
+    desk.row(stop.order_id, BrokerStatus.FILLED, terms=terms, filled=65, price=99.0)
+    [first] = desk.told(PositionClosed)
+    desk.forget()
+    desk.row(entry.order_id, BrokerStatus.CANCELLED, terms=entry.terms, filled=130, price=100.0)
+    assert [told.what for told in desk.told(Anomaly)] == ["an ended position comes alive"]
+    assert [told.position for told in desk.told(PositionOpened)] == [1]
+    [order] = desk.all(PlaceOrder)
+    assert (order.order_id, order.terms.quantity) == (exit_of(stop), 65)
+    assert desk.engine.open_positions == 1
+    desk.row(order.order_id, BrokerStatus.FILLED, terms=order.terms, filled=65, price=98.0)
+    [second] = desk.told(PositionClosed)
+    assert (first.quantity, second.quantity) == (65, 65)
+    assert second.gross_paise == 65 * 9_800 - (130 * 10_000 - 65 * 10_000)
+    assert desk.engine.open_positions == 0
+    realised = desk.engine._state.day.realised_net_paise  # noqa: SLF001
+    assert realised == first.net_paise + second.net_paise
+
+
+def test_an_ended_entry_that_lives_is_cancelled_again() -> None:
+    """Refused, it was forgotten; the broker's row shows it working."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.fail(entry.order_id, Action.PLACE, Outcome.REFUSED, Refusal.OTHER)
+    assert [told.position for told in desk.told(EntryEnded)] == [1]
+    desk.at(70).forget()
+    desk.row(entry.order_id, terms=entry.terms)
+    assert [type(c) for c in desk.commands if not isinstance(c, Notify)] == [FindOrder]
+    desk.row(entry.order_id, terms=entry.terms, is_read=True)
+    assert asked(desk) == [(CancelOrder, entry.order_id)]
+    ended(desk, entry.order_id, entry.terms)
+    assert [told.position for told in desk.told(EntryEnded)] == [1]
+    assert desk.engine.live_orders == ()
+
+
+@SIDES
+def test_what_was_closed_beyond_what_was_held_is_closed_again(side: Side) -> None:
+    """A dead exit's late fill after its successor filled: the excess goes back, not further."""
+    desk = a_desk()
+    stop = working_exit(desk, side)
+    terms = desk.engine._state.orders[stop.order_id].terms  # noqa: SLF001
+    ended(desk, stop.order_id, terms)
+    again = desk.last(PlaceOrder)
+    desk.acknowledge(again.order_id)
+    desk.row(again.order_id, terms=again.terms, filled=130, price=100.0)
+    desk.forget()
+    desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=terms, filled=130, price=100.0)
+    assert "more was closed than was held" in desk.told(Anomaly)[-1].what
+    assert asked(desk) == [(CancelOrder, again.order_id)], "it would close still more"
+    ended(desk, again.order_id, again.terms, filled=130)
+    back = desk.last(PlaceOrder)
+    assert (back.order_id, back.terms.side) == (exit_of(stop, 2), side)
+    assert back.terms.quantity == 65
+    desk.row(back.order_id, BrokerStatus.FILLED, terms=back.terms, filled=65, price=100.0)
+    [told] = desk.told(PositionClosed)
+    assert told.quantity == 260
+    assert desk.engine.open_positions == 0
+
+
+def test_an_excess_cancels_even_a_closing_order_that_is_being_changed() -> None:
+    """What is in flight could fill any moment."""
+    desk = a_desk()
+    stop = working_exit(desk)
+    terms = desk.engine._state.orders[stop.order_id].terms  # noqa: SLF001
+    ended(desk, stop.order_id, terms)
+    again = desk.last(PlaceOrder)
+    desk.row(again.order_id, terms=again.terms, filled=130, price=100.0)
+    desk.at(62).tick()
+    assert asked(desk)[-1] == (ModifyOrder, again.order_id)
+    desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=terms, filled=130, price=100.0)
+    assert asked(desk) == [(CancelOrder, again.order_id)]
+
+
+def test_a_closing_order_is_cut_when_less_is_held_than_it_closes() -> None:
+    """A dead exit's late fill leaves 65; its successor is modified down at once."""
+    desk = a_desk()
+    stop = working_exit(desk)
+    terms = desk.engine._state.orders[stop.order_id].terms  # noqa: SLF001
+    ended(desk, stop.order_id, terms)
+    again = desk.last(PlaceOrder)
+    desk.row(again.order_id, terms=again.terms)
+    desk.forget()
+    desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=terms, filled=130, price=100.0)
+    assert desk.last(ModifyOrder).terms.quantity == 65
+
+
+def orphan(desk: Desk) -> PlaceOrder:
+    """Flat, while a closing order of 195 still rests: the late fill of its predecessor."""
+    stop = working_exit(desk)
+    terms = desk.engine._state.orders[stop.order_id].terms  # noqa: SLF001
+    ended(desk, stop.order_id, terms)
+    again = desk.last(PlaceOrder)
+    desk.row(again.order_id, terms=again.terms)
+    desk.row(stop.order_id, BrokerStatus.FILLED, terms=terms, filled=195, price=100.0)
+    return again
+
+
+def test_a_closing_order_without_anything_to_close_is_cancelled() -> None:
+    """Nothing is held; the position ends only when the order has."""
+    desk = a_desk()
+    again = orphan(desk)
+    assert asked(desk)[-1] == (CancelOrder, again.order_id)
+    assert desk.told(PositionClosed) == []
+    ended(desk, again.order_id, again.terms)
+    assert [told.quantity for told in desk.told(PositionClosed)] == [195]
+    assert asked(desk) == []
+
+
+def test_a_refused_cancel_of_such_an_order_is_tried_again() -> None:
+    """After its pause, without a price or a fill to remind us."""
+    desk = a_desk()
+    again = orphan(desk)
+    desk.forget()
+    desk.fail(again.order_id, Action.CANCEL, Outcome.REFUSED, Refusal.RATE)
+    desk.at(60.9)
+    assert asked(desk) == []
+    desk.at(61)
+    assert asked(desk) == [(CancelOrder, again.order_id)]
+
+
+def test_such_an_order_is_cancelled_while_it_is_being_changed() -> None:
+    """Its modification is in flight: the cancel follows at once."""
+    desk = a_desk()
+    stop = working_exit(desk)
+    terms = desk.engine._state.orders[stop.order_id].terms  # noqa: SLF001
+    ended(desk, stop.order_id, terms)
+    again = desk.last(PlaceOrder)
+    desk.row(again.order_id, terms=again.terms)
+    desk.at(62).tick()
+    assert asked(desk)[-1] == (ModifyOrder, again.order_id)
+    desk.row(stop.order_id, BrokerStatus.FILLED, terms=terms, filled=195, price=100.0)
+    assert asked(desk) == [(CancelOrder, again.order_id)]
+
+
+# -- orders that come back to life
+
+
+def test_a_dead_closer_that_lives_beside_its_successor_is_cancelled() -> None:
+    """Two would close twice; the position ends when neither can fill."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    close(desk)
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.NOT_MODIFIABLE)
+    terms = stop.terms
+    desk.row(stop.order_id, BrokerStatus.REJECTED, terms=terms, is_read=True)
+    desk.at(62)
+    again = desk.last(PlaceOrder)
+    desk.row(again.order_id, terms=again.terms)
+    desk.at(62.1).forget()
+    desk.row(stop.order_id, terms=terms)
+    assert [type(c) for c in desk.commands if not isinstance(c, Notify)] == [FindOrder]
+    desk.row(stop.order_id, terms=terms, is_read=True)
+    assert asked(desk) == [(CancelOrder, stop.order_id)]
+    desk.row(again.order_id, BrokerStatus.FILLED, terms=again.terms, filled=195, price=99.0)
+    assert desk.told(PositionClosed) == []
+    ended(desk, stop.order_id, terms)
+    assert len(desk.told(PositionClosed)) == 1
+    assert desk.engine.live_orders == ()
+
+
+def test_a_dead_stop_that_lives_with_nothing_beside_it_is_the_stop_again() -> None:
+    """No second one is placed while it may rest."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.fail(stop.order_id, Action.PLACE, Outcome.REFUSED, Refusal.FUNDS)
+    desk.row(stop.order_id, terms=stop.terms)
+    desk.row(stop.order_id, terms=stop.terms, is_read=True)
+    desk.forget()
+    desk.at(70).tick()
+    assert asked(desk) == []
+    close(desk)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
+
+
+# -- prices
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [
+        # 0.5, 1, 2, 5 percent through the bid of 99.95, then the edge at 60; round up for a sale
+        (Side.BUY, (9_995, 9_950, 9_900, 9_800, 9_500, 6_000)),
+        # through the ask of 100.05, then the edge at 140; rounded down for a purchase
+        (Side.SELL, (10_005, 10_055, 10_105, 10_205, 10_505, 14_000)),
+    ],
+)
+def test_the_ladder_of_prices(side: Side, expected: Sequence[int]) -> None:
+    """Touch, steps through it, the band's edge: on the contract's step, never before the touch."""
+    state, position = ready_state(), a_position(side=side)
+    prices = []
+    for position.ladder_step in range(len(LADDER_BPS) + 1):
+        prices.append(closing.exit_price_paise(state, position))
+    assert prices == list(expected)
+
+
+@pytest.mark.parametrize(("side", "edge"), [(Side.BUY, 6_000), (Side.SELL, 14_000)])
+def test_a_price_goes_no_further_than_the_band(side: Side, edge: int) -> None:
+    """The touch lies outside: the exit rests at the edge."""
+    state, position = ready_state(), a_position(side=side)
+    bid, ask = (4_000, 4_100) if side is Side.BUY else (17_900, 18_000)
+    state.quotes[CALL.id].take(packet(last=10_000, bid=bid, ask=ask, volume=65))
+    assert closing.exit_price_paise(state, position) == edge
+
+
+@pytest.mark.parametrize(("side", "edge"), [(Side.BUY, 7_200), (Side.SELL, 11_200)])
+def test_the_band_lies_around_the_last_minutes_extreme(side: Side, edge: int) -> None:
+    """For a sale the highest trade, for a purchase the lowest: the exchange may use either."""
+    state, position = ready_state(), a_position(side=side)
+    for volume, last in ((130, 12_000), (195, 8_000), (260, 10_000)):
+        state.quotes[CALL.id].take(packet(last=last, volume=volume))
+    position.ladder_step = len(LADDER_BPS)
+    assert closing.exit_price_paise(state, position) == edge
+
+
+@pytest.mark.parametrize(
+    ("side", "edge", "touch"), [(Side.BUY, 6_000, 9_890), (Side.SELL, 14_000, 9_910)]
+)
+def test_without_a_usable_price_the_exit_goes_to_the_edge(
+    side: Side, edge: int, touch: int
+) -> None:
+    """A stale feed or an empty book; a fresh read of the quote is as good as the feed (T16)."""
+    state, position = ready_state(), a_position(side=side)
+    state.now_ns = NOW + 30 * SECOND
+    assert closing.exit_price_paise(state, position) == edge
+    read = packet(last=9_900, bid=9_890, ask=9_910, at=state.now_ns, venue=None)
+    state.quotes[CALL.id].take_read(read)
+    assert closing.exit_price_paise(state, position) == touch
+    state.quotes[CALL.id].take(packet(bid=None, ask=None, at=state.now_ns, venue=state.now_ns))
+    assert closing.exit_price_paise(state, position) == edge
+
+
+def test_a_price_is_never_below_one_step() -> None:
+    """A worthless option can still be sold."""
+    state, position = ready_state(), a_position()
+    state.quotes[CALL.id].take(packet(last=5, bid=5, ask=10, volume=130))
+    state.now_ns += 120 * SECOND
+    state.quotes[CALL.id].take(packet(last=5, bid=5, ask=10, at=state.now_ns, venue=state.now_ns))
+    position.ladder_step = 4
+    assert closing.exit_price_paise(state, position) == 5
+
+
+@pytest.mark.parametrize(
+    ("side", "prices"),
+    [
+        # the edge is 40 rupees from the last price: 20, 10, 5, 2.50, 1.25, 0.60 left
+        (Side.BUY, (6_000, 8_000, 9_000, 9_500, 9_750, 9_875, 9_940, 9_940)),
+        (Side.SELL, (14_000, 12_000, 11_000, 10_500, 10_250, 10_125, 10_060, 10_060)),
+    ],
+)
+def test_each_refusal_by_the_band_halves_the_distance_to_the_last_price(
+    side: Side, prices: Sequence[int]
+) -> None:
+    """Six times at most, and until the band can have moved (T13)."""
+    state, position = ready_state(), a_position(side=side)
+    position.ladder_step = len(LADDER_BPS)
+    position.band_refused_at_ns = NOW
+    found = []
+    for position.band_refusals in range(len(prices)):
+        found.append(closing.exit_price_paise(state, position))
+    assert found == list(prices)
+    state.now_ns = NOW + EDGE_AFTER_NS - 1
+    assert closing.exit_price_paise(state, position) == prices[-1]
+    state.now_ns = NOW + EDGE_AFTER_NS
+    assert closing.exit_price_paise(state, position) == prices[0]
+
+
+def test_a_band_refusal_is_answered_at_once_half_way_back() -> None:
+    """At the same rung, without a pause, until six halvings are used up."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.at(70).tick(last=100.0, bid=90.0, ask=110.0)
+    close(desk)
+    prices = [desk.last(ModifyOrder).terms.limit_paise]
+    for _ in range(7):
+        desk.forget()
+        desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.BAND)
+        prices += [change.terms.limit_paise for change in desk.all(ModifyOrder)]
+    assert prices == [9_000, 9_500, 9_750, 9_875, 9_940, 9_970, 9_985]
+    desk.forget()
+    desk.at(79.999)
+    assert asked(desk) == [], "then it waits"
+    desk.at(80)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
+
+
+def test_band_refusals_are_forgotten_when_the_band_can_have_moved() -> None:
+    """Half a minute later the next one is the first again."""
+    desk = a_desk()
+    stop = working_exit(desk)
+    position = desk.engine._state.positions[1]  # noqa: SLF001
+    for at, count in ((61, 1), (90.999, 2), (120.999, 1)):
+        desk.at(at).spot()
+        closing.take_refusal(
+            desk.engine._state,  # noqa: SLF001
+            position,
+            desk.engine._state.orders[stop.order_id],  # noqa: SLF001
+            action=Action.MODIFY,
+            reason=Refusal.BAND,
+        )
+        assert position.band_refusals == count
+
+
+def test_a_refused_price_is_asked_again_at_the_same_rung() -> None:
+    """The ladder goes deeper with time, not with refusals."""
+    desk = a_desk()
+    stop = working_exit(desk)
+    desk.at(61).tick()
+    assert desk.last(ModifyOrder).terms.limit_paise == 9_950
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.RATE)
+    desk.at(61.9).forget()
+    desk.at(62).tick()
+    change = desk.last(ModifyOrder)
+    assert change.terms.limit_paise == 9_950
+    desk.row(stop.order_id, terms=change.terms)
+    desk.at(63).tick()
+    assert desk.last(ModifyOrder).terms.limit_paise == 9_900
+
+
+def test_at_the_bands_edge_the_exit_is_priced_twice_a_minute() -> None:
+    """Only when the reference can have moved (T7); a price that would not change is not asked."""
+    desk = a_desk()
+    stop = working_exit(desk)
+    desk.engine._state.positions[1].ladder_step = len(LADDER_BPS) - 1  # noqa: SLF001
+    times = []
+    for second in range(61, 190):
+        desk.at(second).tick(last=100.0 + second / 10 if second > 70 else 100.0)
+        for change in desk.all(ModifyOrder):
+            times.append(second)
+            desk.row(stop.order_id, terms=change.terms)
+        desk.forget()
+    assert times == [61, 91, 121, 151, 181]
+
+
+# -- deaths
+
+
+@SIDES
+def test_an_exit_that_dies_is_sent_again_at_once_and_then_ever_more_slowly(side: Side) -> None:
+    """Somebody cancels each of them: the next attempt, then pauses of 2, 4, 8 seconds (T2)."""
+    desk = a_desk()
+    stop = working_exit(desk, side)
+    terms = desk.engine._state.orders[stop.order_id].terms  # noqa: SLF001
+    ended(desk, stop.order_id, terms)
+    times: list[float] = []
+    for tenth in range(600, 900):
+        desk.at(tenth / 10).spot()
+        for order in desk.all(PlaceOrder)[len(times) :]:
+            desk.row(order.order_id, terms=order.terms)
+            ended(desk, order.order_id, order.terms)
+            times.append(tenth / 10)
+    assert times == [60, 62, 66, 74, 84]
+
+
+def test_an_exit_that_lasted_is_sent_again_at_once() -> None:
+    """Deaths in a row count; one that rested for five seconds ends the row."""
+    desk = a_desk()
+    stop = working_exit(desk)
+    terms = desk.engine._state.orders[stop.order_id].terms  # noqa: SLF001
+    ended(desk, stop.order_id, terms)
+    again = desk.last(PlaceOrder)
+    desk.row(again.order_id, terms=again.terms)
+    desk.at(64).tick()
+    terms = desk.last(ModifyOrder).terms
+    desk.at(65).row(again.order_id, terms=terms)
+    desk.forget()
+    ended(desk, again.order_id, terms)
+    assert asked(desk) == [(PlaceOrder, exit_of(stop, 2))]
+
+
+@pytest.mark.parametrize(
+    ("side", "last", "bid", "ask", "rule"),
+    [
+        (Side.BUY, 88.0, 90.0, 90.1, "stop_loss"),
+        (Side.BUY, 88.05, 87.95, 90.1, "stop_loss"),
+        (Side.BUY, 88.05, 88.05, 90.1, None),
+        (Side.BUY, 88.05, 0.0, 90.1, None),
+        (Side.SELL, 112.0, 110.0, 110.1, "stop_loss"),
+        (Side.SELL, 111.95, 110.0, 112.05, "stop_loss"),
+        (Side.SELL, 111.95, 110.0, 111.95, None),
+    ],
+)
+def test_a_stop_that_dies_at_its_level_is_an_exit_in_the_same_step(
+    side: Side, last: float, bid: float, ask: float, rule: str | None
+) -> None:
+    """By the last trade or the closing side (T1); elsewhere it is placed again after a second."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(side)
+    desk.at(70).tick(last=(last + 100) / 2, traded=False)
+    desk.tick(last=last, bid=bid, ask=ask, traded=False)
+    desk.forget()
+    desk.row(stop.order_id, BrokerStatus.REJECTED, terms=stop.terms, refusal=Refusal.BAND)
+    assert [told.exit.rule for told in desk.told(ExitDecided)] == ([rule] if rule else [])
+    purposes = [order.purpose for order in desk.all(PlaceOrder)]
+    assert purposes == ([Purpose.EXIT] if rule else [])
+
+
+def test_a_stop_that_died_after_its_release_is_an_exit_wherever_the_price_is() -> None:
+    """Its row says that it was in the book: it had been touched."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    released = replace(stop.terms, order_type=OrderType.LIMIT, trigger_paise=None)
+    desk.at(70).tick()
+    desk.forget()
+    desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=released)
+    assert [told.exit.rule for told in desk.told(ExitDecided)] == ["stop_loss"]
+    assert desk.last(PlaceOrder).purpose is Purpose.EXIT
+
+
+def test_a_trailed_stop_that_fills_is_a_trailing_exit() -> None:
+    """The rule is that of the trigger that the order had, not of the level we have now."""
+    for moved, rule, level in ((True, "trailing_stop", 10_670), (False, "stop_loss", 8_800)):
+        desk = a_desk()
+        stop = trailing(desk)
+        if moved:
+            terms = replace(stop.terms, trigger_paise=10_670, limit_paise=9_605)
+            desk.at(71).row(stop.order_id, terms=terms)
+        released = replace(stop.terms, order_type=OrderType.LIMIT, trigger_paise=None)
+        desk.at(72).row(
+            stop.order_id, BrokerStatus.TRIGGERED, terms=released, filled=65, price=88.0
+        )
+        [told] = desk.told(ExitDecided)
+        assert (told.exit.rule, told.exit.level_paise) == (rule, level)
+
+
+def test_a_stop_replaced_for_its_quantity_is_placed_at_once() -> None:
+    """We had asked for its end: no moment is lost."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.row(stop.order_id, terms=stop.terms)
+    desk.fill(entry, quantity=195, price=100.0)
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.OTHER)
+    desk.at(61).forget()
+    ended(desk, stop.order_id, stop.terms)
+    order = desk.last(PlaceOrder)
+    assert (order.purpose, order.terms.quantity) == (Purpose.STOP, 195)
+
+
+# -- refusals, one by one
+
+
+def refused_stop(refusal: Refusal | None, outcome: Outcome = Outcome.REFUSED) -> Desk:
+    """A new position whose first stop was refused."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.forget()
+    desk.fail(stop.order_id, Action.PLACE, outcome, refusal)
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("refusal", "seconds"),
+    [(None, 1), (Refusal.FUNDS, 1), (Refusal.BAND, 30), (Refusal.IP, 10), (Refusal.OTHER, 1)],
+)
+def test_a_refused_stop_is_placed_again_after_its_pause(
+    refusal: Refusal | None, seconds: int
+) -> None:
+    """Outside the band it waits for a new reference; the local rule holds meanwhile."""
+    desk = refused_stop(refusal)
+    assert [told.severity.value for told in desk.all(Notify)] == ["alarm"]
+    desk.at(60 + seconds - 0.001).spot()
+    assert asked(desk) == []
+    desk.at(60 + seconds).spot()
+    desk.at(60 + seconds + 0.001)
+    assert [kind for kind, _ in asked(desk)] == [PlaceOrder]
+
+
+def test_a_stop_that_never_left_is_placed_again() -> None:
+    """The text says so, and that it was no refusal."""
+    desk = refused_stop(None, Outcome.NOT_SENT)
+    [told] = desk.all(Notify)
+    assert "not sent" in told.text
+    desk.at(61)
+    assert [kind for kind, _ in asked(desk)] == [PlaceOrder]
+
+
+@SIDES
+def test_a_moved_stop_beyond_the_price_is_a_breach(side: Side) -> None:
+    """The broker refuses the new trigger because the price is through it: exit now (T13)."""
+    sign = side.sign
+    desk = a_desk()
+    trail = Trail(arm_paise=10_000 + sign * 200, giveback_bps=300)
+    stop = desk.hold_by_hand(side, trail=trail)
+    best = 100 + sign * 10
+    desk.at(70).tick(last=best, bid=best, ask=best)
+    desk.forget()
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.BEYOND_TRIGGER)
+    [told] = desk.told(ExitDecided)
+    assert (told.exit.rule, told.exit.level_paise) == ("stop_loss", 10_670 if sign > 0 else 9_270)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
+
+
+def test_a_late_breach_does_not_spin_an_exit_that_is_decided() -> None:
+    """The exit is on its way already: the word means a request from before."""
+    desk = a_desk()
+    stop = trailing(desk)
+    close(desk)
+    desk.forget()
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.BEYOND_TRIGGER)
+    desk.at(70.9)
+    assert asked(desk) == []
+    desk.at(71)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
+
+
+@pytest.mark.parametrize("refusal", [Refusal.OTHER, Refusal.TRIGGER_DISTANCE, Refusal.QUANTITY])
+def test_a_refused_exit_is_replaced_without_a_pause(refusal: Refusal) -> None:
+    """Cancel at once, and the next attempt on evidence (T13)."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    close(desk)
+    desk.forget()
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, refusal)
+    assert asked(desk) == [(CancelOrder, stop.order_id)]
+
+
+def test_a_modification_that_never_left_is_sent_again() -> None:
+    """The router had tried three times; nothing is cancelled for it."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    close(desk)
+    desk.forget()
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.NOT_SENT)
+    assert asked(desk) == []
+    desk.at(61)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
+
+
+def test_an_exit_that_met_our_entry_goes_again_when_the_entry_is_dead() -> None:
+    """The exchange cancelled it (self-trade check): not before, and not later (T6)."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.row(stop.order_id, terms=stop.terms)
+    close(desk)
+    desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=stop.terms, is_read=True,
+             refusal=Refusal.SELF_TRADE)  # fmt: skip
+    desk.at(60.1).forget()
+    ended(desk, entry.order_id, entry.terms, filled=65)
+    assert asked(desk) == [(PlaceOrder, exit_of(stop))]
+
+
+def test_the_death_of_an_entry_ends_no_other_pause() -> None:
+    """A line that refuses our address is not asked sooner for it."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.fail(stop.order_id, Action.PLACE, Outcome.REFUSED, Refusal.IP)
+    desk.forget()
+    ended(desk, entry.order_id, entry.terms, filled=65)
+    assert asked(desk) == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "calls"),
+    [(Refusal.SELF_TRADE, 0), (Refusal.NOT_MODIFIABLE, 0), (Refusal.BEYOND_TRIGGER, 0),
+     (Refusal.BAND, 1), (Refusal.FUNDS, 1), (Refusal.OTHER, 1)],
+)  # fmt: skip
+def test_a_person_is_called_unless_the_no_is_ordinary(refusal: Refusal, calls: int) -> None:
+    """What the day brings by itself calls nobody."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    close(desk)
+    desk.forget()
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, refusal)
+    texts = [told.text for told in desk.all(Notify)]
+    assert len(texts) == calls
+    assert all(f"modify of closing order {stop.order_id} refused" in text for text in texts)
+
+
+# -- the session
+
+
+def test_outside_the_session_nothing_is_placed() -> None:
+    """Neither a stop nor an exit; a closed market would refuse both."""
+    desk = Desk()
+    desk.at((CLOSE - OPEN) / SECOND - 1).spot()
+    entry = desk.intend(Side.BUY)
+    desk.at((CLOSE - OPEN) / SECOND)
+    desk.forget()
+    desk.fill(entry, price=100.0)
+    assert desk.engine.open_positions == 1
+    assert asked(desk) == []
+
+
+def test_a_fill_that_must_not_be_kept_is_looked_at_at_once() -> None:
+    """Bought while the account is being flattened: the rules run within the same instant."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.ask_operator(OperatorRequest.FLATTEN)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, price=100.0)
+    assert desk.engine.deadline_ns == desk.now
+    desk.at(60.000_001)
+    assert [told.exit.rule for told in desk.told(ExitDecided)] == ["kill_switch"]
+
+
+def test_a_read_quote_prices_an_exit_when_the_feed_is_silent() -> None:
+    """The touch of the read, not the edge of a band around an old trade."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.at(90)
+    read = Tick(at_ns=desk.now, instrument=CALL.id, last_paise=9_900, venue_at_ns=desk.now,
+                volume=10_000, bids=((9_890, 650),), asks=((9_910, 650),))  # fmt: skip
+    desk.tell(QuotesRead(at_ns=desk.now, quotes=(read,)))
+    close(desk)
+    assert desk.last(ModifyOrder).terms.limit_paise == 9_890
+    assert desk.last(ModifyOrder).order_id == stop.order_id
