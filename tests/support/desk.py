@@ -349,7 +349,7 @@ class Desk:
         """The broker's number of an order of ours."""
         return BrokerOrderId(f"B-{order_id}")
 
-    def row(
+    def row(  # noqa: PLR0913 a row has that many columns
         self,
         order_id: OrderId,
         status: BrokerStatus = BrokerStatus.WORKING,

@@ -79,7 +79,7 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Denial(msgspec.Struct, frozen=True, kw_only=True):
-    """A gate of ours stopped a signal. (The broker's no is a rejection, not a denial.)"""
+    """A gate of ours stopped a signal; the broker's no is a rejection, not a denial."""
 
     gate: str
     values: Values

@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from holdfast.domain.dated import DayFacts
-from holdfast.domain.instrument import Instrument, InstrumentId
+from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Candle, Tick
 from holdfast.domain.order import BrokerOrderId, OrderId, OrderRow, Refusal
 

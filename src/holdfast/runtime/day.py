@@ -147,7 +147,7 @@ class Day:
             if first_ns is None:
                 first_ns = tick.at_ns
             due = began + (tick.at_ns - first_ns) / (SECOND_NS * speed)
-            while not stop.is_set and (wait_s := due - loop.time()) > 0:
+            while not stop.is_set and (wait_s := due - loop.time()) > 0:  # noqa: ASYNC110 a time is waited for
                 await asyncio.sleep(min(wait_s, 0.1))
             if stop.is_set:
                 return

@@ -14,7 +14,7 @@ from tests.support.desk import CALL, RATES
 MANY = 10_000_000_00
 
 
-def sized(
+def sized(  # noqa: PLR0913 one bound each
     *,
     entry: int,
     stop: int,

@@ -18,6 +18,7 @@ class Broken:
     always: ClassVar[bool] = False
 
     def __call__(self, position: Position, market: MarketView, /) -> Exit | None:
+        del position, market
         raise KeyError("peak")
 
 
