@@ -24,7 +24,8 @@ $(READY): pyproject.toml locks/dev.txt locks/uv.txt tools/bootstrap
 
 run: $(READY) ## trade one generated session, with its data under build/run
 	@rm -rf build/run
-	@.venv/bin/holdfast --home build/run run --seed 1
+	@.venv/bin/holdfast --home build/run run --seed 1 --floor ticks=250000 --floor instruments=12 \
+	  --floor trades=3 --floor denials=1
 
 test: lint ## everything: lint, types, layers, all tests; writes build/proved.json
 	$(PY) -m pytest -n auto --dist worksteal --proved build/proved.json
