@@ -1,0 +1,75 @@
+"""From signal to entry order: one path, one outcome, and the intent before the order."""
+
+import msgspec
+import pytest
+
+from holdfast.core.entries import entering
+from holdfast.core.settings import SizingSettings
+from holdfast.domain.audit import Denied, IntentFormed, SignalSeen
+from holdfast.domain.command import PlaceOrder
+from holdfast.domain.decision import Direction
+from holdfast.domain.instrument import Product
+from holdfast.domain.order import OrderType, Purpose, Side
+from tests.support.desk import CALL, SECOND, Desk
+
+
+@pytest.mark.proves("ENT-2")
+def test_an_intent_holds_the_whole_reason_and_its_order_follows() -> None:
+    """Signal, gates passed, sizing, plan; then one limit order of that size under its id."""
+    desk = Desk()
+    entry = desk.enter()
+    [intent] = [audit.intent for audit in desk.told(IntentFormed)]
+    assert (intent.position, intent.instrument, intent.product) == (1, CALL.id, Product.INTRADAY)
+    assert (intent.side, intent.quantity) == (Side.BUY, intent.sizing.lots * 65)
+    assert intent.sizing.loss_at_stop_paise <= intent.sizing.budget_paise
+    assert entry.order_id == "SSIM001261120-E0001-1-0"
+    assert (entry.purpose, entry.position, entry.fills_seen) == (Purpose.ENTRY, 1, 0)
+    terms = entry.terms
+    assert (terms.order_type, terms.trigger_paise) == (OrderType.LIMIT, None)
+    assert (terms.quantity, terms.limit_paise) == (intent.quantity, intent.limit_paise)
+    audits = [type(audit).__name__ for audit in desk.audits[-2:]]
+    assert audits == ["SignalSeen", "IntentFormed"]
+
+
+def test_positions_are_numbered_by_the_day_not_by_what_is_open() -> None:
+    """A refused one keeps its number: no id is ever used twice."""
+    desk = Desk()
+    for minute, number in ((1, 1), (3, 2), (5, 3)):
+        assert desk.enter(minute=minute).position == number
+
+
+def test_a_denied_signal_sends_nothing_and_spends_its_candle() -> None:
+    """Zero lots: said with the arithmetic; the same candle may not try again."""
+    desk = Desk(sizing=SizingSettings(capital_paise=100_000_00))
+    desk.signal()
+    [denied] = desk.told(Denied)
+    assert denied.denial.gate == "sizing"
+    assert denied.denial.values["bound"] == "risk"
+    assert desk.all(PlaceOrder) == []
+    entering.consider(desk.engine._state, denied.signal)  # noqa: SLF001 another caller
+    desk.at(61).tick()
+    assert [a.denial.gate for a in desk.told(Denied)] == ["sizing", "one_signal"]
+    assert len(desk.told(SignalSeen)) == 2
+
+
+def test_an_entry_is_looked_at_when_its_life_and_its_day_end() -> None:
+    """Both deadlines are set with the order, ticks or not."""
+    desk = Desk()
+    entry = desk.enter()
+    desk.acknowledge(entry.order_id)
+    timers = desk.engine._state.timers  # noqa: SLF001
+    due = {key.text: at for key, at in timers._at.items() if key.number == 1}  # noqa: SLF001
+    assert due["entry"] == desk.now + 5 * SECOND
+    assert due["close_out"] == desk.told(IntentFormed)[0].intent.plan.close_out_ns
+
+
+def test_more_positions_than_ids_can_name_is_a_bug_not_a_wrong_id() -> None:
+    """The number is never cut short."""
+    desk = Desk()
+    desk.enter()
+    signal = desk.told(IntentFormed)[0].intent.signal
+    state = desk.engine._state  # noqa: SLF001
+    state.day.positions = 9_999
+    other = msgspec.structs.replace(signal, direction=Direction.DOWN)
+    with pytest.raises(AssertionError, match="more positions"):
+        entering.consider(state, other)
