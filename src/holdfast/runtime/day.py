@@ -6,6 +6,7 @@ for last words, or when a person stops it; then what is left is written and told
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Protocol
@@ -30,6 +31,7 @@ from holdfast.runtime.router import DurableJournal, Router
 
 SECOND_NS = 1_000_000_000
 BATCH = 512
+TURN = 64
 LAST_WORDS_NS = 60 * SECOND_NS
 STOP_WORDS_NS = 5 * SECOND_NS
 
@@ -63,7 +65,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How fast the data is played: `speed` times real time, 0 as fast as the engine takes it."""
+    """How fast the data is played: at most `speed` times real time, 0 as fast as it goes."""
 
     speed: int = 0
 
@@ -80,9 +82,11 @@ class Day:
     ) -> None:
         self._engine = engine
         self._clock = clock
-        self._late: list[AnyEvent] = []
+        self._late: deque[AnyEvent] = deque()
         self._router = Router(venue, journal, self._late.append)
-        self._driver = Driver(engine, journal, self._router, venue, clock)
+        self._driver = Driver(
+            engine, journal, router=self._router, venue=venue, clock=clock, late=self._late
+        )
         self._inbox: Inbox | None = None
 
     def journal_changed(self, is_durable: bool, reason: str) -> None:  # noqa: FBT001 a callback
@@ -103,17 +107,24 @@ class Day:
         stop: StopRequest,
         progress: Callable[[int], None],
     ) -> Outcome:
-        """Deliver the beginning, then the market to its end, then what is due until `ends_ns`."""
+        """Deliver the beginning, then the market to its end, then what is due until `ends_ns`.
+
+        Raises what reading the market or stepping the engine raised.
+        """
         inbox = Inbox()
         self._inbox = inbox
         for event in beginning:
             self._driver.take(event)
         for event in self._ready():
             self._driver.take(event)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._feed(inbox, ticks, pace, stop), name="WebSocketListener")
-            group.create_task(self._driver.run(inbox, self._late, progress), name="engine")
-        self._inbox = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._feed(inbox, ticks, pace, stop), name="WebSocketListener")
+                group.create_task(self._driver.run(inbox, progress), name="engine")
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
+        finally:
+            self._inbox = None
         if stop.is_set:
             self._stop()
         else:
@@ -143,9 +154,11 @@ class Day:
     ) -> None:
         loop = asyncio.get_running_loop()
         began, first_ns = loop.time(), None
-        for tick in ticks:
+        for number, tick in enumerate(ticks):
             if first_ns is None:
                 first_ns = tick.at_ns
+            if number % TURN == 0:
+                await asyncio.sleep(0)  # when the pace is lost the engine must still get its turn
             due = began + (tick.at_ns - first_ns) / (SECOND_NS * speed)
             while not stop.is_set and (wait_s := due - loop.time()) > 0:  # noqa: ASYNC110 a time is waited for
                 await asyncio.sleep(min(wait_s, 0.1))

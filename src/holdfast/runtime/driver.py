@@ -7,6 +7,7 @@ by an event's stamp comes before that event.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from holdfast.core.engine import Engine
@@ -22,21 +23,28 @@ YIELD_EVERY = 256
 
 
 class Driver:
-    """Steps the engine through one day of market data."""
+    """Steps the engine through one day of market data.
+
+    `late` holds what came of executing commands and waits for nobody's turn: an order that did not
+    leave is heard of before anything else happens.
+    """
 
     def __init__(
         self,
         engine: Engine,
         journal: Journal,
+        *,
         router: Router,
         venue: VenueDriver,
         clock: VirtualClock,
+        late: deque[AnyEvent],
     ) -> None:
         self._engine = engine
         self._journal = journal
         self._router = router
         self._venue = venue
         self._clock = clock
+        self._late = late
         self.events = 0
         self.ticks = 0
 
@@ -76,17 +84,18 @@ class Driver:
         self._count(event)
 
     def _count(self, event: AnyEvent) -> None:
+        """Deliver an event, and what came of sending what it led to."""
         self.events += 1
         self.deliver(event)
+        while self._late:
+            self.events += 1
+            self.deliver(self._late.popleft())
 
-    async def run(self, inbox: Inbox, own: list[AnyEvent], progress: Callable[[int], None]) -> None:
-        """Take from the inbox until the market ends; `progress` hears the ticks so far.
-
-        `own` are events that came of executing commands; they go before anything else.
-        """
+    async def run(self, inbox: Inbox, progress: Callable[[int], None]) -> None:
+        """Take from the inbox until the market ends; `progress` hears the ticks so far."""
         taken = 0
         while not inbox.is_over:
-            event = own.pop(0) if own else inbox.take_nowait()
+            event = inbox.take_nowait()
             if event is None:
                 await inbox.wait_event()
                 continue

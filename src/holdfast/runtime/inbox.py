@@ -7,6 +7,7 @@ extremes of all, so that a stop that was crossed inside the lag still fires.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -39,8 +40,9 @@ class Inbox:
         self._filled.set()
 
     def put_soon(self, event: AnyEvent) -> None:
-        """Add to the account lane from another thread."""
-        self._loop.call_soon_threadsafe(self.put, event)
+        """Add to the account lane from another thread; once the loop has ended, nobody listens."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self.put, event)
 
     def offer(self, tick: Tick) -> None:
         """Add to the market lane at once; merged into a waiting tick when the engine lags."""
@@ -87,7 +89,7 @@ class Inbox:
         tick = cell[0]
         if self._newest.get(tick.instrument) is cell:
             del self._newest[tick.instrument]
-        if len(self._market) < self._market_room // 2:
+        if len(self._market) <= self._market_room // 2:
             self._drained.set()
         return tick
 

@@ -98,6 +98,7 @@ class Position:
         self.retry_at_ns = 0
         self.replace_closer = False
         self.refusals = 0
+        self.deaths = 0
         self.refused: Refusal | None = None
         self.band_refusals = 0
         self.band_refused_at_ns = 0

@@ -174,4 +174,4 @@ class Quote:
 
     def closing_paise(self, sign: int) -> int | None:
         """The price at which a position of that sign could be closed: bid for long, ask for short."""
-        return self.bid_paise if sign > 0 else self.ask_paise
+        return self.bid_paise if sign == 1 else self.ask_paise

@@ -75,7 +75,7 @@ def _take_no(state: State, order: Order, action: Action, reason: Refusal | None)
     if order.state is OrderState.UNKNOWN:
         asking.find(state, order)
     if order.purpose is Purpose.ENTRY:
-        asking.hold_settled(state, order, closing.pause_ns(reason, refusals=1))
+        asking.hold(state, order, closing.pause_ns(reason, refusals=1))
     elif action is not Action.PLACE:
         closing.take_refusal(state, position, order, action=action, reason=reason)
 
@@ -119,7 +119,7 @@ def _take_closer(
     _take_trigger(state, position, order)
     has_lasted = order.is_settled and state.now_ns - order.sent_at_ns >= LASTS_NS
     if is_progress or has_lasted:
-        position.refusals = 0
+        position.refusals = position.deaths = 0
     if order.was_denied:
         reason = row.refusal or Refusal.OTHER
         closing.take_refusal(state, position, order, action=Action.MODIFY, reason=reason)

@@ -72,11 +72,12 @@ def _key(order: Order) -> TimerKey:
     return TimerKey(Rank.ORDER, order.position, order.id)
 
 
-def hold_settled(state: State, order: Order, pause_ns: int) -> None:
-    """Ask nothing more of an order that rests for a while, and come back then."""
-    if order.is_settled and pause_ns > 0:
+def hold(state: State, order: Order, pause_ns: int) -> None:
+    """Ask nothing more of a live order for a while, and come back then if it rests."""
+    if pause_ns > 0:
         order.held_until_ns = state.now_ns + pause_ns
-        watch(state, order, pause_ns)
+        if order.is_settled:
+            watch(state, order, pause_ns)
 
 
 def may_ask(state: State, order: Order) -> bool:
@@ -98,7 +99,7 @@ def chase(state: State, order: Order) -> None:
     if not order.is_live:
         return
     if order.is_settled:
-        hold_settled(state, order, order.held_until_ns - state.now_ns)
+        hold(state, order, order.held_until_ns - state.now_ns)
         return
     is_repeatable = order.asked in (Action.MODIFY, Action.CANCEL)
     is_late = state.now_ns - order.asked_at_ns >= REPEAT_AFTER_NS

@@ -25,7 +25,7 @@ LADDER_BPS = (0, 50, 100, 200, 500)
 """How far through the touch each pricing goes; after these it is the band's edge."""
 
 REPRICE_AFTER_S = (1, 1, 2, 3, 5)
-"""Seconds between pricings; the last one repeats."""
+"""Seconds from each pricing to the next; at the edge it is `EDGE_AFTER_NS`."""
 
 EDGE_AFTER_NS = 30 * SECOND_NS
 BAND_HALVINGS_MAX = 6
@@ -43,7 +43,7 @@ def decide(state: State, position: Position, exit_: Exit, *, price_after_ns: int
     position.exit_at_ns = state.now_ns
     position.reprice_at_ns = state.now_ns + price_after_ns
     position.retry_at_ns = 0
-    position.refusals = 0
+    position.refusals = position.deaths = 0
     closer = _closer(state, position)
     if closer is not None:
         closer.held_until_ns = 0
@@ -138,9 +138,7 @@ def _place_closer(state: State, position: Position) -> None:
 def _place_exit(state: State, position: Position) -> None:
     position.exit_attempts += 1
     terms = exit_terms(state, position, filled_quantity=0)
-    order = asking.place(
-        state, position, Purpose.EXIT, attempt=position.exit_attempts, terms=terms
-    )
+    order = asking.place(state, position, Purpose.EXIT, attempt=position.exit_attempts, terms=terms)
     position.closer = order.id
     position.replace_closer = False
     _priced(state, position)
@@ -149,7 +147,6 @@ def _place_exit(state: State, position: Position) -> None:
 def _give_up(state: State, position: Position) -> None:
     """The day's order ids for this purpose are used up: a person must know, again and again."""
     position.retry_at_ns = state.now_ns + EDGE_AFTER_NS
-    _come_back(state, position, position.retry_at_ns)
     todo = f"{position.closing_side.value} {position.open_quantity} {position.instrument.symbol}"
     text = f"no more closing orders for position {position.number} today: {todo} by hand"
     state.send(Notify(severity=Severity.ALARM, text=text))
@@ -222,11 +219,8 @@ def _reprice(state: State, position: Position, closer: Order) -> None:
 def _priced(state: State, position: Position) -> None:
     """Set when the exit is priced again."""
     position.reprice_same_rung = False
-    step = position.ladder_step
-    if step >= len(LADDER_BPS):
-        after_ns = EDGE_AFTER_NS
-    else:
-        after_ns = REPRICE_AFTER_S[min(step, len(REPRICE_AFTER_S) - 1)] * SECOND_NS
+    is_at_edge = position.ladder_step >= len(LADDER_BPS)
+    after_ns = EDGE_AFTER_NS if is_at_edge else REPRICE_AFTER_S[position.ladder_step] * SECOND_NS
     position.reprice_at_ns = state.now_ns + after_ns
     _come_back(state, position, position.reprice_at_ns)
 
@@ -323,7 +317,7 @@ def take_refusal(
         values: Values = {"refused": order.reason}
         decide(state, position, Exit(rule="stop_loss", level_paise=level, values=values))
         wait_ns = 0
-    elif reason is Refusal.BAND:
+    elif reason is Refusal.BAND and action is not Action.CANCEL:
         wait_ns = _band_pause_ns(state, position, wait_ns)
     elif action is Action.MODIFY and reason in _REPLACE:
         position.replace_closer = True
@@ -340,7 +334,7 @@ def _retry_after(state: State, position: Position, order: Order, wait_ns: int) -
     position.reprice_at_ns = state.now_ns + wait_ns
     position.reprice_same_rung = True
     if order.is_live:
-        asking.hold_settled(state, order, wait_ns)
+        asking.hold(state, order, wait_ns)
     else:
         position.retry_at_ns = state.now_ns + wait_ns
 
@@ -377,10 +371,10 @@ def take_death(state: State, position: Position, closer: Order, *, is_settled: b
         )
         decide(state, position, exit_)
     elif not is_settled:
-        is_first_exit = position.exit is not None and position.refusals == 0
-        position.refusals += 1
-        wait_ns = pause_ns(None, refusals=position.refusals)
-        position.retry_at_ns = state.now_ns + (0 if is_first_exit else wait_ns)
+        position.deaths += 1
+        is_first_exit = position.exit is not None and position.deaths == 1
+        wait_ns = 0 if is_first_exit else pause_ns(None, refusals=position.deaths)
+        position.retry_at_ns = state.now_ns + wait_ns
         text = f"closing order {closer.id} ended ({closer.state.value}): {closer.reason}"
         state.send(Notify(severity=Severity.ALARM, text=text))
 

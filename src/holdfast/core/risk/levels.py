@@ -26,8 +26,8 @@ def stop_limit_paise(
     """
     step = instrument.price_step_paise
     allowed = rules.stop_distance(trigger_paise) - step
-    distance = max(min(trigger_paise * distance_bps // 10_000, allowed), 0)
-    if sign > 0:
+    distance = min(trigger_paise * distance_bps // 10_000, allowed)
+    if sign == 1:
         band_low, _ = rules.band(extremes[1])
         limit = max(trigger_paise - distance, band_low, step)
         return min(instrument.round_up(limit), trigger_paise)
@@ -47,7 +47,7 @@ def trail_level(position: Position) -> int | None:
     peak = position.peak_paise
     if trail is None or peak is None or position.sign * peak < position.sign * trail.arm_paise:
         return None
-    if position.sign > 0:
+    if position.sign == 1:
         level = peak * (10_000 - trail.giveback_bps) // 10_000
         return position.instrument.round_down(level)
     level = -(-peak * (10_000 + trail.giveback_bps) // 10_000)
@@ -75,14 +75,14 @@ def compile_levels(position: Position) -> None:
     For a long: every price above `floor_paise` and a bid at or below `ceiling_paise` is quiet. A
     pending spike or a closing side beyond the stop leaves no quiet prices.
     """
-    sign = position.sign
     peak = position.peak_paise
     target = position.plan.target_paise
     if peak is None or position.spike_at_ns is not None or position.beyond_since_ns is not None:
         position.floor_paise, position.ceiling_paise = 1, 0
         return
-    best = peak if target is None else min(sign * peak, sign * target - 1) * sign
-    if sign > 0:
+    if position.sign == 1:
+        best = peak if target is None else min(peak, target - 1)
         position.floor_paise, position.ceiling_paise = position.stop_paise, best
     else:
+        best = peak if target is None else max(peak, target + 1)
         position.floor_paise, position.ceiling_paise = best, position.stop_paise

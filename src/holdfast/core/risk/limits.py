@@ -10,6 +10,7 @@ from holdfast.core.books.positions import Position
 from holdfast.core.market.quotes import Quote
 from holdfast.core.risk.levels import stop_limit_paise
 from holdfast.core.state import State
+from holdfast.domain.order import Side
 
 CONFIRM_NS = 500_000_000
 
@@ -30,8 +31,8 @@ def mark(state: State, position: Position, price_paise: int) -> None:
 def mark_charges(state: State, position: Position) -> None:
     """Once a second: mark by what was read outside the feed since, renew the charges to close."""
     quote = state.quote(position.id)
-    marked_ns = state.loss.marked_ns.get(position.number, 0)
-    if quote.rest_at_ns is not None and quote.rest_at_ns > marked_ns:
+    marked_ns = state.loss.marked_ns.get(position.number)
+    if quote.rest_at_ns is not None and (marked_ns is None or quote.rest_at_ns > marked_ns):
         price = _fresh_closing(state, quote, position.sign)
         if price is not None:
             mark(state, position, price)
@@ -43,7 +44,6 @@ def renew(state: State, position: Position) -> None:
     if position.is_closed:
         return  # what it made is in the day's realised already
     share = _realised_net(position)
-    position.close_charges_paise = 0
     if position.mark_paise is not None:
         position.close_charges_paise = _charges_to_close(state, position, position.mark_paise)
         share += position.open_profit_paise(position.mark_paise) - position.close_charges_paise
@@ -106,7 +106,7 @@ def _cautious_mark(state: State, position: Position) -> int:
     if closing is not None:
         return closing
     rules = state.price_rules(position.instrument)
-    if position.sign < 0 and not position.verified:
+    if position.side is Side.SELL and not position.verified:
         return rules.band(quote.last_paise)[1]
     return stop_limit_paise(
         position.instrument,
@@ -152,7 +152,8 @@ def _doubtful_loss_paise(state: State, since_ns: int) -> int:
     """What the legs lose that were marked when a breach began and not again since."""
     total = 0
     for position in state.live:
-        marked_ns = state.loss.marked_ns.get(position.number, 0)
-        if position.mark_paise is not None and 0 <= marked_ns - since_ns < CONFIRM_NS:
+        marked_ns = state.loss.marked_ns.get(position.number)
+        if marked_ns is not None and 0 <= marked_ns - since_ns < CONFIRM_NS:
+            assert position.mark_paise is not None
             total += max(-position.open_profit_paise(position.mark_paise), 0)
     return total

@@ -23,7 +23,7 @@ def is_spike(price_paise: int, previous_paise: int, rules: PriceRules) -> bool:
 
 def worst_trade(tick: Tick, sign: int) -> int:
     """The traded price of a packet that is worst for a position of `sign`; merged ones count."""
-    if sign > 0:
+    if sign == 1:
         return tick.last_paise if tick.last_low_paise is None else tick.last_low_paise
     return tick.last_paise if tick.last_high_paise is None else tick.last_high_paise
 

@@ -212,7 +212,7 @@ def test_a_late_silence_of_a_modification_repeats_the_cancel_that_followed() -> 
 def test_an_order_held_back_may_be_asked_again_when_its_time_comes() -> None:
     """Not an instant before, and its watch wakes us then."""
     state, order = resting()
-    asking.hold_settled(state, order, SECOND_NS)
+    asking.hold(state, order, SECOND_NS)
     assert not asking.may_ask(state, order)
     asking.forget_settled(state, order)
     assert due_after(state) == SECOND_NS
@@ -228,7 +228,7 @@ def test_an_order_held_back_may_be_asked_again_when_its_time_comes() -> None:
 def test_a_watch_that_ends_before_the_hold_waits_for_its_end() -> None:
     """A question in between set the watch anew; the hold is not forgotten."""
     state, order = resting()
-    asking.hold_settled(state, order, SECOND_NS)
+    asking.hold(state, order, SECOND_NS)
     asking.watch(state, order, LOOK_NS)
     assert due_after(state) == LOOK_NS
     later(state, LOOK_NS)
@@ -236,16 +236,16 @@ def test_a_watch_that_ends_before_the_hold_waits_for_its_end() -> None:
     assert due_after(state) == SECOND_NS - LOOK_NS
 
 
-def test_only_what_rests_is_held_back() -> None:
-    """A hold of nothing, or of an order in question, changes nothing."""
+def test_an_order_in_question_is_held_back_from_when_it_is_answered() -> None:
+    """Its search goes on as before; a hold of no time is none."""
     state, order = resting()
-    asking.hold_settled(state, order, 0)
+    asking.hold(state, order, 0)
     assert due_after(state) is None
     asking.modify(state, order, LIMIT)
     order.fail(Action.MODIFY, Outcome.REFUSED, Refusal.NOT_MODIFIABLE)
     assert due_after(state) == READ_AFTER_NS
-    asking.hold_settled(state, order, SECOND_NS)
-    assert (order.held_until_ns, due_after(state)) == (0, None)
+    asking.hold(state, order, SECOND_NS)
+    assert (order.held_until_ns, due_after(state)) == (NOW + SECOND_NS, None)
 
 
 def test_an_order_in_flight_stays_watched_until_it_settles_or_ends() -> None:

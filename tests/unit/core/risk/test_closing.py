@@ -24,7 +24,6 @@ from holdfast.domain.audit import (
     PositionOpened,
 )
 from holdfast.domain.command import (
-    AnyCommand,
     CancelOrder,
     FindOrder,
     ModifyOrder,
@@ -49,12 +48,12 @@ from tests.support.by_hand import NOW, a_position, held, packet, ready_state
 from tests.support.desk import CALL, CLOSE, OPEN, PUT, SECOND, Desk
 
 SIDES = pytest.mark.parametrize("side", Side)
-ORDERS = (PlaceOrder, ModifyOrder, CancelOrder)
+Request = PlaceOrder | ModifyOrder | CancelOrder
 
 
-def a_desk(**changes: object) -> Desk:
+def a_desk(*, exit_by_modify: bool = True) -> Desk:
     """A minute into the day, the index just seen."""
-    desk = Desk(**changes)
+    desk = Desk(exit_by_modify=exit_by_modify)
     desk.at(60).spot()
     return desk
 
@@ -65,11 +64,11 @@ def close(desk: Desk, position: int = 1) -> None:
     desk.ask_operator(OperatorRequest.CLOSE, position=position)
 
 
-def asked(desk: Desk) -> list[tuple[type[AnyCommand], OrderId]]:
+def asked(desk: Desk) -> list[tuple[type[Request], OrderId]]:
     """What was asked of orders since the last look, in order."""
-    found = [(type(c), c.order_id) for c in desk.commands if isinstance(c, ORDERS)]
+    requests = [command for command in desk.commands if isinstance(command, Request)]
     desk.forget()
-    return found
+    return [(type(request), request.order_id) for request in requests]
 
 
 def ended(desk: Desk, order_id: OrderId, terms: OrderTerms, filled: int = 0) -> None:
@@ -93,6 +92,9 @@ def test_the_first_decision_stands() -> None:
     assert position.exit == Exit(rule="one")
     assert (position.exit_at_ns, position.reprice_at_ns) == (NOW, NOW + 7)
     assert state.out.audits == [ExitDecided(position=1, exit=Exit(rule="one"))]
+    other = a_position(2)
+    closing.decide(state, other, Exit(rule="one"))
+    assert other.reprice_at_ns == NOW
 
 
 def test_a_position_that_ended_is_not_decided_on() -> None:
@@ -104,9 +106,9 @@ def test_a_position_that_ended_is_not_decided_on() -> None:
     assert position.exit is None
     for number in (1, 2, None):
         closing.close_by_hand(state, number, "test")
-    assert [a.what for a in state.out.audits if isinstance(a, Anomaly)] == [
-        "no such open position"
-    ] * 3
+    assert [(a.what, a.values) for a in state.out.audits if isinstance(a, Anomaly)] == [
+        ("no such open position", {"position": number}) for number in (1, 2, 0)
+    ]
 
 
 def test_an_exit_waits_for_nothing_that_a_stop_waited_for() -> None:
@@ -119,6 +121,15 @@ def test_an_exit_waits_for_nothing_that_a_stop_waited_for() -> None:
     desk.fail(stop.order_id, Action.PLACE, Outcome.REFUSED, Refusal.IP)
     close(desk)
     assert asked(desk) == [(PlaceOrder, exit_of(stop))]
+
+
+def test_an_exit_waits_for_nothing_that_a_modification_waited_for() -> None:
+    """The move of the stop was refused for its rate; the exit is asked all the same."""
+    desk = a_desk()
+    stop = trailing(desk)
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.RATE)
+    close(desk)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
 
 
 # -- the entry's remainder (T6)
@@ -350,12 +361,12 @@ def test_a_stop_that_triggered_needs_no_change_of_type() -> None:
     desk = a_desk(exit_by_modify=False)
     stop = desk.hold_by_hand(Side.BUY)
     released = replace(stop.terms, order_type=OrderType.LIMIT, trigger_paise=None)
-    desk.at(70).tick(last=87.0, bid=86.9, ask=87.1)
+    desk.at(70.25).tick(last=87.0, bid=86.9, ask=87.1)
     desk.forget()
     desk.row(stop.order_id, BrokerStatus.TRIGGERED, terms=released)
-    desk.at(70.999)
+    desk.at(71.249)
     assert asked(desk) == [], "at its limit it has a second"
-    desk.at(71)
+    desk.at(71.25)
     assert asked(desk) == [(ModifyOrder, stop.order_id)]
 
 
@@ -375,6 +386,34 @@ def test_a_change_of_type_that_is_never_seen_is_not_tried_again_today() -> None:
     assert asked(desk) == [(PlaceOrder, exit_of(stop))]
     close(desk, 2)
     assert asked(desk) == [(CancelOrder, second.order_id)]
+
+
+def test_a_given_up_order_whose_cancel_is_refused_is_cancelled_again() -> None:
+    """Never modified again: what it shows is not what we ask."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    close(desk)
+    desk.at(64).forget()
+    desk.fail(stop.order_id, Action.CANCEL, Outcome.REFUSED, Refusal.RATE)
+    desk.at(65.5)
+    assert asked(desk) == [(CancelOrder, stop.order_id)]
+
+
+def test_a_new_attempt_is_worked_like_the_first() -> None:
+    """Placed after a refusal, it rests a second, then it is priced by modification."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.at(70.25).tick()
+    close(desk)
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.OTHER)
+    ended(desk, stop.order_id, stop.terms)
+    order = desk.last(PlaceOrder)
+    desk.forget()
+    desk.row(order.order_id, terms=order.terms)
+    desk.at(71.249)
+    assert asked(desk) == []
+    desk.at(71.25)
+    assert asked(desk) == [(ModifyOrder, order.order_id)]
 
 
 def working_exit(desk: Desk, side: Side = Side.BUY) -> PlaceOrder:
@@ -404,7 +443,7 @@ def test_a_price_that_is_never_seen_says_nothing_about_types() -> None:
     [(MODIFICATIONS_BEFORE_REPLACE - 1, ModifyOrder), (MODIFICATIONS_BEFORE_REPLACE, CancelOrder)],
 )
 def test_an_order_whose_modifications_are_spent_is_replaced(
-    modifications: int, expected: type[AnyCommand]
+    modifications: int, expected: type[Request]
 ) -> None:
     """At 23: cancel, evidence, next attempt (T7)."""
     desk = a_desk()
@@ -438,10 +477,12 @@ def test_no_refusal_makes_the_exit_spin_or_stop(refusal: Refusal, action: Action
     stop = desk.hold_by_hand(Side.BUY)
     close(desk)
     for _ in range(10):
-        desk.fail(stop.order_id, action, Outcome.REFUSED, refusal)
+        is_cancel = isinstance(desk.commands[-1], CancelOrder)
+        last = Action.CANCEL if is_cancel else action
+        desk.fail(stop.order_id, last, Outcome.REFUSED, refusal)
         desk.row(stop.order_id, terms=stop.terms, is_read=True)
-    requests = asked(desk)
-    assert len(requests) <= BAND_HALVINGS_MAX + 5, requests
+    most = BAND_HALVINGS_MAX + 1 if refusal is Refusal.BAND and action is Action.MODIFY else 2
+    assert len(asked(desk)) <= most
     desk.at(95)
     assert asked(desk), "no class ends an exit"
 
@@ -786,6 +827,16 @@ def test_the_ladder_of_prices(side: Side, expected: Sequence[int]) -> None:
     for position.ladder_step in range(len(LADDER_BPS) + 1):
         prices.append(closing.exit_price_paise(state, position))
     assert prices == list(expected)
+
+
+@SIDES
+def test_the_first_price_is_the_touch_itself(side: Side) -> None:
+    """Not a step through it, however dear the contract."""
+    state, position = ready_state(), a_position(side=side)
+    now = state.now_ns = NOW + 120 * SECOND
+    dear = packet(last=60_000, bid=60_000, ask=60_000, volume=130, at=now, venue=now)
+    state.quotes[CALL.id].take(dear)
+    assert closing.exit_price_paise(state, position) == 60_000
 
 
 @pytest.mark.parametrize(("side", "edge"), [(Side.BUY, 6_000), (Side.SELL, 14_000)])
@@ -1141,6 +1192,25 @@ def test_an_exit_that_met_our_entry_goes_again_when_the_entry_is_dead() -> None:
              refusal=Refusal.SELF_TRADE)  # fmt: skip
     desk.at(60.1).forget()
     ended(desk, entry.order_id, entry.terms, filled=65)
+    assert asked(desk) == [(PlaceOrder, exit_of(stop))]
+
+
+def test_an_exit_that_met_an_order_of_ours_is_tried_again_by_itself() -> None:
+    """After a fifth of a second, if the entry's end is not heard before."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.at(60.05)
+    close(desk)
+    desk.forget()
+    desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=stop.terms, is_read=True,
+             refusal=Refusal.SELF_TRADE)  # fmt: skip
+    desk.at(60.249)
+    assert asked(desk) == []
+    desk.at(60.25)
     assert asked(desk) == [(PlaceOrder, exit_of(stop))]
 
 

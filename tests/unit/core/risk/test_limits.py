@@ -102,7 +102,8 @@ def test_a_position_that_ends_leaves_what_it_was_to_the_days_realised() -> None:
     state = account(gone, stays)
     limits.mark(state, gone, 9_000)
     limits.mark(state, stays, 10_000)
-    limits.leave(state, gone)
+    for _ in range(2):
+        limits.leave(state, gone)
     assert limits.net_today_paise(state) == -to_close(stays, 10_000)
     gone.is_closed = True
     limits.renew(state, gone)
@@ -231,9 +232,9 @@ def test_a_dead_feed_stops_entries_and_does_not_sell_the_book() -> None:
 # -- when a breach is believed
 
 
-def shows(state: State, position: Position, price: int, after_ms: int) -> bool:
+def shows(state: State, position: Position, price: int, after_ms: float) -> bool:
     """A fresh packet marks the position, so long after the beginning; whether it confirms."""
-    state.now_ns = NOW + after_ms * MS
+    state.now_ns = NOW + round(after_ms * MS)
     limits.mark(state, position, price)
     return limits.watch_loss(state, is_fresh_packet=True)
 
@@ -267,9 +268,11 @@ def test_what_open_positions_realised_counts_as_realised() -> None:
     assert limits.watch_loss(state, is_fresh_packet=False) is True
 
 
-@pytest.mark.parametrize(("after_ms", "is_believed"), [(499, False), (500, True), (501, True)])
+@pytest.mark.parametrize(
+    ("after_ms", "is_believed"), [(499.999999, False), (500, True), (501, True)]
+)
 def test_a_loss_by_marks_needs_two_packets_half_a_second_apart(
-    after_ms: int, *, is_believed: bool
+    after_ms: float, *, is_believed: bool
 ) -> None:
     """The first begins the breach, the second confirms it at 500 ms and not before."""
     position = a_position()
@@ -378,12 +381,46 @@ def test_a_mark_from_before_the_breach_is_believed() -> None:
     assert shows(state, new, 9_000, 500) is True
 
 
+@pytest.mark.parametrize(("off_paise", "is_believed"), [(0, True), (1, False)])
+def test_what_is_believed_reaches_the_limit_to_the_paisa(
+    off_paise: int, *, is_believed: bool
+) -> None:
+    """A mark older than the breach counts in full, a doubtful loss and a doubtful gain do not."""
+    old, loses, gains, speaks = (a_position(number) for number in (1, 2, 3, 4))
+    state = account(old, loses, gains, speaks)
+    state.now_ns = NOW - 1
+    limits.mark(state, old, 8_000)
+    limits.mark(state, speaks, 10_000)
+    shows(state, loses, 9_999, 0)
+    shows(state, gains, 10_001, 100)
+    assert state.loss.since_ns == NOW
+    state.day.realised_net_paise = -LIMIT - state.live_net_paise - 65 + off_paise
+    assert state.day.realised_net_paise > -LIMIT
+    assert shows(state, speaks, 10_000, 499) is False
+    assert shows(state, speaks, 10_000, 999) is is_believed
+
+
+def test_even_what_is_not_in_doubt_waits_for_half_a_second() -> None:
+    """Realised and old marks together pass the limit; the first packets are still one showing."""
+    old, speaks = a_position(1), a_position(2, instrument=PUT)
+    state = account(old, speaks)
+    state.now_ns = NOW - SECOND
+    limits.mark(state, old, 9_000)
+    limits.mark(state, speaks, 10_000)
+    state.day.realised_net_paise = -LIMIT // 2
+    assert [shows(state, speaks, 10_000, ms) for ms in (0, 100, 400, 500)] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
 def test_a_leg_that_was_never_marked_is_no_loss() -> None:
     """An entry that has just filled has no price yet."""
     fresh, crash = a_position(1), a_position(2, instrument=PUT)
     state = account(fresh, crash)
     shows(state, crash, 7_000, 0)
-    state.loss.marked_ns[1] = NOW
     assert shows(state, crash, 7_000, 500) is True
 
 

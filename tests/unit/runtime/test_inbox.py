@@ -1,0 +1,284 @@
+"""The two lanes into the engine: nothing of the account's is lost, merged ticks keep extremes."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from holdfast.domain.event import AnyEvent, FundsRead
+from holdfast.domain.market import Tick
+from holdfast.runtime.inbox import Inbox, merge
+from tests.support.desk import CALL, PUT
+from tests.support.shell import tick
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    """Tell a story on an event loop; one that waits for ever fails."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(5):
+            await story
+
+    asyncio.run(bounded())
+
+
+def funds(paise: int) -> FundsRead:
+    """Something of the account's."""
+    return FundsRead(at_ns=0, available_paise=paise)
+
+
+def drained(inbox: Inbox) -> list[AnyEvent]:
+    """Everything that waits, in order."""
+    taken = []
+    while (event := inbox.take_nowait()) is not None:
+        taken.append(event)
+    return taken
+
+
+def test_the_account_lane_is_taken_first_and_both_are_in_order() -> None:
+    """An order's fill does not wait behind a thousand prices."""
+
+    async def story() -> None:
+        inbox = Inbox()
+        inbox.offer(tick(1))
+        inbox.put(funds(1))
+        inbox.offer(tick(2, instrument=PUT.id))
+        inbox.put(funds(2))
+        assert inbox.depth == (2, 2)
+        assert drained(inbox) == [funds(1), funds(2), tick(1), tick(2, instrument=PUT.id)]
+        assert (inbox.depth, inbox.take_nowait()) == ((0, 0), None)
+
+    run(story())
+
+
+def test_ticks_are_merged_only_when_the_engine_lags() -> None:
+    """Below the mark each stands for itself; from it on they join the one that waits."""
+
+    async def story() -> None:
+        inbox = Inbox(merge_above=2)
+        for number in range(1, 4):
+            inbox.offer(tick(number, last=10_000 + number))
+        inbox.offer(tick(4, last=9_000))
+        assert (inbox.depth, inbox.merged) == ((0, 2), 2)
+        first, second = drained(inbox)
+        assert first == tick(1, last=10_001)
+        assert isinstance(second, Tick)
+        assert (second.count, second.last_low_paise, second.last_high_paise) == (3, 9_000, 10_003)
+        assert second.at_ns == tick(4).at_ns
+        inbox.offer(tick(5))
+        assert drained(inbox) == [tick(5)]
+
+    run(story())
+
+
+def test_each_instrument_merges_with_itself() -> None:
+    """A first tick of a contract never vanishes into another's."""
+
+    async def story() -> None:
+        inbox = Inbox(merge_above=1)
+        inbox.offer(tick(1))
+        inbox.offer(tick(2, instrument=PUT.id))
+        inbox.offer(tick(3, instrument=PUT.id))
+        taken = drained(inbox)
+        assert [(t.instrument, t.count) for t in taken if isinstance(t, Tick)] == [
+            (CALL.id, 1),
+            (PUT.id, 2),
+        ]
+
+    run(story())
+
+
+def test_a_tick_that_was_taken_is_not_merged_into() -> None:
+    """What the engine has seen is over; the next one waits for itself."""
+
+    async def story() -> None:
+        inbox = Inbox(merge_above=1)
+        inbox.offer(tick(1))
+        inbox.offer(tick(1, instrument=PUT.id))
+        assert inbox.take_nowait() == tick(1)
+        inbox.offer(tick(2))
+        assert drained(inbox) == [tick(1, instrument=PUT.id), tick(2)]
+
+    run(story())
+
+
+def test_the_newest_waiting_tick_is_the_one_that_grows() -> None:
+    """Taking an older one of the same contract does not forget the newer."""
+
+    async def story() -> None:
+        inbox = Inbox(merge_above=2)
+        for number in range(1, 3):
+            inbox.offer(tick(number))
+        assert inbox.take_nowait() == tick(1)
+        inbox.offer(tick(3, instrument=PUT.id))
+        inbox.offer(tick(4))
+        assert [t.count for t in drained(inbox) if isinstance(t, Tick)] == [2, 1]
+
+    run(story())
+
+
+def test_a_source_that_can_wait_waits_for_room_and_loses_nothing() -> None:
+    """Batches come in as the engine takes; nothing is merged, the order is kept."""
+
+    async def story() -> None:
+        inbox = Inbox(market_room=4)
+        ticks = [tick(number) for number in range(20)]
+
+        async def feed() -> None:
+            for start in range(0, 20, 3):
+                await inbox.put_market(ticks[start : start + 3])
+            inbox.end_market()
+
+        taken: list[AnyEvent] = []
+        deepest = 0
+        async with asyncio.TaskGroup() as group:
+            group.create_task(feed())
+            while not inbox.is_over:
+                await inbox.wait_event()
+                deepest = max(deepest, inbox.depth[1])
+                event = inbox.take_nowait()
+                if event is not None:
+                    taken.append(event)
+        assert taken == ticks
+        assert deepest <= 4 + 2
+        assert inbox.merged == 0
+
+    run(story())
+
+
+def test_the_smallest_room_still_lets_every_tick_through() -> None:
+    """A lane of one: each waits for the one before it."""
+
+    async def story() -> None:
+        inbox = Inbox(market_room=1)
+        taken: list[AnyEvent] = []
+
+        async def feed() -> None:
+            for number in range(5):
+                await inbox.put_market([tick(number)])
+            inbox.end_market()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(feed())
+            while not inbox.is_over:
+                await inbox.wait_event()
+                taken += drained(inbox)
+        assert len(taken) == 5
+
+    run(story())
+
+
+def test_the_end_of_the_market_wakes_whoever_waits() -> None:
+    """For an event, or for room; what is still in the lanes is taken before it is over."""
+
+    async def story() -> None:
+        inbox = Inbox(market_room=1)
+        await inbox.put_market([tick(1)])
+        async with asyncio.TaskGroup() as group:
+            group.create_task(inbox.put_market([tick(2)]))
+            await asyncio.sleep(0)
+            inbox.end_market()
+        over = [inbox.is_over]
+        assert drained(inbox) == [tick(1), tick(2)]
+        over.append(inbox.is_over)
+        await inbox.wait_event()
+        inbox.put(funds(1))
+        over.append(inbox.is_over)
+        assert over == [False, True, False], "the account's words are heard to the last"
+
+    run(story())
+
+
+def test_waiting_ends_with_an_event_of_either_lane() -> None:
+    """It sleeps while there is nothing, and only then."""
+
+    async def story() -> None:
+        inbox = Inbox()
+        for number in range(2):
+            waiting = asyncio.ensure_future(inbox.wait_event())
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            if number:
+                inbox.put(funds(1))
+            else:
+                inbox.offer(tick(1))
+            await waiting
+            await inbox.wait_event()
+            drained(inbox)
+
+    run(story())
+
+
+def test_another_thread_may_put_into_the_account_lane() -> None:
+    """The writer tells of its disk; the loop is woken for it."""
+
+    async def story() -> None:
+        inbox = Inbox()
+        writer = threading.Thread(target=lambda: inbox.put_soon(funds(7)))
+        writer.start()
+        await inbox.wait_event()
+        writer.join()
+        assert drained(inbox) == [funds(7)]
+
+    run(story())
+
+
+def test_a_word_after_the_loop_has_ended_harms_nobody() -> None:
+    """The writer may be a moment late; its thread must not die of it."""
+    kept: list[Inbox] = []
+
+    async def story() -> None:
+        kept.append(Inbox())
+
+    run(story())
+    kept[0].put_soon(funds(1))
+
+
+prices = st.integers(1, 50_000)
+packets = st.builds(
+    lambda last, bid, ask, volume: replace(
+        tick(0, last=last),
+        volume=volume,
+        bids=() if bid is None else ((bid, 65),),
+        asks=() if ask is None else ((ask, 65),),
+    ),
+    prices,
+    st.none() | prices,
+    st.none() | prices,
+    st.integers(0, 10_000),
+)
+
+
+@given(batch=st.lists(packets, min_size=2, max_size=12), split=st.integers(1, 11))
+def test_a_merged_tick_is_the_last_one_with_the_extremes_of_all(
+    batch: list[Tick], split: int
+) -> None:
+    """However they were grouped: last trade, bid and ask, lowest and highest, and the count (4.4)."""
+    split = min(split, len(batch) - 1)
+    merged = merge(_merged(batch[:split]), _merged(batch[split:]))
+    assert merged.count == len(batch)
+    assert (merged.last_paise, merged.bids, merged.asks, merged.volume) == (
+        batch[-1].last_paise,
+        batch[-1].bids,
+        batch[-1].asks,
+        batch[-1].volume,
+    )
+    lasts = [t.last_paise for t in batch]
+    bids = [t.bid_paise for t in batch if t.bid_paise is not None]
+    asks = [t.ask_paise for t in batch if t.ask_paise is not None]
+    assert (merged.last_low_paise, merged.last_high_paise) == (min(lasts), max(lasts))
+    assert merged.bid_low_paise == min(bids, default=None)
+    assert merged.bid_high_paise == max(bids, default=None)
+    assert merged.ask_low_paise == min(asks, default=None)
+    assert merged.ask_high_paise == max(asks, default=None)
+
+
+def _merged(batch: list[Tick]) -> Tick:
+    first, *rest = batch
+    for later in rest:
+        first = merge(first, later)
+    return first
