@@ -50,7 +50,7 @@ class Position:
 
     `stop_paise` is the present stop level, trailing included; `floor_paise` and `ceiling_paise`
     bound the closing-side prices at which no rule can fire (see `risk/levels.py`). `closer` is the
-    one closing order; `strays` are former ones that the broker brought back to life.
+    one closing order; `strays` are former ones that the broker has brought back to life.
     """
 
     def __init__(self, intent: Intent, instrument: Instrument, entry: OrderId) -> None:

@@ -38,8 +38,6 @@ def size(
     budget = settings.capital_paise * settings.risk_bps // 10_000
     lot = instrument.lot_size
     bounds = {
-        "risk": budget // ((entry_limit_paise - stop_limit_paise) * lot),
-        "cash": cash_paise // (entry_limit_paise * lot),
         "lots_max": settings.lots_max,
         "freeze": (instrument.freeze_quantity - 1) // lot,
     }

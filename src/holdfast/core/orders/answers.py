@@ -45,7 +45,7 @@ def take_failure(state: State, event: SendFailed) -> None:
         return  # a search that failed is no evidence; the watch searches again
     order.reason = event.reason or order.reason
     was_live = order.is_live
-    order.fail(event.action, event.outcome, event.refusal)
+    order.fail(event.action, event.outcome, event.refusal, at_ns=state.now_ns)
     if event.outcome is Outcome.UNANSWERED:
         _take_silence(state, order, event.action)
     elif order.is_live or was_live:
@@ -136,9 +136,7 @@ def _take_end(
     """An order came to its end: `reason` is that of a refusal, `is_ours` that we had asked."""
     if order.purpose is Purpose.ENTRY:
         closing.take_entry_end(state, position)
-    elif order.id in position.strays:
-        position.strays.remove(order.id)
-    else:
+    elif order.id == position.closer:
         never_was = order.broker_id is None
         if reason is not None or never_was:
             closing.take_refusal(state, position, order, action=Action.PLACE, reason=reason)
@@ -158,7 +156,6 @@ def _reopen(state: State, position: Position) -> None:
     position.begin_again()
     state.live.append(position)
     state.live.sort(key=lambda one: one.number)
-    state.timers.set_earlier(TimerKey(Rank.SWEEP), state.now_ns + SECOND_NS)
     state.alarm("an ended position comes alive", {"position": position.number})
 
 
@@ -230,7 +227,7 @@ def _open(state: State, position: Position) -> None:
 
 def _take_trigger(state: State, position: Position, order: Order) -> None:
     """A stop that triggered at the exchange is the exit; its remainder is priced like any (T2)."""
-    if order.is_released or order.filled_quantity > 0:
+    if order.is_released or order.filled_quantity:
         exit_ = Exit(
             rule=closing.stop_rule(position, order.trigger_paise),
             level_paise=order.trigger_paise,

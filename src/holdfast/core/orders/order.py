@@ -24,7 +24,7 @@ GIVE_UP_AFTER_NS = 4 * SECOND_NS
 """A modification that no row has shown for so long was not made (T2)."""
 
 QUESTION_NS = 5 * SECOND_NS
-"""So long after asking a modification or cancel that was refused, an end word may mean it (T15)."""
+"""So long after the refusal of a modification or cancel, an end word may mean that one (T15)."""
 
 _END_WORDS = {
     BrokerStatus.CANCELLED: OrderEvent.END_CANCELLED,
@@ -72,7 +72,7 @@ class Order:
         "position",
         "purpose",
         "reason",
-        "refused_ask_ns",
+        "refused_at_ns",
         "seen",
         "sent_at_ns",
         "standing",
@@ -105,7 +105,7 @@ class Order:
         self.asked_first_ns = 0
         self.asked_times = 0
         self.held_until_ns = 0
-        self.refused_ask_ns: int | None = None
+        self.refused_at_ns: int | None = None
         self.sent_at_ns = 0
         self.venue_at_ns = 0
         self.reason = ""
@@ -175,7 +175,9 @@ class Order:
             return
         self.note(OrderEvent.ACKNOWLEDGED)
 
-    def fail(self, action: Action, outcome: Outcome, refusal: Refusal | None = None) -> None:
+    def fail(
+        self, action: Action, outcome: Outcome, refusal: Refusal | None = None, *, at_ns: int
+    ) -> None:
         """A request of ours failed. After a refusal the terms that stood before stand again.
 
         A failed search says nothing about the order, nor does the lost answer to a placement that
@@ -189,7 +191,7 @@ class Order:
             return
         self.note(self._no_to(action, outcome, refusal))
         if action is not Action.PLACE:
-            self.refused_ask_ns = self.asked_at_ns
+            self.refused_at_ns = at_ns
         if self.asked is action:
             self.asked = None
             self.terms = self.standing
@@ -216,7 +218,7 @@ class Order:
         event = self._classify(row, in_doubt=in_doubt)
         self.was_denied = self._denies(event, is_read=is_read, at_ns=at_ns)
         if self.was_denied:
-            self.refused_ask_ns = self.asked_at_ns
+            self.refused_at_ns = at_ns
         is_history = row.venue_at_ns < self.venue_at_ns and (not is_read or self.state.is_terminal)
         if is_history and event in _OPEN:
             return fill
@@ -256,7 +258,7 @@ class Order:
 
     def _may_mean_request(self, at_ns: int) -> bool:
         """Whether a modification or cancel of ours is in flight, or was refused just now."""
-        is_refused = self.refused_ask_ns is not None and at_ns - self.refused_ask_ns < QUESTION_NS
+        is_refused = self.refused_at_ns is not None and at_ns - self.refused_at_ns < QUESTION_NS
         return self.asked in (Action.MODIFY, Action.CANCEL) or is_refused
 
     def _shows_request(self, seen: OrderTerms) -> bool:

@@ -19,7 +19,7 @@ from holdfast.domain.audit import ExitDecided
 from holdfast.domain.command import Notify, Severity
 from holdfast.domain.decision import Exit, HaltLevel, Values
 from holdfast.domain.event import Action
-from holdfast.domain.order import OrderTerms, OrderType, Purpose, Refusal
+from holdfast.domain.order import OrderTerms, OrderType, Purpose, Refusal, Side
 
 LADDER_BPS = (0, 50, 100, 200, 500)
 """How far through the touch each pricing goes; after these it is the band's edge."""
@@ -85,8 +85,9 @@ def _tend_entries(state: State, position: Position) -> None:
 
     An exit takes back every entry in its key: it would meet them in the book.
     """
+    is_leaving = position.exit is not None and position.is_open
     for other in state.live:
-        is_met = position.exit is not None and other.key == position.key
+        is_met = is_leaving and other.key == position.key
         entry = state.orders[other.entry]
         if asking.may_ask(state, entry) and (is_met or _is_entry_over(state, other, entry)):
             asking.cancel(state, entry)
@@ -248,41 +249,43 @@ def exit_price_paise(state: State, position: Position) -> int:
     halves the distance to the last price (T13, T16) until the band can have moved.
     """
     quote = state.quote(position.id)
-    sign = position.closing_side.opposite.sign
-    price = _rung_paise(state, position, sign)
+    price = _rung_paise(state, position)
     if state.now_ns - position.band_refused_at_ns < EDGE_AFTER_NS:
         halvings = min(position.band_refusals, BAND_HALVINGS_MAX)
         price = quote.last_paise + (price - quote.last_paise) // 2**halvings
     instrument = position.instrument
-    rounded = instrument.round_up(price) if sign > 0 else instrument.round_down(price)
+    is_sale = position.closing_side is Side.SELL
+    rounded = instrument.round_up(price) if is_sale else instrument.round_down(price)
     return max(rounded, instrument.price_step_paise)
 
 
-def _rung_paise(state: State, position: Position, sign: int) -> int:
-    """The price of the present rung for closing what is held with `sign`, not rounded."""
+def _rung_paise(state: State, position: Position) -> int:
+    """The price of the present rung, not rounded: the touch or beyond it, inside the band."""
     quote = state.quote(position.id)
     now = state.now_ns
     limits = state.settings.freshness
     rules = state.price_rules(position.instrument)
     low, high = quote.extremes(now)
-    edge = rules.band(high)[0] if sign > 0 else rules.band(low)[1]
     usable = quote.fault(now, limits) is None or quote.has_read(now, limits)
-    touch = quote.closing_paise(sign) if usable else None
+    side = position.closing_side
+    is_sale = side is Side.SELL
+    edge = rules.band(high)[0] if is_sale else rules.band(low)[1]
+    touch = quote.closing_paise(side.opposite.sign) if usable else None
     if touch is None or position.ladder_step >= len(LADDER_BPS):
         return edge
-    price = touch - sign * (touch * LADDER_BPS[position.ladder_step] // 10_000)
-    return max(price, edge) if sign > 0 else min(price, edge)
+    price = touch + side.sign * (touch * LADDER_BPS[position.ladder_step] // 10_000)
+    return max(price, edge) if is_sale else min(price, edge)
 
 
+PAUSE_NS_MAX = 10 * SECOND_NS
 REFUSAL_PAUSE_NS = {
     Refusal.SELF_TRADE: SECOND_NS // 5,
-    Refusal.IP: 10 * SECOND_NS,
-    Refusal.TOKEN: 10 * SECOND_NS,
-    Refusal.CLOSED_MARKET: 10 * SECOND_NS,
+    Refusal.IP: PAUSE_NS_MAX,
+    Refusal.TOKEN: PAUSE_NS_MAX,
+    Refusal.CLOSED_MARKET: PAUSE_NS_MAX,
 }
 """How long nothing is asked again after a first refusal of each class (T13); else a second."""
 
-PAUSE_NS_MAX = 10 * SECOND_NS
 PATIENCE = 60
 """Refusals in a row after which only every half minute is asked: order ids must last the day."""
 
@@ -360,7 +363,7 @@ def take_death(state: State, position: Position, closer: Order, *, is_settled: b
     """
     if not position.is_open:
         return
-    if position.exit is None and _is_at_stop(state, position, closer):
+    if position.exit is None and _is_at_stop(state, position):
         quote = state.quote(position.id)
         values: Values = {"stop": closer.state.value, "text": closer.reason}
         exit_ = Exit(
@@ -379,9 +382,8 @@ def take_death(state: State, position: Position, closer: Order, *, is_settled: b
         state.send(Notify(severity=Severity.ALARM, text=text))
 
 
-def _is_at_stop(state: State, position: Position, closer: Order) -> bool:
-    if closer.is_released:
-        return True
+def _is_at_stop(state: State, position: Position) -> bool:
+    """Whether the last trade or the closing side is at the stop level or past it."""
     quote = state.quote(position.id)
     closing = quote.closing_paise(position.sign)
     prices = [quote.last_paise] if closing is None else [quote.last_paise, closing]
@@ -401,10 +403,10 @@ def take_entry_end(state: State, position: Position) -> None:
 
 def take_revival(state: State, position: Position, order: Order) -> None:
     """An order that was at its end lives. The first closing order stays the only one wanted."""
-    if order.purpose is Purpose.ENTRY:
+    if order.purpose is Purpose.ENTRY or order.id in (position.closer, *position.strays):
         return
-    closer = _closer(state, position)
-    if closer is None or not closer.is_live:
-        position.closer = order.id
-    elif closer is not order:
+    assert position.closer is not None, "it was the closing order before the present one"
+    if state.orders[position.closer].is_live:
         position.strays.append(order.id)
+    else:
+        position.closer = order.id

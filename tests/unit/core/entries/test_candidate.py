@@ -14,9 +14,22 @@ from holdfast.core.entries.candidate import (
 from holdfast.core.settings import EntrySettings, ExitSettings
 from holdfast.domain.dated import Session
 from holdfast.domain.decision import Direction, Signal, Trail
-from holdfast.domain.instrument import Exchange
+from holdfast.domain.instrument import Exchange, Product
 from holdfast.domain.order import Side
-from tests.support.desk import CALL, CLOSE, FACTS, NIFTY, OPEN, PUT, SECOND, SESSION, Desk
+from tests.support.by_hand import packet, ready_state
+from tests.support.by_hand import plan as exit_plan
+from tests.support.desk import (
+    CALL,
+    CLOSE,
+    FACTS,
+    NIFTY,
+    OPEN,
+    PUT,
+    SECOND,
+    SESSION,
+    Desk,
+    settings,
+)
 
 HOUR = 3_600 * SECOND
 MINUTE = 60 * SECOND
@@ -54,6 +67,39 @@ def test_a_direction_becomes_a_bought_option_with_its_prices(
     assert made.plan.target_paise == 12_515
     assert made.plan.trail == Trail(arm_paise=10_810, giveback_bps=600)
     assert made.stop_limit_paise == 7_925  # 10 % behind the trigger, on the step towards it
+
+
+def test_the_limit_never_lies_further_above_the_ask_than_was_set() -> None:
+    """Half a percent of 12.10 is 6 paise: 12.15 is on the step, 12.20 would be too much."""
+    state = ready_state()
+    for ask, limit in ((1_210, 1_215), (990, 990)):
+        state.quote(CALL.id).take(packet(last=ask, bid=ask - 5, ask=ask))
+        assert form(state, signal()).limit_paise == limit
+
+
+def test_basis_points_are_ten_thousandths() -> None:
+    """Of a premium of 10,000 rupees, where each of them shows."""
+    state = ready_state()
+    state.quote(CALL.id).take(packet(last=1_000_000, bid=999_995, ask=1_000_000))
+    made = form(state, signal())
+    assert made.limit_paise == 1_005_000
+    trail = Trail(arm_paise=1_080_000, giveback_bps=600)
+    assert made.plan == exit_plan(stop=880_000, target=1_250_000, trail=trail)
+
+
+def test_the_smallest_spot_is_a_spot() -> None:
+    """One paisa is a price; nothing yet is none."""
+    state = ready_state()
+    state.quote(NIFTY.id).take(packet(NIFTY.id, 1, None, None))
+    assert form(state, signal()).instrument == CALL
+    state.quote(NIFTY.id).take(packet(NIFTY.id, 0, None, None))
+    assert form(state, signal()).instrument is None
+
+
+def test_a_product_is_fixed_by_the_settings() -> None:
+    """It stands in the candidate before any order does (T8)."""
+    entries = EntrySettings(product=Product.MARGIN)
+    assert form(ready_state(settings(entries=entries)), signal()).product is Product.MARGIN
 
 
 def test_without_a_spot_a_quote_or_an_ask_the_candidate_says_so_by_what_it_lacks() -> None:

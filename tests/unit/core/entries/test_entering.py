@@ -52,6 +52,37 @@ def test_a_denied_signal_sends_nothing_and_spends_its_candle() -> None:
     assert len(desk.told(SignalSeen)) == 2
 
 
+def test_one_lot_is_enough() -> None:
+    """The least that can be traded is traded."""
+    desk = Desk(sizing=SizingSettings(lots_max=1))
+    assert desk.enter().terms.quantity == 65
+
+
+def test_a_position_is_in_the_books_before_its_order_is_answered() -> None:
+    """Empty, numbered, watched and found by its instrument's own row (ENT-3)."""
+    desk = Desk()
+    entry = desk.enter()
+    [position] = desk.state.live
+    assert desk.state.positions == {1: position}
+    assert (position.number, position.entry, position.is_open) == (1, entry.order_id, False)
+    assert position.instrument is desk.state.instruments[entry.terms.instrument]
+    assert desk.engine.open_positions == 0
+
+
+def test_zero_lots_are_said_with_the_whole_arithmetic() -> None:
+    """Budget, prices and cash: who reads the denial needs no calculator."""
+    desk = Desk(sizing=SizingSettings(capital_paise=100_000_00))
+    desk.signal()
+    [denied] = desk.told(Denied)
+    assert denied.denial.values == {
+        "bound": "risk",
+        "budget_paise": 1_000_00,
+        "entry_limit_paise": 10_055,
+        "stop_limit_paise": 7_920,
+        "cash_paise": 500_000_00,
+    }
+
+
 def test_an_entry_is_looked_at_when_its_life_and_its_day_end() -> None:
     """Both deadlines are set with the order, ticks or not."""
     desk = Desk()

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.core.books.charges import closing_charges_paise
 from holdfast.core.entries.sizing import charges_both_ways_paise, size
 from holdfast.core.settings import SizingSettings
 from holdfast.domain.decision import Sizing
@@ -14,21 +15,22 @@ from tests.support.desk import CALL, RATES
 MANY = 10_000_000_00
 
 
-def sized(  # noqa: PLR0913 one bound each
-    *,
-    entry: int,
-    stop: int,
-    cash: int = MANY,
-    capital: int = 500_000_00,
-    risk_bps: int = 100,
-    lots_max: int = 1_000,
-    freeze: int = 1_801,
-) -> Sizing:
-    """Sizing of a NIFTY call (lot 65) from paise."""  # fmt: skip
-    settings = SizingSettings(capital_paise=capital, risk_bps=risk_bps, lots_max=lots_max)
-    instrument = msgspec.structs.replace(CALL, freeze_quantity=freeze)
-    return size(settings, instrument, RATES, entry_limit_paise=entry, stop_limit_paise=stop,
-                cash_paise=cash)  # fmt: skip
+def sized(**changes: int) -> Sizing:
+    """Sizing of a NIFTY call (lot 65) from paise: `entry`, `stop` and what else is set."""
+    usual = {"cash": MANY, "capital": 500_000_00, "risk_bps": 100, "lots_max": 1_000}
+    given = {**usual, "freeze": 1_801, **changes}
+    return size(
+        SizingSettings(
+            capital_paise=given["capital"],
+            risk_bps=given["risk_bps"],
+            lots_max=given["lots_max"],
+        ),
+        msgspec.structs.replace(CALL, freeze_quantity=given["freeze"]),
+        RATES,
+        entry_limit_paise=given["entry"],
+        stop_limit_paise=given["stop"],
+        cash_paise=given["cash"],
+    )
 
 
 ROWS = [
@@ -44,6 +46,13 @@ ROWS = [
     # a lot would lose 1,300 of 1,000 rupees: no trade, not one lot anyway
     ("risk", {"entry": 10_000, "stop": 8_000, "capital": 100_000_00}, 0),
     ("cash", {"entry": 10_000, "stop": 9_000, "cash": 6_499_00}, 0),
+    # an account that owes has nothing to buy with; an unknown freeze quantity bars trading
+    ("cash", {"entry": 10_000, "stop": 9_000, "cash": 0}, 0),
+    ("cash", {"entry": 10_000, "stop": 9_000, "cash": -1}, 0),
+    ("cash", {"entry": 10_000, "stop": 9_000, "cash": -100_000_00}, 0),
+    ("freeze", {"entry": 10_000, "stop": 9_000, "freeze": 0}, 0),
+    ("freeze", {"entry": 10_000, "stop": 9_000, "freeze": 65}, 0),
+    ("freeze", {"entry": 10_000, "stop": 9_000, "freeze": 66}, 1),
 ]
 
 
@@ -53,6 +62,69 @@ def test_the_tightest_bound_decides(bound: str, arguments: dict[str, int], lots:
     """Each bound in turn; the answer names it, and zero lots are an answer, not an exception."""
     answer = sized(**arguments)
     assert (answer.lots, answer.bound) == (lots, bound)
+    assert lots or (answer.charges_paise, answer.loss_at_stop_paise) == (0, 0)
+
+
+def test_charges_are_those_of_buying_dear_and_selling_cheap() -> None:
+    """Both orders, each on its own value and side; a short the other way round."""
+    bought = charges_both_ways_paise(RATES, Side.BUY, 65, entry_paise=10_000, exit_paise=8_000)
+    assert bought == (
+        closing_charges_paise(RATES, Side.BUY, 650_000)
+        + closing_charges_paise(RATES, Side.SELL, 520_000)
+    )
+    sold = charges_both_ways_paise(RATES, Side.SELL, 65, entry_paise=8_000, exit_paise=10_000)
+    assert sold == bought
+
+
+def test_the_answer_is_the_whole_arithmetic() -> None:
+    """10 % of 5 crore is a budget of 50 lakh; 27 lots of 65 lose 20 rupees each, and charges."""
+    answer = sized(entry=10_000, stop=8_000, capital=5_00_00_000_00, risk_bps=1_000)
+    charges = charges_both_ways_paise(RATES, Side.BUY, 1_755, entry_paise=10_000, exit_paise=8_000)
+    assert answer == Sizing(
+        lots=27,
+        lot_size=65,
+        budget_paise=50_00_000_00,
+        entry_limit_paise=10_000,
+        stop_limit_paise=8_000,
+        charges_paise=charges,
+        loss_at_stop_paise=1_755 * 2_000 + charges,
+        cash_paise=MANY,
+        bound="freeze",
+    )
+
+
+@pytest.mark.proves("CAP-1")
+@pytest.mark.parametrize("lots", [1, 2, 7])
+@pytest.mark.parametrize("bound", ["risk", "cash"])
+def test_what_fits_exactly_fits_and_a_paisa_less_does_not(bound: str, lots: int) -> None:
+    """With charges: by the whole loss for the budget, by the whole payment for the cash."""
+    quantity = lots * 65
+    charges = charges_both_ways_paise(
+        RATES, Side.BUY, quantity, entry_paise=10_000, exit_paise=8_000
+    )
+    exact = quantity * (2_000 if bound == "risk" else 10_000) + charges
+    for short, expected in ((0, lots), (1, lots - 1)):
+        limit = exact - short
+        given = {"capital": limit, "risk_bps": 10_000} if bound == "risk" else {"cash": limit}
+        answer = sized(entry=10_000, stop=8_000, lots_max=lots, **{"capital": MANY, **given})
+        assert (answer.lots, answer.bound) == (expected, bound if short else "lots_max")
+        assert answer.loss_at_stop_paise == _loss(expected)
+
+
+def test_a_loss_that_fits_to_the_paisa_is_not_what_bound() -> None:
+    """The budget takes two lots exactly, the cash lacks a paisa: cash it was."""
+    payment = _loss(2) + 130 * 8_000
+    answer = sized(entry=10_000, stop=8_000, capital=_loss(2), risk_bps=10_000, cash=payment - 1)
+    assert (answer.lots, answer.bound) == (1, "cash")
+
+
+def _loss(lots: int) -> int:
+    quantity = lots * 65
+    if not quantity:
+        return 0
+    return quantity * 2_000 + charges_both_ways_paise(
+        RATES, Side.BUY, quantity, entry_paise=10_000, exit_paise=8_000
+    )
 
 
 @pytest.mark.proves("CAP-1")
@@ -73,8 +145,8 @@ def test_the_loss_at_the_stops_limit_fits_the_budget_and_one_lot_more_would_not(
 
     def fits(lots: int) -> bool:
         quantity = lots * 65
-        charges = 0 if lots == 0 else charges_both_ways_paise(
-            RATES, Side.BUY, quantity, entry_paise=entry, exit_paise=stop)  # fmt: skip
+        charges = closing_charges_paise(RATES, Side.BUY, quantity * entry)
+        charges += closing_charges_paise(RATES, Side.SELL, quantity * stop)
         loss = quantity * (entry - stop) + charges
         return loss <= budget and quantity * entry + charges <= cash and quantity <= 1_800
 

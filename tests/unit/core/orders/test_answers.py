@@ -113,6 +113,7 @@ def test_the_first_fill_opens_the_position_and_starts_its_clocks() -> None:
     entry = desk.intend(Side.BUY)
     desk.acknowledge(entry.order_id)
     desk.at(60.5).forget()
+    state = desk.engine._state  # noqa: SLF001
     for filled in (65, 130):
         row = OrderRow(
             order_id=entry.order_id,
@@ -124,13 +125,14 @@ def test_the_first_fill_opens_the_position_and_starts_its_clocks() -> None:
             venue_at_ns=OPEN + 60 * SECOND + filled,
         )
         desk.tell_row(row)
+        assert state.timers._at[TimerKey(Rank.SWEEP)] == desk.now + SECOND  # noqa: SLF001
     [opened] = desk.told(PositionOpened)
     assert opened.venue_at_ns == OPEN + 60 * SECOND + 65
-    state = desk.engine._state  # noqa: SLF001
     position = state.positions[1]
     assert position.stop_missing_since_ns == position.opened_at_ns == opened.venue_at_ns
+    assert position.unprotected_ns == desk.now - opened.venue_at_ns, "until we heard of it"
     assert position.evaluated_at_ns == desk.now
-    assert state.timers._at[TimerKey(Rank.SWEEP)] == desk.now + SECOND  # noqa: SLF001
+    assert state.live_net_paise == -position.charges.total_paise
 
 
 @pytest.mark.parametrize("when", ["halted", "lost", "late"])
@@ -264,6 +266,17 @@ def test_a_question_is_asked_at_once_and_again_after_half_a_second() -> None:
     assert len(desk.all(FindOrder)) == 1
     desk.at(60.5)
     assert len(desk.all(FindOrder)) == 2
+
+
+def test_a_read_that_puts_an_order_in_question_is_asked_again() -> None:
+    """Nobody had been waiting for it; half a second later somebody looks."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.row(stop.order_id, BrokerStatus.UNKNOWN, terms=stop.terms, is_read=True)
+    desk.at(60.499).forget()
+    assert desk.all(FindOrder) == []
+    desk.at(60.5)
+    assert [find.order_id for find in desk.all(FindOrder)] == [stop.order_id]
 
 
 def test_a_settled_order_is_watched_no_more() -> None:

@@ -77,6 +77,12 @@ def due_after(state: State) -> int | None:
     return deadline_ns - state.now_ns
 
 
+def test_the_pace_is_that_of_the_rules() -> None:
+    """Looked for every half second (T3), read at one second, repeated at two (T2)."""
+    assert LOOK_NS * 2 == SECOND_NS == READ_AFTER_NS
+    assert REPEAT_AFTER_NS - READ_AFTER_NS == SECOND_NS
+
+
 def test_a_placement_leaves_under_the_id_of_its_reason() -> None:
     """With the position's fill count, and it is watched for a second."""
     state = ready_state()
@@ -130,7 +136,7 @@ def test_an_order_that_ended_or_rests_is_not_chased() -> None:
     """A watch that ran out late asks nothing."""
     state, order = resting()
     asking.chase(state, order)
-    order.fail(Action.PLACE, Outcome.REFUSED)
+    order.fail(Action.PLACE, Outcome.REFUSED, at_ns=NOW)
     order.state = OrderState.REJECTED
     asking.chase(state, order)
     assert (state.out.commands, due_after(state)) == ([], None)
@@ -181,7 +187,7 @@ def test_silence_is_answered_by_one_repeat_at_once_and_then_by_reading(action: A
     asked = []
     for _ in range(3):
         commands = later(state, 0)
-        order.fail(action, Outcome.UNANSWERED)
+        order.fail(action, Outcome.UNANSWERED, at_ns=NOW)
         asking.take_silence(state, order)
         asked += [type(command) for command in commands]
     assert asked == [expected, FindOrder, FindOrder]
@@ -193,7 +199,7 @@ def test_silence_is_answered_by_one_repeat_at_once_and_then_by_reading(action: A
 def test_an_unanswered_placement_is_looked_for_at_once() -> None:
     """And never sent again."""
     state, order = sent()
-    order.fail(Action.PLACE, Outcome.UNANSWERED)
+    order.fail(Action.PLACE, Outcome.UNANSWERED, at_ns=NOW)
     asking.take_silence(state, order)
     assert state.out.commands == [FindOrder(order_id=order.id)]
 
@@ -204,7 +210,7 @@ def test_a_late_silence_of_a_modification_repeats_the_cancel_that_followed() -> 
     asking.modify(state, order, LIMIT)
     asking.cancel(state, order)
     commands = later(state, SECOND_NS)
-    order.fail(Action.MODIFY, Outcome.UNANSWERED)
+    order.fail(Action.MODIFY, Outcome.UNANSWERED, at_ns=NOW)
     asking.take_silence(state, order)
     assert [type(command) for command in commands] == [CancelOrder]
 
@@ -242,7 +248,7 @@ def test_an_order_in_question_is_held_back_from_when_it_is_answered() -> None:
     asking.hold(state, order, 0)
     assert due_after(state) is None
     asking.modify(state, order, LIMIT)
-    order.fail(Action.MODIFY, Outcome.REFUSED, Refusal.NOT_MODIFIABLE)
+    order.fail(Action.MODIFY, Outcome.REFUSED, Refusal.NOT_MODIFIABLE, at_ns=NOW)
     assert due_after(state) == READ_AFTER_NS
     asking.hold(state, order, SECOND_NS)
     assert (order.held_until_ns, due_after(state)) == (NOW + SECOND_NS, None)
@@ -254,6 +260,6 @@ def test_an_order_in_flight_stays_watched_until_it_settles_or_ends() -> None:
     asking.forget_settled(state, order)
     assert due_after(state) == READ_AFTER_NS
     asking.watch(state, order, SECOND_NS)
-    order.fail(Action.PLACE, Outcome.REFUSED)
+    order.fail(Action.PLACE, Outcome.REFUSED, at_ns=NOW)
     asking.forget_settled(state, order)
     assert due_after(state) is None

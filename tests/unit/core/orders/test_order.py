@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from holdfast.core.orders.order import GIVE_UP_AFTER_NS, QUESTION_NS, Fill, Order
+from holdfast.core.orders.order import GIVE_UP_AFTER_NS, MODIFICATIONS_MAX, QUESTION_NS, Fill, Order
 from holdfast.domain.event import Action, Outcome
 from holdfast.domain.instrument import Product
 from holdfast.domain.order import (
@@ -86,6 +86,51 @@ def hear(  # noqa: PLR0913 the fields of a row, with defaults
     return order.fold_row(row, is_read=is_read, at_ns=at)
 
 
+def test_the_limits_are_those_of_the_rules() -> None:
+    """Given up after 4 s (T2), in question for 5 s (T15), 25 modifications (dhan.md 2)."""
+    second_ns = 1_000_000_000
+    assert 4 * second_ns == GIVE_UP_AFTER_NS
+    assert 5 * second_ns == QUESTION_NS
+    assert MODIFICATIONS_MAX == 25
+
+
+def test_a_planned_order_has_asked_and_heard_nothing() -> None:
+    """It knows its reason and its terms; everything else begins at nothing."""
+    order = Order(OrderId("x-S0001-1-0"), Purpose.STOP, 1, STOP)
+    assert {name: getattr(order, name) for name in Order.__slots__} == {
+        "id": "x-S0001-1-0",
+        "purpose": Purpose.STOP,
+        "position": 1,
+        "terms": STOP,
+        "standing": STOP,
+        "trigger_paise": 8_800,
+        "seen": None,
+        "state": S.PLANNED,
+        "status": None,
+        "broker_id": None,
+        "filled_quantity": 0,
+        "filled_value_paise": 0,
+        "modifications": 0,
+        "asked": None,
+        "asked_at_ns": 0,
+        "asked_first_ns": 0,
+        "asked_times": 0,
+        "held_until_ns": 0,
+        "refused_at_ns": None,
+        "sent_at_ns": 0,
+        "venue_at_ns": 0,
+        "reason": "",
+        "alarm": False,
+        "in_question": False,
+        "was_denied": False,
+    }
+    order.ask(Action.PLACE, STOP, 10)
+    assert (order.sent_at_ns, order.asked_at_ns, order.modifications) == (10, 10, 0)
+    order.acknowledge(BrokerOrderId("B1"))
+    order.ask(Action.MODIFY, LIMIT, ASKED_AT)
+    assert (order.sent_at_ns, order.asked_at_ns, order.modifications) == (10, ASKED_AT, 1)
+
+
 def test_an_answer_makes_it_working_but_only_a_row_is_seen() -> None:
     """The acknowledgement gives the number; evidence is the row."""
     order = sent()
@@ -139,7 +184,7 @@ def test_a_trigger_is_no_answer_to_an_exit() -> None:
 def test_a_refused_request_brings_the_old_terms_back(action: Action, outcome: Outcome) -> None:
     """What stands at the broker is what stood before, and it rests."""
     order = asking(action)
-    order.fail(action, outcome, Refusal.OTHER)
+    order.fail(action, outcome, Refusal.OTHER, at_ns=40)
     assert (order.state, order.asked, order.terms) == (S.WORKING, None, STOP)
 
 
@@ -147,7 +192,7 @@ def test_a_refusal_of_something_else_does_not_end_what_is_in_flight() -> None:
     """The late no to a modification leaves the cancel that followed it."""
     order = asking(Action.MODIFY)
     order.ask(Action.CANCEL, order.terms, 35)
-    order.fail(Action.MODIFY, Outcome.REFUSED, Refusal.OTHER)
+    order.fail(Action.MODIFY, Outcome.REFUSED, Refusal.OTHER, at_ns=40)
     assert (order.state, order.asked) == (S.CANCELLING, Action.CANCEL)
 
 
@@ -155,7 +200,7 @@ def test_a_refusal_of_something_else_does_not_end_what_is_in_flight() -> None:
 def test_not_modifiable_is_a_question_about_the_order(action: Action) -> None:
     """It may have traded or ended: the row decides, and nothing is asked until it does (T13)."""
     order = asking(action)
-    order.fail(action, Outcome.REFUSED, Refusal.NOT_MODIFIABLE)
+    order.fail(action, Outcome.REFUSED, Refusal.NOT_MODIFIABLE, at_ns=40)
     assert (order.state, order.asked, order.is_settled) == (S.UNKNOWN, None, False)
     hear(order, is_read=True)
     assert (order.state, order.was_denied) == (S.WORKING, False)
@@ -164,7 +209,7 @@ def test_not_modifiable_is_a_question_about_the_order(action: Action) -> None:
 def test_an_unanswered_modification_keeps_its_values_for_the_repeat() -> None:
     """The first asking is remembered over repeats of the same values, not over new ones."""
     order = asking(Action.MODIFY)
-    order.fail(Action.MODIFY, Outcome.UNANSWERED)
+    order.fail(Action.MODIFY, Outcome.UNANSWERED, at_ns=40)
     assert (order.state, order.terms, order.in_question) == (S.UNKNOWN, LIMIT, False)
     order.ask(Action.MODIFY, LIMIT, 40)
     assert (order.asked_first_ns, order.asked_at_ns, order.asked_times) == (ASKED_AT, 40, 2)
@@ -177,7 +222,7 @@ def test_an_unanswered_modification_keeps_its_values_for_the_repeat() -> None:
 def test_a_row_that_does_not_show_an_unanswered_modification_leaves_it_asked() -> None:
     """It may still be on its way: it stays unknown, and is repeated."""
     order = asking(Action.MODIFY)
-    order.fail(Action.MODIFY, Outcome.UNANSWERED)
+    order.fail(Action.MODIFY, Outcome.UNANSWERED, at_ns=40)
     hear(order, is_read=True)
     assert (order.state, order.asked, order.was_denied) == (S.UNKNOWN, Action.MODIFY, False)
 
@@ -238,8 +283,8 @@ def test_an_end_word_soon_after_a_refusal_may_mean_the_refusal(
 ) -> None:
     """The broker may say no twice: in its answer and on the stream."""
     order = asking(Action.MODIFY)
-    order.fail(Action.MODIFY, Outcome.REFUSED, Refusal.OTHER)
-    hear(order, BrokerStatus.REJECTED, at=ASKED_AT + waited_ns)
+    order.fail(Action.MODIFY, Outcome.REFUSED, Refusal.OTHER, at_ns=40)
+    hear(order, BrokerStatus.REJECTED, at=40 + waited_ns)
     assert order.state is state
 
 
@@ -313,9 +358,9 @@ def test_the_late_answer_to_a_placement_settles_no_question() -> None:
 def test_a_failed_search_says_nothing_about_the_order(outcome: Outcome) -> None:
     """It was sent and stays sent: the placement's own answer is still to come."""
     order = sent()
-    order.fail(Action.FIND, outcome)
+    order.fail(Action.FIND, outcome, at_ns=40)
     assert (order.state, order.asked) == (S.SENT, Action.PLACE)
-    order.fail(Action.PLACE, Outcome.REFUSED)
+    order.fail(Action.PLACE, Outcome.REFUSED, at_ns=40)
     assert (order.state, order.asked) == (S.REJECTED, None)
 
 
@@ -330,14 +375,25 @@ def test_a_failed_search_says_nothing_about_the_order(outcome: Outcome) -> None:
 def test_a_placement_fails_in_three_ways(outcome: Outcome, state: OrderState) -> None:
     """Refused or never left: it does not exist. Unanswered: it may."""
     order = sent()
-    order.fail(Action.PLACE, outcome)
+    order.fail(Action.PLACE, outcome, at_ns=40)
     assert order.state is state
+
+
+@pytest.mark.parametrize(("outcome", "alarm"), [(Outcome.REFUSED, False), (Outcome.NOT_SENT, True)])
+def test_a_second_answer_to_a_placement_is_for_the_row_to_judge(
+    outcome: Outcome, *, alarm: bool
+) -> None:
+    """A late refusal may be; that it never left after it was unanswered cannot."""
+    order = sent()
+    order.fail(Action.PLACE, Outcome.UNANSWERED, at_ns=40)
+    order.fail(Action.PLACE, outcome, at_ns=40)
+    assert (order.state, order.alarm) == (S.UNKNOWN, alarm)
 
 
 def test_the_lost_answer_to_a_placement_that_showed_itself_changes_nothing() -> None:
     """Its row came first: it exists, and what is in flight now is something else."""
     order = asking(Action.MODIFY)
-    order.fail(Action.PLACE, Outcome.UNANSWERED)
+    order.fail(Action.PLACE, Outcome.UNANSWERED, at_ns=40)
     assert (order.state, order.asked) == (S.MODIFYING, Action.MODIFY)
 
 
@@ -399,13 +455,20 @@ def test_full_at_the_brokers_quantity_is_the_end_whatever_we_asked() -> None:
     assert (order.state, order.asked) == (S.FILLED, None)
 
 
+def test_a_single_contract_is_a_fill() -> None:
+    """Nothing is too small to count; told again it is none."""
+    order = working()
+    assert hear(order, filled=1) == Fill(1, 100)
+    assert hear(order, filled=1, venue=41) is None
+
+
 def test_the_first_fill_makes_it_partly_filled() -> None:
     """It rests all the same, and can be asked for anything."""
     order = working()
     assert hear(order, filled=65) == Fill(65, 6_500)
     assert (order.state, order.is_settled) == (S.PARTLY_FILLED, True)
     order.ask(Action.MODIFY, LIMIT, ASKED_AT)
-    order.fail(Action.MODIFY, Outcome.REFUSED, Refusal.OTHER)
+    order.fail(Action.MODIFY, Outcome.REFUSED, Refusal.OTHER, at_ns=40)
     assert order.state is S.PARTLY_FILLED
 
 

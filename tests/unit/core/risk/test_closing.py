@@ -11,7 +11,6 @@ from holdfast.core.risk.closing import (
     BAND_HALVINGS_MAX,
     EDGE_AFTER_NS,
     LADDER_BPS,
-    PATIENCE,
     pause_ns,
 )
 from holdfast.core.risk.protection import MODIFICATIONS_BEFORE_REPLACE
@@ -181,6 +180,21 @@ def test_an_exit_takes_back_every_entry_in_its_key_first() -> None:
         desk.acknowledge(entry.order_id)
     close(desk)
     assert asked(desk) == [(CancelOrder, same.order_id), (ModifyOrder, stop.order_id)]
+
+
+def test_a_position_that_is_flat_bars_no_entry_in_its_key() -> None:
+    """Sold out, it waits for the end of its own entry only; the next one may work."""
+    desk = a_desk()
+    first = desk.intend(Side.BUY)
+    desk.acknowledge(first.order_id)
+    desk.fill(first, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.row(stop.order_id, BrokerStatus.FILLED, terms=stop.terms, filled=65, price=88.0)
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.forget()
+    desk.row(first.order_id, terms=first.terms, filled=65, price=100.0)
+    assert asked(desk) == []
 
 
 def test_an_entry_in_another_product_is_not_met() -> None:
@@ -512,14 +526,14 @@ def test_no_refusal_makes_placements_spin_or_stop(refusal: Refusal) -> None:
         (Refusal.RATE, 2, 2),
         (Refusal.RATE, 4, 8),
         (Refusal.RATE, 5, 10),
-        (Refusal.FUNDS, PATIENCE, 10),
-        (Refusal.FUNDS, PATIENCE + 1, 30),
+        (Refusal.FUNDS, 60, 10),
+        (Refusal.FUNDS, 61, 30),
         (Refusal.SELF_TRADE, 1, 0.2),
         (Refusal.SELF_TRADE, 3, 0.8),
         (Refusal.IP, 1, 10),
         (Refusal.IP, 9, 10),
         (Refusal.TOKEN, 1, 10),
-        (Refusal.CLOSED_MARKET, 2, 10),
+        (Refusal.CLOSED_MARKET, 1, 10),
     ],
 )
 def test_pauses_grow_with_refusals_in_a_row(
@@ -782,13 +796,34 @@ def test_a_dead_closer_that_lives_beside_its_successor_is_cancelled() -> None:
     desk.at(62.1).forget()
     desk.row(stop.order_id, terms=terms)
     assert [type(c) for c in desk.commands if not isinstance(c, Notify)] == [FindOrder]
+    position = desk.engine._state.positions[1]  # noqa: SLF001
+    assert position.strays == [stop.order_id]
     desk.row(stop.order_id, terms=terms, is_read=True)
     assert asked(desk) == [(CancelOrder, stop.order_id)]
+    assert (position.strays, position.closer) == ([stop.order_id], again.order_id)
     desk.row(again.order_id, BrokerStatus.FILLED, terms=again.terms, filled=195, price=99.0)
     assert desk.told(PositionClosed) == []
     ended(desk, stop.order_id, terms)
     assert len(desk.told(PositionClosed)) == 1
     assert desk.engine.live_orders == ()
+
+
+def test_a_dead_closer_that_lives_after_its_successors_end_is_the_closer_again() -> None:
+    """Both had ended; the one that lives is worked, and no third is placed."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    close(desk)
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.NOT_MODIFIABLE)
+    desk.row(stop.order_id, BrokerStatus.REJECTED, terms=stop.terms, is_read=True)
+    again = desk.last(PlaceOrder)
+    desk.at(61).forget()
+    desk.fail(again.order_id, Action.PLACE, Outcome.REFUSED, Refusal.IP)
+    desk.row(stop.order_id, terms=stop.terms)
+    desk.row(stop.order_id, terms=stop.terms, is_read=True)
+    desk.at(75)
+    requests = asked(desk)
+    assert {order_id for _, order_id in requests} == {stop.order_id}
+    assert PlaceOrder not in {kind for kind, _ in requests}
 
 
 def test_a_dead_stop_that_lives_with_nothing_beside_it_is_the_stop_again() -> None:
@@ -837,6 +872,8 @@ def test_the_first_price_is_the_touch_itself(side: Side) -> None:
     dear = packet(last=60_000, bid=60_000, ask=60_000, volume=130, at=now, venue=now)
     state.quotes[CALL.id].take(dear)
     assert closing.exit_price_paise(state, position) == 60_000
+    position.ladder_step = 1
+    assert closing.exit_price_paise(state, position) == 60_000 - side.sign * 300
 
 
 @pytest.mark.parametrize(("side", "edge"), [(Side.BUY, 6_000), (Side.SELL, 14_000)])
@@ -927,6 +964,18 @@ def test_a_band_refusal_is_answered_at_once_half_way_back() -> None:
     assert asked(desk) == [], "then it waits"
     desk.at(80)
     assert asked(desk) == [(ModifyOrder, stop.order_id)]
+
+
+def test_a_band_refusal_at_the_edge_does_not_wait_for_the_next_pricing() -> None:
+    """Half a minute would pass; half way back at once (T7)."""
+    desk = a_desk()
+    stop = working_exit(desk)
+    desk.engine._state.positions[1].ladder_step = len(LADDER_BPS) - 1  # noqa: SLF001
+    desk.at(61.5).tick()
+    assert desk.last(ModifyOrder).terms.limit_paise == 6_000
+    desk.forget()
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.BAND)
+    assert desk.last(ModifyOrder).terms.limit_paise == 8_000
 
 
 def test_band_refusals_are_forgotten_when_the_band_can_have_moved() -> None:
@@ -1038,6 +1087,17 @@ def test_a_stop_that_dies_at_its_level_is_an_exit_in_the_same_step(
     assert [told.exit.rule for told in desk.told(ExitDecided)] == ([rule] if rule else [])
     purposes = [order.purpose for order in desk.all(PlaceOrder)]
     assert purposes == ([Purpose.EXIT] if rule else [])
+
+
+def test_a_closing_order_that_dies_unasked_calls_a_person() -> None:
+    """With the broker's words: it was the owner, or something is wrong (T14)."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.at(70).tick()
+    desk.forget()
+    desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=stop.terms, reason="by the client")
+    [told] = desk.all(Notify)
+    assert told.text == f"closing order {stop.order_id} ended (cancelled): by the client"
 
 
 def test_a_stop_that_died_after_its_release_is_an_exit_wherever_the_price_is() -> None:

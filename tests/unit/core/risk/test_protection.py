@@ -52,6 +52,12 @@ def a_stop(state: State, terms: OrderTerms, status: BrokerStatus = BrokerStatus.
     return order
 
 
+def test_the_budget_is_that_of_the_rules() -> None:
+    """Ten moves five seconds apart, replaced at 23 of 25, twelve for the exit (T7)."""
+    assert (TRAIL_MOVES_MAX, EXIT_MODIFICATIONS, MODIFICATIONS_BEFORE_REPLACE) == (10, 12, 23)
+    assert TRAIL_PAUSE_NS == 5 * SECOND
+
+
 @pytest.mark.parametrize(
     ("side", "closing", "trigger", "limit"),
     # ten percent of the trigger behind it: 88.00 less 8.80, 112.00 plus 11.20
