@@ -33,7 +33,7 @@ def mark_charges(state: State, position: Position) -> None:
     quote = state.quote(position.id)
     marked_ns = state.loss.marked_ns.get(position.number)
     if quote.rest_at_ns is not None and (marked_ns is None or quote.rest_at_ns > marked_ns):
-        price = _fresh_closing(state, quote, position.sign)
+        price = _fresh_closing(state, position, quote)
         if price is not None:
             mark(state, position, price)
     renew(state, position)
@@ -56,7 +56,7 @@ def _charges_to_close(state: State, position: Position, price_paise: int) -> int
         return 0
     return closing_charges_paise(
         state.charge_rates(position.instrument),
-        position.side.opposite,
+        position.closing_side,
         position.open_quantity * price_paise,
     )
 
@@ -80,7 +80,8 @@ def _realised_net(position: Position) -> int:
 def worst_today_paise(state: State) -> int:
     """The same with every stale or one-sided leg at its stop's limit: what blocks entries.
 
-    A short without a stop at the broker counts at the upper edge of its price band.
+    A short without a stop at the broker, and an excess, which no stop was made for, count at the
+    edge of their price band.
     """
     total = state.day.realised_net_paise
     for position in state.live:
@@ -91,23 +92,24 @@ def worst_today_paise(state: State) -> int:
     return total
 
 
-def _fresh_closing(state: State, quote: Quote, sign: int) -> int | None:
-    """The closing side of a fresh, two-sided quote, else `None`."""
+def _fresh_closing(state: State, position: Position, quote: Quote) -> int | None:
+    """Where what is held could be closed on a fresh, two-sided quote, else `None`."""
     if quote.bid_paise is None or quote.ask_paise is None:
         return None
     if quote.fault(state.now_ns, state.settings.freshness) is not None:
         return None
-    return quote.closing_paise(sign)
+    return quote.closing_paise(position.closing_side.opposite.sign)
 
 
 def _cautious_mark(state: State, position: Position) -> int:
     quote = state.quote(position.id)
-    closing = _fresh_closing(state, quote, position.sign)
+    closing = _fresh_closing(state, position, quote)
     if closing is not None:
         return closing
     rules = state.price_rules(position.instrument)
-    if position.side is Side.SELL and not position.verified:
-        return rules.band(quote.last_paise)[1]
+    if position.is_excess or (position.side is Side.SELL and not position.verified):
+        low, high = rules.band(quote.last_paise)
+        return high if position.closing_side is Side.BUY else low
     return stop_limit_paise(
         position.instrument,
         sign=position.sign,

@@ -12,7 +12,7 @@ from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.domain.audit import ProtectionLost, ProtectionVerified
 from holdfast.domain.event import Link
-from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Purpose
+from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Purpose, Side
 
 TRAIL_MOVES_MAX = 10
 TRAIL_PAUSE_NS = 5 * SECOND_NS
@@ -136,7 +136,7 @@ def is_in_band(state: State, position: Position, stop: Order) -> bool:
     assert stop.seen is not None
     low, high = state.quote(position.id).extremes(state.now_ns)
     rules = state.price_rules(position.instrument)
-    if position.sign > 0:
+    if position.side is Side.BUY:
         return stop.seen.limit_paise >= rules.band(high)[0]
     return stop.seen.limit_paise <= rules.band(low)[1]
 

@@ -249,6 +249,7 @@ def test_a_modification_unseen_for_four_seconds_was_not_made(
 # -- end words
 
 
+@pytest.mark.proves("T15")
 @pytest.mark.parametrize("action", [Action.MODIFY, Action.CANCEL])
 @pytest.mark.parametrize("word", ENDS)
 def test_an_end_word_while_a_request_is_in_flight_is_a_question(

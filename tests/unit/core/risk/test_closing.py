@@ -243,6 +243,7 @@ def test_an_entry_that_never_got_its_number_is_cancelled_when_it_gets_it() -> No
 # -- an exit while the stop is in any state
 
 
+@pytest.mark.proves("T2")
 def test_an_exit_waits_for_the_number_of_a_stop_that_was_just_sent() -> None:
     """Nothing is placed beside it; with the number it becomes the exit."""
     desk = a_desk()
@@ -370,6 +371,7 @@ def test_where_stops_cannot_become_exits_they_are_cancelled_first(side: Side) ->
     assert order.terms.quantity == 195
 
 
+@pytest.mark.proves("T2")
 def test_a_stop_that_triggered_needs_no_change_of_type() -> None:
     """It is in the book already: where types cannot be changed its price still can (T2)."""
     desk = a_desk(exit_by_modify=False)
@@ -387,6 +389,7 @@ def test_a_stop_that_triggered_needs_no_change_of_type() -> None:
 # -- modifications that fail
 
 
+@pytest.mark.proves("T2")
 def test_a_change_of_type_that_is_never_seen_is_not_tried_again_today() -> None:
     """Given up after four seconds; the next position's stop is cancelled at once (T2)."""
     desk = a_desk()
@@ -467,6 +470,7 @@ def test_an_order_whose_modifications_are_spent_is_replaced(
     assert asked(desk) == [(expected, stop.order_id)]
 
 
+@pytest.mark.proves("T15")
 def test_a_no_that_comes_as_a_rejected_word_is_no_end_of_the_stop() -> None:
     """The row still shows the stop: cancelled, then the exit; never two closers (T15)."""
     desk = a_desk()

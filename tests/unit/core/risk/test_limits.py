@@ -28,7 +28,7 @@ def account(*positions: Position, limit: int = LIMIT) -> State:
 
 def to_close(position: Position, price: int) -> int:
     """What closing costs in charges."""
-    return closing_charges_paise(RATES, position.side.opposite, position.open_quantity * price)
+    return closing_charges_paise(RATES, position.closing_side, position.open_quantity * price)
 
 
 # -- marks
@@ -161,6 +161,16 @@ def test_a_read_closes_a_short_on_its_ask() -> None:
     assert position.mark_paise == 10_005
 
 
+def test_an_excess_of_a_long_is_marked_at_the_ask_by_a_read() -> None:
+    """It would have to be bought back."""
+    position = a_position()
+    position.take_exit(Fill(130, 130 * 10_000), NOW)
+    state = account(position)
+    state.quote(CALL.id).take_read(packet(at=NOW))
+    limits.mark_charges(state, position)
+    assert position.mark_paise == 10_005
+
+
 # -- what blocks entries
 
 
@@ -199,6 +209,23 @@ def test_a_doubtful_short_blocks_by_its_stops_limit_or_the_upper_band() -> None:
     assert limits.worst_today_paise(state) == -65 * 2_320 - to_close(position, 12_320)
     position.verified = False
     assert limits.worst_today_paise(state) == -65 * 4_000 - to_close(position, 14_000)
+
+
+@pytest.mark.parametrize(
+    ("side", "fresh", "doubtful"), [(Side.BUY, 10_005, 14_000), (Side.SELL, 9_995, 6_000)]
+)
+def test_an_excess_counts_as_what_is_really_held(side: Side, fresh: int, doubtful: int) -> None:
+    """Twice as much was closed as was held: the rest lies on the other side, without any stop."""
+    position = a_position(side=side)
+    position.take_exit(Fill(130, 130 * 10_000), NOW)
+    position.verified = True
+    state = account(position)
+    bought_or_sold = -side.sign * 65
+    for price, silent_s in ((fresh, 0), (doubtful, 60)):
+        state.now_ns = NOW + silent_s * SECOND
+        expected = bought_or_sold * (price - 10_000) - to_close(position, price)
+        assert limits.worst_today_paise(state) == expected
+    assert position.closing_side is side
 
 
 def test_what_is_not_open_blocks_by_what_it_realised() -> None:
