@@ -67,6 +67,16 @@ def test_the_rules_are_these_in_this_order() -> None:
     assert [rule.name for rule in build_rules(settings())] == names
 
 
+def test_these_rules_must_always_work() -> None:
+    """Stop loss, close-out and what the account asks for; the others get a second chance (2.4)."""
+    assert [rule.name for rule in RULES if rule.always] == [
+        "kill_switch",
+        "close_out",
+        "daily_loss",
+        "stop_loss",
+    ]
+
+
 @pytest.mark.proves("I-10", "I-11")
 def test_a_rule_that_raises_is_told_halts_entries_and_leaves_the_others_running() -> None:
     """One step: counted, entries off, nothing closed; and the stop still works."""
@@ -179,6 +189,7 @@ def test_a_confirmed_loss_closes(side: Side, price: int) -> None:
     ("verified", "stale_s", "changes", "fires"),
     [
         (True, 60, {}, True),
+        (True, 2_000, {}, True),
         (True, 59.999, {}, False),
         (False, 5, {}, True),
         (False, 4.999, {}, False),
@@ -256,7 +267,8 @@ def test_the_best_of_a_batch_counts_on_a_fresh_quote_only(side: Side, best: int)
     batch = msgspec.structs.replace(packet(), count=3, bid_high_paise=10_100, ask_low_paise=9_900)
     assert best_closing(position, view(a_quote(), tick=batch)) == best
     single = packet(bid=9_900, ask=9_905)
-    assert best_closing(position, view(a_quote(), tick=single)) in (9_900, 9_905)
+    alone = 9_900 if side is Side.BUY else 9_905
+    assert best_closing(position, view(a_quote(), tick=single)) == alone
     assert best_closing(position, view(a_quote(), tick=batch, fault="feed lags")) is None
     assert best_closing(position, view(a_quote())) is None
 
