@@ -18,6 +18,7 @@ ROWS = [
     # name, before, side, fill, after, realised
     ("opens long", Holding(0, 0), BUY, Fill(65, 65 * 15_000), Holding(65, 975_000), 0),
     ("adds", Holding(65, 975_000), BUY, Fill(10, 151_000), Holding(75, 1_126_000), 0),
+    ("adds to one", Holding(1, 100), BUY, Fill(1, 120), Holding(2, 220), 0),
     # 65 x (180 - 150) rupees = 1,950 rupees
     ("closes", Holding(65, 975_000), SELL, Fill(65, 65 * 18_000), Holding(0, 0), 195_000),
     # releases 1000 * 1 // 3 = 333; the rest keeps 667
