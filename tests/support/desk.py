@@ -35,6 +35,8 @@ from holdfast.domain.event import (
     Outcome,
     QuotesRead,
     SendFailed,
+    ServiceChanged,
+    ServiceState,
     TimerFired,
 )
 from holdfast.domain.instrument import (
@@ -225,6 +227,7 @@ class Desk:
         for link in Link:
             self.tell(LinkChanged(at_ns=self.now, link=link, is_up=True))
         self.tell(JournalChanged(at_ns=self.now, is_durable=True))
+        self.service(ServiceState.READY)
         self.funds()
 
     def tell(self, event: AnyEvent) -> Step:
@@ -288,6 +291,14 @@ class Desk:
     def funds(self, rupees: int = 500_000) -> Step:
         """The answer to a read of free cash."""
         return self.tell(FundsRead(at_ns=self.now, available_paise=rupees * 100))
+
+    def service(
+        self, state: ServiceState, name: str = "engine", *, core: bool = True, reason: str = ""
+    ) -> Step:
+        """The supervisor says where a part of the program is."""
+        return self.tell(
+            ServiceChanged(at_ns=self.now, service=name, state=state, is_core=core, reason=reason)
+        )
 
     def ask_operator(
         self, request: OperatorRequest, *, position: int | None = None, reason: str = "test"

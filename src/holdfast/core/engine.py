@@ -40,6 +40,8 @@ from holdfast.domain.event import (
     ReadFailed,
     Restarted,
     SendFailed,
+    ServiceChanged,
+    ServiceState,
     TimerFired,
 )
 from holdfast.domain.instrument import InstrumentId, Kind
@@ -153,7 +155,7 @@ class Engine:
             case Tick():
                 raise AssertionError("ticks have a path of their own")
             case Restarted():
-                pass
+                state.services.clear()  # what was told of them was told by another process
             case FactsLoaded():
                 state.facts = event.facts
                 self._arm_session()
@@ -177,6 +179,8 @@ class Engine:
                 state.links[event.link] = event.is_up
             case JournalChanged():
                 state.journal_durable = event.is_durable
+            case ServiceChanged():
+                self._on_service(event)
             case OperatorAsked():
                 self._on_operator(event)
             case TimerFired():
@@ -258,6 +262,15 @@ class Engine:
             for position in tuple(state.held.get(tick.instrument, ())):
                 watch.watch_held(state, position)
                 watching.evaluate(state, self._rules, position, tick)
+
+    def _on_service(self, event: ServiceChanged) -> None:
+        """Keep which parts of the program can work; one that was given up calls a person."""
+        if event.is_core:
+            self._state.services[event.service] = event.state
+        if event.state is ServiceState.PARKED:
+            severity = Severity.ALARM if event.is_core else Severity.WARNING
+            text = f"{event.service} was given up: {event.reason}"
+            self._state.send(Notify(severity=severity, text=text))
 
     def _on_operator(self, event: OperatorAsked) -> None:
         state = self._state

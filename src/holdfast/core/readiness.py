@@ -12,7 +12,7 @@ from holdfast.core.market.quotes import Quote
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.domain.decision import HaltLevel, Values
-from holdfast.domain.event import Link
+from holdfast.domain.event import Link, ServiceState
 
 WATERMARK_NS = 2 * SECOND_NS
 UNPROTECTED_NS = 2 * SECOND_NS
@@ -46,6 +46,16 @@ def _halted(state: State) -> Values | None:
 
 def _rules(state: State) -> Values | None:
     return {"rules": "a rule failed"} if state.rules_failed else None
+
+
+def _services(state: State) -> Values | None:
+    """Every core part of the program says that it can work; nobody's silence is a yes."""
+    if not state.services:
+        return {"services": "none told"}
+    for name in sorted(state.services):
+        if state.services[name] is not ServiceState.READY:
+            return {"service": name, "state": state.services[name].value}
+    return None
 
 
 def _journal(state: State) -> Values | None:
@@ -98,6 +108,7 @@ TERMS: Final[tuple[tuple[str, Term], ...]] = (
     ("halted", _halted),
     ("rules", _rules),
     ("daily_loss", _loss),
+    ("services", _services),
     ("journal", _journal),
     ("links", _links),
     ("feed", _feed),

@@ -15,7 +15,7 @@ from holdfast.domain.audit import Anomaly, AnyAudit
 from holdfast.domain.command import AnyCommand, Notify, Severity
 from holdfast.domain.dated import ChargeRates, DayFacts, PriceRules, Session
 from holdfast.domain.decision import Direction, HaltLevel, Values
-from holdfast.domain.event import Link
+from holdfast.domain.event import Link, ServiceState
 from holdfast.domain.instrument import Exchange, Instrument, InstrumentId
 from holdfast.domain.order import OrderId
 
@@ -79,6 +79,7 @@ class State:
         self.rules_failed = False
         self.links: dict[Link, bool] = dict.fromkeys(Link, False)
         self.journal_durable = False
+        self.services: dict[str, ServiceState] = {}
         self.funds_paise: int | None = None
         self.funds_at_fills = -1
         self.fills = 0

@@ -143,6 +143,36 @@ class JournalChanged(Event, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ServiceState(StrEnum):
+    """Where a part of the program is in its life, as its supervisor sees it.
+
+    WAITING for what it needs; STARTING, not ready yet; READY; UNREADY: it runs and cannot do its
+    work; RESTARTING: it failed and is tried again; STOPPING; STOPPED; PARKED: given up.
+    """
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    UNREADY = "unready"
+    RESTARTING = "restarting"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    PARKED = "parked"
+
+
+class ServiceChanged(Event, frozen=True, kw_only=True):
+    """The supervisor decided about a part of the program, or heard from it.
+
+    `is_core`: nothing may be entered while it is not READY. `restarts` counts since the start.
+    """
+
+    service: str
+    state: ServiceState
+    is_core: bool
+    reason: str = ""
+    restarts: int = 0
+
+
 class TimerFired(Event, frozen=True, kw_only=True):
     """The engine's own deadline passed; `at_ns` is that deadline, however late the wake-up."""
 
@@ -176,6 +206,7 @@ JournalEvent = (
     | ReadFailed
     | LinkChanged
     | JournalChanged
+    | ServiceChanged
     | TimerFired
     | OperatorAsked
 )

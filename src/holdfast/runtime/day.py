@@ -21,6 +21,8 @@ from holdfast.domain.event import (
     LinkChanged,
     OperatorAsked,
     OperatorRequest,
+    ServiceChanged,
+    ServiceState,
 )
 from holdfast.domain.market import Tick
 from holdfast.ports import Journal, VenueDriver
@@ -132,8 +134,9 @@ class Day:
         return self._outcome(inbox, stopped_early=stop.is_set)
 
     def _ready(self) -> Iterator[AnyEvent]:
-        """What the shell knows at a start: every link stands and the journal writes."""
+        """What the shell knows at a start: it runs, every link stands and the journal writes."""
         now_ns = self._clock.now_ns()
+        yield ServiceChanged(at_ns=now_ns, service="engine", state=ServiceState.READY, is_core=True)
         for link in Link:
             yield LinkChanged(at_ns=now_ns, link=link, is_up=True, reason="simulated")
         yield JournalChanged(at_ns=now_ns, is_durable=True)
