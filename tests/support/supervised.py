@@ -12,6 +12,7 @@ import time
 from types import FrameType
 from typing import Any
 
+from holdfast.runtime.process import finish
 from holdfast.runtime.signals import Signals
 
 
@@ -57,7 +58,7 @@ def main() -> None:
     code = run(signals, plan, moments)
     moments.mark("ended")
     signals.ignore()
-    sys.exit(code)
+    finish(code)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,17 @@ def _log_handlers() -> Iterator[Any]:
             yield from getattr(logger, "handlers", ())
 
 
+def finish(code: int) -> NoReturn:
+    """End the process with `code`, in the ordinary way where nothing can keep it from ending.
+
+    A thread of a library that is stuck (a name being looked up) would be waited for until then.
+    """
+    main = threading.main_thread()
+    if any(one is not main and not one.daemon for one in threading.enumerate()):
+        leave(code)
+    sys.exit(code)
+
+
 def leave(code: int) -> NoReturn:
     """End the process now, flushed, although something of ours still runs.
 

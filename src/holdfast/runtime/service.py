@@ -209,5 +209,4 @@ class Service(abc.ABC):
     @property
     def lost_thread(self) -> str | None:
         """The name of a thread of it that ended without having been told to."""
-        lost = (one.name for one in self.threads if not one.is_alive and not one.was_told)
-        return next(lost, None)
+        return self._threads.lost(self.name)

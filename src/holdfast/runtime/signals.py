@@ -68,6 +68,11 @@ class Signals:
         for number, before in self._before.items():
             signal.signal(number, before)
         self._before.clear()
+        self.disarm()
+
+    def disarm(self) -> None:
+        """The stop is over: what still follows may take longer than a stop."""
+        faulthandler.cancel_dump_traceback_later()
 
     def ignore(self) -> None:
         """Let nothing that comes now change how the program ended: everything has been done."""
@@ -118,11 +123,15 @@ class Signals:
     def _second(self) -> None:
         """Whatever blocks or fails in here, the process ends with 1, half a second from now."""
         self._end_when_stuck(FORCED_S)
+        stacks: Stacks = {}
         try:
-            self._say(FORCED, self._describe())
-            flush_everything()
+            stacks = self._describe()
         finally:
-            os._exit(1)
+            try:
+                self._say(FORCED, stacks)
+                flush_everything()
+            finally:
+                os._exit(1)
 
     def _end_when_stuck(self, seconds: float) -> None:
         """Have the interpreter's C code end the process by then, whoever holds what."""

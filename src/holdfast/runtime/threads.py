@@ -164,6 +164,11 @@ class Threads:
         """The names of those that run."""
         return tuple(one.name for one in self.of(owner) if one.is_alive)
 
+    def lost(self, owner: str) -> str | None:
+        """The name of a thread that ended without having been told to."""
+        lost = (one.name for one in self.of(owner) if not one.is_alive and not one.was_told)
+        return next(lost, None)
+
     async def stop(self, owner: str | None = None, *, within_s: float = JOIN_S) -> tuple[str, ...]:
         """Tell threads to end and wait for it, `within_s` at most; the names of those that stay.
 

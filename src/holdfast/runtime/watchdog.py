@@ -37,16 +37,21 @@ class Watchdog:
         self._steady = steady
         self._beat_s = steady()
         self._hung_since_s: float | None = None
+        self._threads: Threads | None = None
         self.hangs = 0
 
     def start(self, threads: Threads) -> None:
         """Begin to look. The loop counts as beaten just now."""
+        self._threads = threads
         self.beat()
-        threads.start(NAME, self.watch, owner="application")
+        threads.start(NAME, self.watch, owner=NAME)
 
     def beat(self) -> None:
-        """The loop moves. Called from the loop."""
+        """The loop moves. Called from the loop, which in turn sees that the thread lives."""
         self._beat_s = self._steady()
+        if self._threads is not None and self._threads.lost(NAME) is not None:
+            _log.critical("the watchdog died and is started again", component=NAME)
+            self._threads.start(NAME, self.watch, owner=NAME)
 
     def watch(self, flag: StopFlag) -> None:
         """What the thread does until it is told to end."""

@@ -68,6 +68,29 @@ def test_a_program_without_streams_can_be_flushed(monkeypatch: pytest.MonkeyPatc
     flush_everything()
 
 
+STUCK = """
+import threading, time, sys
+from holdfast.runtime.process import finish
+threading.Thread(target=time.sleep, args=(1000,), daemon=DAEMON).start()
+sys.stdout.write("flushed")
+finish(7)
+"""
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+def test_no_thread_of_a_library_keeps_the_process_from_ending(*, daemon: bool) -> None:
+    """With its code, and with what was written."""
+    done = subprocess.run(
+        [sys.executable, "-c", STUCK.replace("DAEMON", str(daemon))],
+        env={"PYTHONPATH": str(CHECKOUT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=15,
+    )
+    assert (done.returncode, done.stdout) == (7, "flushed")
+
+
 HOOKED = """
 import threading
 from holdfast.runtime.process import ExitHook

@@ -50,6 +50,33 @@ def test_a_hang_is_told_once_with_the_stacks_and_its_end_too() -> None:
     assert watchdog.hangs == 2
 
 
+@pytest.mark.proves("I-14")
+def test_the_watchdog_itself_is_watched() -> None:
+    """By the loop that it watches: one that died is started again, and that is told."""
+
+    def breaks(_age_s: float) -> None:
+        raise OSError("broke")
+
+    async def play() -> None:
+        threads = Threads()
+        clock = Hand()
+        watchdog = Watchdog(steady=clock, while_hung=breaks)
+        watchdog.start(threads)
+        first = threads.of(NAME)[0]
+        clock.now_s += 10
+        await first.join()
+        watchdog.beat()
+        assert threads.alive() == (NAME,)
+        assert threads.of(NAME)[0] is not first
+        watchdog.beat()
+        assert await threads.stop() == ()
+
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(play())
+    events = [line["event"] for line in logs]
+    assert events.count("the watchdog died and is started again") == 1
+
+
 def test_it_sees_a_real_event_loop_that_is_blocked() -> None:
     """From a thread of its own, which ends when it is told to."""
     seen = threading.Event()
