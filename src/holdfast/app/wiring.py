@@ -1,21 +1,17 @@
 """The composition root: the only place that knows the mode and puts the parts together."""
 
-import asyncio
 import datetime as dt
-import os
-import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import msgspec
 
 from holdfast import __version__
 from holdfast.app.config import CONFIG_FILE, Config, Mode, config_sha256, engine_settings
+from holdfast.app.program import Host, Market, Program, Work
+from holdfast.brokers.played import PlayedAccount, PlayedFeed, PlayedLine
 from holdfast.brokers.simulated import SimulatedVenue
 from holdfast.core.engine import Engine
 from holdfast.core.strategy import Strategy
@@ -39,11 +35,9 @@ from holdfast.facts.load import contract_terms, facts_sha256, load_day_facts
 from holdfast.ports import MarketSource
 from holdfast.research.verify import Checked, verify
 from holdfast.runtime.clock import VirtualClock, cost_ns, elapsed_s
-from holdfast.runtime.day import Day, Outcome, Pace, StopRequest
-from holdfast.store.buffers import StoreSettings
+from holdfast.runtime.day import Standing
 from holdfast.store.imports.recording import Recording, load_table
 from holdfast.store.imports.upstox import ImportReport, OptionTerms, import_upstox_full
-from holdfast.store.journal import StoreJournal
 from holdfast.store.query import records
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
@@ -51,7 +45,11 @@ from holdfast.store.tape import FOLDER, read_tape
 from holdfast.strategies.registry import BUILT_IN
 
 MINUTE_NS: Final = 60 * 1_000_000_000
+DAY_NS: Final = 24 * 60 * MINUTE_NS
 BEFORE_OPEN_NS: Final = 10 * MINUTE_NS
+
+ALONE: Final = Host()
+"""A program without a terminal, a service manager or anybody who asks."""
 
 Progress = Callable[[int, int], None]
 """Hears how many ticks were played, and of how many (0: unknown)."""
@@ -99,7 +97,7 @@ class VerifyResult(msgspec.Struct, frozen=True, kw_only=True):
     first_difference: str | None
 
 
-def run_sim(config: Config, run_dir: Path, progress: Progress) -> RunResult:
+def run_sim(config: Config, run_dir: Path, progress: Progress, host: Host = ALONE) -> RunResult:
     """Play one generated day. Raises DataRefused or UnknownDay when it cannot begin."""
     day = dt.date.fromisoformat(config.sim.day)
     facts = load_day_facts(day)
@@ -107,10 +105,12 @@ def run_sim(config: Config, run_dir: Path, progress: Progress) -> RunResult:
         _universe(name, day, number) for number, name in enumerate(config.account.underlyings)
     ]
     source = GeneratedDay(config.sim.seed, facts, universes)
-    return _run(config, facts, source, run_dir, progress, ticks_expected=0)
+    return _run(config, facts, source, run_dir, progress, ticks_expected=0, host=host)
 
 
-def run_replay(config: Config, tape_path: Path, run_dir: Path, progress: Progress) -> RunResult:
+def run_replay(
+    config: Config, tape_path: Path, run_dir: Path, progress: Progress, host: Host = ALONE
+) -> RunResult:
     """Play a tape through the engine and the simulated exchange.
 
     What is traded are the indices of the tape, whatever the configuration names. Raises
@@ -123,7 +123,7 @@ def run_replay(config: Config, tape_path: Path, run_dir: Path, progress: Progres
     account = msgspec.structs.replace(config.account, underlyings=tuple(indices))
     played = msgspec.structs.replace(config, mode=Mode.REPLAY, account=account)
     facts = load_day_facts(dt.date.fromisoformat(tape.header.day))
-    return _run(played, facts, tape, run_dir, progress, ticks_expected=tape.tick_rows)
+    return _run(played, facts, tape, run_dir, progress, ticks_expected=tape.tick_rows, host=host)
 
 
 def import_tape(source: Path, target: Path) -> ImportReport:
@@ -183,63 +183,61 @@ def _run(
     progress: Progress,
     *,
     ticks_expected: int,
+    host: Host,
 ) -> RunResult:
     began = cost_ns()
     instruments = tuple(source.instruments)
     session = _session(config, facts, instruments)
-    engine = _engine(config, session, instruments)
     _store_config(config, run_dir)
     clock = VirtualClock(session.open_ns - BEFORE_OPEN_NS)
+    program = Program(
+        config,
+        run_dir,
+        _market(config, facts, source, session),
+        Work(
+            engine=_engine(config, session, instruments),
+            clock=clock,
+            session=session,
+            beginning=lambda: _beginning(config, facts, source, clock.now_ns()),
+            header=_header(config, facts, source),
+            progress=lambda done: progress(done, ticks_expected),
+        ),
+        host,
+    )
+    exit_code = program.run()
+    return _result(program.standing, exit_code=exit_code, seconds=elapsed_s(began))
+
+
+def _market(config: Config, facts: DayFacts, source: MarketSource, session: Session) -> Market:
+    """What stands behind the ports in this mode."""
+    instruments = tuple(source.instruments)
     seed = config.sim.seed
     exchange = SimulatedExchange(instruments, facts, cash_paise=config.sim.cash_paise, seed=seed)
+    # A tape knows nothing newer than its last tick: only a generated market answers a read.
     is_sim = config.mode is Mode.SIM
-    venue = SimulatedVenue(exchange, Latency(seed=seed), quotes_available=is_sim)
-    stop = StopRequest()
-    told: list[Callable[[bool, str], None]] = []
-
-    def journal_changed(is_durable: bool, reason: str) -> None:  # noqa: FBT001 a callback
-        for tell in told:
-            tell(is_durable, reason)
-
-    journal = StoreJournal(
-        run_dir,
-        _header(config, facts, source),
-        settings=_store_settings(config, threaded=config.sim.speed > 0),
-        on_changed=journal_changed,
+    return Market(
+        venue=SimulatedVenue(exchange, Latency(seed=seed), quotes_available=is_sim),
+        account=PlayedAccount(
+            config.account.client_id, instruments, valid_until_ns=session.close_ns + DAY_NS
+        ),
+        feed=PlayedFeed(source.ticks(), speed=config.sim.speed),
+        updates=PlayedLine(),
+        orders=PlayedLine(),
     )
-    day = Day(engine, journal, venue, clock)
-    told.append(day.journal_changed)
-    try:
-        with _stopping_on_signals(stop):
-            outcome = asyncio.run(
-                day.play(
-                    _beginning(config, facts, source, clock.now_ns()),
-                    source.ticks(),
-                    ends_ns=session.close_ns,
-                    pace=Pace(speed=config.sim.speed),
-                    stop=stop,
-                    progress=lambda done: progress(done, ticks_expected),
-                )
-            )
-    finally:
-        closed = journal.close()
-    return _result(outcome, is_complete=closed.is_complete, halted=engine.is_halted,
-                   seconds=elapsed_s(began))  # fmt: skip
 
 
-def _result(outcome: Outcome, *, is_complete: bool, halted: bool, seconds: float) -> RunResult:
-    exit_code = 20 if not is_complete else 10 if halted and not outcome.stopped_early else 0
+def _result(standing: Standing, *, exit_code: int, seconds: float) -> RunResult:
     wall: dict[str, float | int] = {
         "seconds": round(seconds, 3),
-        "events": outcome.events,
-        "ticks": outcome.ticks,
-        "merged_ticks": outcome.merged_ticks,
-        "commands_sent": outcome.commands_sent,
-        "open_positions": outcome.open_positions,
-        "live_orders": len(outcome.live_orders),
-        "microseconds_per_event": round(seconds * 1e6 / max(outcome.events, 1), 2),
+        "events": standing.events,
+        "ticks": standing.ticks,
+        "merged_ticks": standing.merged_ticks,
+        "commands_sent": standing.commands_sent,
+        "open_positions": standing.open_positions,
+        "live_orders": len(standing.live_orders),
+        "microseconds_per_event": round(seconds * 1e6 / max(standing.events, 1), 2),
     }
-    return RunResult(exit_code=exit_code, stopped_early=outcome.stopped_early, wall=wall)
+    return RunResult(exit_code=exit_code, stopped_early=not standing.is_over, wall=wall)
 
 
 def _beginning(
@@ -345,14 +343,6 @@ def _header(config: Config, facts: DayFacts, source: MarketSource) -> TapeHeader
     )
 
 
-def _store_settings(config: Config, *, threaded: bool) -> StoreSettings:
-    return StoreSettings(
-        db_transaction_batch_size=config.runtime.db_transaction_batch_size,
-        db_commit_interval_s=config.runtime.db_commit_interval_s,
-        threaded=threaded,
-    )
-
-
 def _store_config(config: Config, run_dir: Path) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / CONFIG_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(config)))
@@ -366,23 +356,3 @@ def _stored_config(run_dir: Path) -> Config:
         raise DataRefused(str(path), "is missing", "name the folder of a run") from error
     except msgspec.MsgspecError as error:
         raise DataRefused(str(path), str(error), "restore it, or make the run again") from error
-
-
-@contextmanager
-def _stopping_on_signals(stop: StopRequest) -> Iterator[None]:
-    """The first INT or TERM asks for a clean end, the second ends at once with code 1."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if stop.is_set:
-            sys.stderr.write("Forced exit requested, calling os._exit(1)\n")
-            sys.stderr.flush()
-            os._exit(1)
-        stop.set()
-
-    before = {name: signal.signal(name, handle) for name in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)

@@ -36,6 +36,7 @@ from holdfast.domain.event import (
     OperatorRequest,
     OrderAcknowledged,
     OrderUpdated,
+    ProjectionDiffers,
     QuotesRead,
     ReadFailed,
     Restarted,
@@ -93,6 +94,12 @@ class Engine:
     def open_positions(self) -> int:
         """How many positions hold contracts."""
         return sum(1 for position in self._state.live if position.is_open)
+
+    @property
+    def evaluated_ns(self) -> int | None:
+        """When the rules of the open position that waits longest last ran; `None`: none is open."""
+        ran = (one.evaluated_at_ns for one in self._state.live if one.is_open)
+        return min(ran, default=None)
 
     @property
     def live_orders(self) -> tuple[OrderId, ...]:
@@ -181,6 +188,8 @@ class Engine:
                 state.journal_durable = event.is_durable
             case ServiceChanged():
                 self._on_service(event)
+            case ProjectionDiffers():
+                state.alarm("projections differ", {"first": event.differences[0]})
             case OperatorAsked():
                 self._on_operator(event)
             case TimerFired():

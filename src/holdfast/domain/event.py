@@ -173,6 +173,12 @@ class ServiceChanged(Event, frozen=True, kw_only=True):
     restarts: int = 0
 
 
+class ProjectionDiffers(Event, frozen=True, kw_only=True):
+    """What people read is not what is traded on. One line of words for each difference, at least one."""
+
+    differences: tuple[str, ...]
+
+
 class TimerFired(Event, frozen=True, kw_only=True):
     """The engine's own deadline passed; `at_ns` is that deadline, however late the wake-up."""
 
@@ -207,6 +213,7 @@ JournalEvent = (
     | LinkChanged
     | JournalChanged
     | ServiceChanged
+    | ProjectionDiffers
     | TimerFired
     | OperatorAsked
 )

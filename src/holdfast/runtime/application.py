@@ -74,6 +74,7 @@ class Application:
         self._shutdown: Shutdown | None = None
         self._leave: Callable[[int], Any] | None = None
         self._serving: asyncio.Task[Any] | None = None
+        self.failed: StartFailed | None = None
 
     # -- from outside
 
@@ -128,6 +129,11 @@ class Application:
     async def wait_up(self) -> None:
         """Until every critical service is ready, or the end has begun."""
         await self._is_up.wait()
+
+    @property
+    def shutting_down(self) -> bool:
+        """Whether the end was asked for."""
+        return self._asked.is_set()
 
     def status(self) -> tuple[ServiceStatus, ...]:
         """Every service as it is now; none before the start."""
@@ -190,6 +196,7 @@ class Application:
         try:
             await supervisor.start()
         except StartFailed as failed:
+            self.failed = failed
             _log.critical("the start failed", component=failed.service, **failed.fault.fields)
             self.ask_stop(str(failed), exit_code=_code_of(failed))
         else:

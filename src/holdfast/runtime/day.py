@@ -1,30 +1,21 @@
-"""One trading day on a simulated exchange: a feed and a driver on one event loop, to a clean end.
+"""One trading day as its services share it: the inbox, the engine's driver, and what is told to it.
 
-Time is the market data's. The day ends when the data does, at the session's close plus a minute
-for last words, or when a person stops it; then what is left is written and told.
+Everything that anybody learns goes through `tell`: into the inbox while the engine takes from it,
+and straight to the driver once it has stopped taking, so that the last words are journaled and
+stepped like all others. Nothing is told any more when the journal is closed.
 """
 
 import asyncio
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
 
 from holdfast.core.engine import Engine
-from holdfast.domain.event import (
-    AnyEvent,
-    JournalChanged,
-    Link,
-    LinkChanged,
-    OperatorAsked,
-    OperatorRequest,
-    ServiceChanged,
-    ServiceState,
-)
-from holdfast.domain.market import Tick
+from holdfast.domain.command import Notify
+from holdfast.domain.event import AnyEvent, JournalChanged, OperatorAsked, OperatorRequest
 from holdfast.ports import Journal, VenueDriver
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.driver import Driver
@@ -32,158 +23,155 @@ from holdfast.runtime.inbox import Inbox
 from holdfast.runtime.router import DurableJournal, Router
 
 SECOND_NS = 1_000_000_000
-BATCH = 512
-TURN = 64
 LAST_WORDS_NS = 60 * SECOND_NS
 STOP_WORDS_NS = 5 * SECOND_NS
 
 
-class StopRequest:
-    """Set from a signal handler or another thread; looked at between events."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def set(self) -> None:
-        """Ask for the end."""
-        self._event.set()
-
-    @property
-    def is_set(self) -> bool:
-        """Whether the end was asked for."""
-        return self._event.is_set()
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a day ended: what was done, and what is still held or could still fill."""
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a day stands: what was done, and what is still held or could still fill."""
 
     events: int
     ticks: int
     merged_ticks: int
     commands_sent: int
-    stopped_early: bool
     open_positions: int
     live_orders: tuple[str, ...]
+    is_halted: bool
+    is_over: bool
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How fast the data is played: at most `speed` times real time, 0 as fast as it goes."""
-
-    speed: int = 0
-
-
-class PlayedJournal(Journal, DurableJournal, Protocol):
+class DayJournal(Journal, DurableJournal, Protocol):
     """A journal that the router can wait for."""
 
 
 class Day:
-    """Everything one day needs, wired. `play` runs it once."""
+    """One trading day. Made inside the event loop in which it is lived."""
 
     def __init__(
-        self, engine: Engine, journal: PlayedJournal, venue: VenueDriver, clock: VirtualClock
+        self,
+        engine: Engine,
+        venue: VenueDriver,
+        clock: VirtualClock,
+        *,
+        ends_ns: int,
+        progress: Callable[[int], None],
+        notify: Callable[[Notify], None],
     ) -> None:
-        self._engine = engine
+        """`ends_ns`: the session's close; a minute more is left for last words.
+
+        `progress` hears the ticks so far, `notify` what people should know.
+        """
+        self._notify = notify
+        self.engine = engine
+        self.inbox = Inbox()
+        self._loop = asyncio.get_running_loop()
+        self._venue = venue
         self._clock = clock
+        self._ends_ns = ends_ns
+        self._progress = progress
         self._late: deque[AnyEvent] = deque()
-        self._router = Router(venue, journal, self._late.append)
-        self._driver = Driver(
-            engine, journal, router=self._router, venue=venue, clock=clock, late=self._late
-        )
-        self._inbox: Inbox | None = None
+        self._router: Router | None = None
+        self._driver: Driver | None = None
+        self._is_taking = True
+        self._is_closed = False
+        self._halted_before_stop = False
+        self.has_begun = self.is_over = False
+
+    # -- what is told to it
+
+    def tell(self, event: AnyEvent) -> None:
+        """Let the engine know, in order. Called from the event loop."""
+        if self._is_closed:
+            return
+        if self._is_taking or self._driver is None:
+            self.inbox.put(event)
+        else:
+            self._driver.take(event)
 
     def journal_changed(self, is_durable: bool, reason: str) -> None:  # noqa: FBT001 a callback
         """Hear from the writer, on whatever thread, that durability came or went."""
         event = JournalChanged(at_ns=self._clock.now_ns(), is_durable=is_durable, reason=reason)
-        if self._inbox is None:
-            self._late.append(event)
-        else:
-            self._inbox.put_soon(event)
+        with suppress(RuntimeError):  # the loop has ended: nobody listens
+            self._loop.call_soon_threadsafe(self.tell, event)
 
-    async def play(
-        self,
-        beginning: Iterable[AnyEvent],
-        ticks: Iterator[Tick],
-        *,
-        ends_ns: int,
-        pace: Pace,
-        stop: StopRequest,
-        progress: Callable[[int], None],
-    ) -> Outcome:
-        """Deliver the beginning, then the market to its end, then what is due until `ends_ns`.
+    # -- its life
 
-        Raises what reading the market or stepping the engine raised.
-        """
-        inbox = Inbox()
-        self._inbox = inbox
+    def begin(self, journal: DayJournal, beginning: Iterable[AnyEvent]) -> None:
+        """Join engine, venue and journal, and deliver what every start tells the engine."""
+        assert not self.has_begun, "a day begins once in a process"
+        self._router = Router(self._venue, journal, self._late.append, notify=self._notify)
+        self._driver = Driver(
+            self.engine,
+            journal,
+            router=self._router,
+            venue=self._venue,
+            clock=self._clock,
+            late=self._late,
+        )
+        self.has_begun = True
         for event in beginning:
             self._driver.take(event)
-        for event in self._ready():
+
+    async def drive(self, beat: Callable[[], None]) -> None:
+        """Take from the inbox until the market has ended, then see the day out."""
+        assert self._driver is not None, "it has begun"
+        await self._driver.run(self.inbox, self._progress, beat)
+        if self._is_taking and not self.is_over:
+            self._driver.advance(self._ends_ns + LAST_WORDS_NS)
+            self.is_over = True
+
+    def pause(self) -> None:
+        """Take nothing more; take back entries that wait, and let the answers come."""
+        if self._driver is None or not self._is_taking:
+            return
+        self._halted_before_stop = self.engine.is_halted
+        self._is_taking = False
+        self.inbox.close()
+        while (event := self.inbox.take_account_nowait()) is not None:
             self._driver.take(event)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._feed(inbox, ticks, pace, stop), name="WebSocketListener")
-                group.create_task(self._driver.run(inbox, progress), name="engine")
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from failed
-        finally:
-            self._inbox = None
-        if stop.is_set:
-            self._stop()
-        else:
-            self._driver.advance(ends_ns + LAST_WORDS_NS)
-        return self._outcome(inbox, stopped_early=stop.is_set)
+        if not self.is_over:
+            now_ns = self._clock.now_ns()
+            reason = "the run is stopped"
+            self._driver.take(
+                OperatorAsked(at_ns=now_ns, request=OperatorRequest.PAUSE, reason=reason)
+            )
 
-    def _ready(self) -> Iterator[AnyEvent]:
-        """What the shell knows at a start: it runs, every link stands and the journal writes."""
-        now_ns = self._clock.now_ns()
-        yield ServiceChanged(at_ns=now_ns, service="engine", state=ServiceState.READY, is_core=True)
-        for link in Link:
-            yield LinkChanged(at_ns=now_ns, link=link, is_up=True, reason="simulated")
-        yield JournalChanged(at_ns=now_ns, is_durable=True)
+    async def settle(self) -> None:
+        """Return when what left has been answered: in the market's time, which passes at once."""
+        if self._driver is not None and not self._is_taking and not self.is_over:
+            self._driver.advance(self._clock.now_ns() + STOP_WORDS_NS)
+        await asyncio.sleep(0)
 
-    async def _feed(
-        self, inbox: Inbox, ticks: Iterator[Tick], pace: Pace, stop: StopRequest
-    ) -> None:
-        """Bring the ticks to the inbox: in batches that wait for room, or at their time."""
-        if pace.speed == 0:
-            while not stop.is_set and (batch := list(islice(ticks, BATCH))):
-                await inbox.put_market(batch)
-        else:
-            await self._feed_paced(inbox, ticks, pace.speed, stop)
-        inbox.end_market()
+    def close(self) -> None:
+        """Nothing is told any more."""
+        self._is_closed = True
 
-    async def _feed_paced(
-        self, inbox: Inbox, ticks: Iterator[Tick], speed: int, stop: StopRequest
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        began, first_ns = loop.time(), None
-        for number, tick in enumerate(ticks):
-            if first_ns is None:
-                first_ns = tick.at_ns
-            if number % TURN == 0:
-                await asyncio.sleep(0)  # when the pace is lost the engine must still get its turn
-            due = began + (tick.at_ns - first_ns) / (SECOND_NS * speed)
-            while not stop.is_set and (wait_s := due - loop.time()) > 0:  # noqa: ASYNC110 a time is waited for
-                await asyncio.sleep(min(wait_s, 0.1))
-            if stop.is_set:
-                return
-            inbox.offer(tick)
+    # -- what is asked of it
 
-    def _stop(self) -> None:
-        """Take back entries that wait, and give the answers a moment of the market's time."""
-        now_ns = self._clock.now_ns()
-        self._driver.take(
-            OperatorAsked(at_ns=now_ns, request=OperatorRequest.PAUSE, reason="the run is stopped")
-        )
-        self._driver.advance(now_ns + STOP_WORDS_NS)
+    @property
+    def ticks(self) -> int:
+        """Ticks that the engine saw."""
+        return self._driver.ticks if self._driver is not None else 0
 
-    def _outcome(self, inbox: Inbox, *, stopped_early: bool) -> Outcome:
-        return Outcome(
-            events=self._driver.events,
-            ticks=self._driver.ticks,
-            merged_ticks=inbox.merged,
-            commands_sent=self._router.sent,
-            stopped_early=stopped_early,
-            open_positions=self._engine.open_positions,
-            live_orders=tuple(self._engine.live_orders),
+    @property
+    def watermark_s(self) -> float | None:
+        """Seconds of the market's time since the rules of a held position ran; `None`: none held."""
+        evaluated_ns = self.engine.evaluated_ns
+        if evaluated_ns is None or self.is_over:
+            return None
+        return (self._clock.now_ns() - evaluated_ns) / SECOND_NS
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands now."""
+        halted = self.engine.is_halted if self._is_taking else self._halted_before_stop
+        return Standing(
+            events=self._driver.events if self._driver is not None else 0,
+            ticks=self.ticks,
+            merged_ticks=self.inbox.merged,
+            commands_sent=self._router.sent if self._router is not None else 0,
+            open_positions=self.engine.open_positions,
+            live_orders=tuple(self.engine.live_orders),
+            is_halted=halted,
+            is_over=self.is_over,
         )

@@ -21,6 +21,9 @@ from holdfast.runtime.router import Router
 YIELD_EVERY = 256
 """Events between two chances for signals and other tasks."""
 
+IDLE_S = 1.0
+"""The longest wait for an event after which the loop says that it lives."""
+
 
 class Driver:
     """Steps the engine through one day of market data.
@@ -91,17 +94,27 @@ class Driver:
             self.events += 1
             self.deliver(self._late.popleft())
 
-    async def run(self, inbox: Inbox, progress: Callable[[int], None]) -> None:
-        """Take from the inbox until the market ends; `progress` hears the ticks so far."""
+    async def run(
+        self,
+        inbox: Inbox,
+        progress: Callable[[int], None],
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take from the inbox until the market ends; `progress` hears the ticks so far.
+
+        `beat` is called whenever others get their turn.
+        """
         taken = 0
         while not inbox.is_over:
             event = inbox.take_nowait()
             if event is None:
-                await inbox.wait_event()
+                beat()
+                await inbox.wait_event(IDLE_S)
                 continue
             self.take(event)
             taken += 1
             if taken % YIELD_EVERY == 0:
+                beat()
                 progress(self.ticks)
                 await asyncio.sleep(0)
         progress(self.ticks)

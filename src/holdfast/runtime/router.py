@@ -44,11 +44,18 @@ class Router:
     """Hands commands to the venue; refuses to hand an order id over twice, whoever asks."""
 
     def __init__(
-        self, venue: VenueDriver, journal: DurableJournal, fail: Callable[[AnyEvent], None]
+        self,
+        venue: VenueDriver,
+        journal: DurableJournal,
+        fail: Callable[[AnyEvent], None],
+        *,
+        notify: Callable[[Notify], None] = lambda _notify: None,
     ) -> None:
+        """`fail` hears of what did not leave, `notify` of what people should know."""
         self._venue = venue
         self._journal = journal
         self._fail = fail
+        self._notify = notify
         self._placed: set[OrderId] = set()
         self.sent = 0
 
@@ -65,6 +72,7 @@ class Router:
             case Notify():
                 level = "warning" if command.severity is Severity.ALARM else "info"
                 getattr(_log, level)("notify", severity=command.severity.value, text=command.text)
+                self._notify(command)
 
     def _place(self, command: PlaceOrder, sequence: int, at_ns: int) -> None:
         if command.order_id in self._placed:

@@ -158,6 +158,12 @@ class Service(abc.ABC):
             await asyncio.sleep(min(left_s, BEAT_S))
             self.beat()
 
+    async def stay(self) -> None:
+        """Be alive, with nothing to do but to answer for what was loaded, until cancelled."""
+        while True:
+            self.beat()
+            await asyncio.sleep(BEAT_S)
+
     # -- what the supervisor does with it
 
     def attach(self, steady: Callable[[], float], threads: Threads) -> None:

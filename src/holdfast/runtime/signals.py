@@ -70,6 +70,13 @@ class Signals:
         self._before.clear()
         self.disarm()
 
+    def give_back(self) -> None:
+        """The same for a program that does not end in order: one that came ends it now."""
+        number = self.number
+        self.restore()
+        if number is not None:
+            signal.raise_signal(number)
+
     def disarm(self) -> None:
         """The stop is over: what still follows may take longer than a stop."""
         faulthandler.cancel_dump_traceback_later()

@@ -1,5 +1,6 @@
 """The verbs that trade: a simulated day, a recorded day."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,9 @@ from holdfast.app.cli.reading import config_in_force, records_of, runs_of
 from holdfast.app.cli.setup import armed_limits
 from holdfast.app.config import Config, Mode, with_setting
 from holdfast.app.log import logging_to
+from holdfast.app.program import Host
 from holdfast.app.wiring import Progress, RunResult, run_replay, run_sim
+from holdfast.control.socket import socket_path
 from holdfast.domain.errors import DataRefused
 from holdfast.research import report_text
 from holdfast.research.parts import Report, Work
@@ -23,6 +26,7 @@ from holdfast.research.report import fold_report, shortfalls
 from holdfast.research.text import grouped
 from holdfast.runtime.clock import WallClock
 from holdfast.runtime.lock import InstanceLock
+from holdfast.runtime.systemd import Systemd
 
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _SHAPE: Final = (
@@ -82,7 +86,7 @@ def run(
     name = f"{config.sim.day}-seed{config.sim.seed}"
 
     def play(folder: Path, progress: Progress) -> RunResult:
-        return run_sim(config, folder, progress)
+        return run_sim(config, folder, progress, host_of(frame, config))
 
     report, told = _play(frame, config, f"{Mode.SIM}/{name}", play)
     return _tell(report, told, floor, as_json=as_json)
@@ -105,10 +109,19 @@ def replay(frame: Frame, *, tape: Path, floor: dict[str, int], as_json: bool) ->
     name = _NO_NAME.sub("-", folder.resolve().name).strip(".-") or "tape"
 
     def play(run_dir: Path, progress: Progress) -> RunResult:
-        return run_replay(config, folder, run_dir, progress)
+        return run_replay(config, folder, run_dir, progress, host_of(frame, config))
 
     report, told = _play(frame, config, f"{Mode.REPLAY}/{name}", play)
     return _tell(report, told, floor, as_json=as_json)
+
+
+def host_of(frame: Frame, config: Config) -> Host:
+    """What of this process the day may use."""
+    return Host(
+        signals=frame.signals,
+        systemd=Systemd.of(os.environ),
+        control=socket_path(frame.paths.locks_dir, config.account.client_id),
+    )
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):

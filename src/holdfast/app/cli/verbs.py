@@ -38,6 +38,9 @@ VERBS: Final = (
     _verb("paths", "setup", "Print where everything lies."),
 )
 
+SUPERVISED: Final = frozenset({"run", "replay"})
+"""Verbs that trade: INT and TERM ask them for an orderly end. Others just end."""
+
 FAMILIES: Final = {
     "tape": "Recorded market data.",
     "audit": "The integrity of what was written.",

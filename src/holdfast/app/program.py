@@ -1,0 +1,244 @@
+"""One supervised day as a program: its services, wired from parts that know no mode."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from holdfast.app.config import Config, RuntimeSettings
+from holdfast.control.socket import Control
+from holdfast.core.engine import Engine
+from holdfast.domain.command import Notify
+from holdfast.domain.dated import Session
+from holdfast.domain.errors import HoldfastError
+from holdfast.domain.event import AnyEvent, ServiceChanged
+from holdfast.ports import Account, Connection, MarketFeed, VenueDriver
+from holdfast.runtime.application import Application, Parts
+from holdfast.runtime.book import Book, InstrumentMaster, Login
+from holdfast.runtime.clock import VirtualClock, WallClock
+from holdfast.runtime.day import Day, Standing
+from holdfast.runtime.ending import DayEnd
+from holdfast.runtime.feed import FeedService
+from holdfast.runtime.links import Routing, Updates
+from holdfast.runtime.monitor import Monitor
+from holdfast.runtime.notifier import Notifier, is_urgent
+from holdfast.runtime.service import Service
+from holdfast.runtime.shutdown import StopLimits
+from holdfast.runtime.signals import Signals
+from holdfast.runtime.storing import Recorder, Store
+from holdfast.runtime.systemd import Systemd
+from holdfast.runtime.threads import Threads
+from holdfast.runtime.trading import Trading
+from holdfast.runtime.watchdog import Watchdog
+from holdfast.store.buffers import StoreSettings
+from holdfast.store.journal import OnChanged, StoreJournal
+from holdfast.store.segment import TapeHeader
+
+SPARE_S: Final = 0.25
+"""Of the deadline, kept for the end of the process itself."""
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """What belongs to the process and not to the day. `beside` are services of whoever embeds it."""
+
+    signals: Signals | None = None
+    systemd: Systemd | None = None
+    control: Path | None = None
+    beside: Sequence[Service] = ()
+
+
+class Market(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands behind the ports: chosen by the mode, in `wiring`, and by nobody else."""
+
+    venue: VenueDriver
+    account: Account
+    feed: MarketFeed
+    updates: Connection
+    orders: Connection
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What is traded with, and what every start tells the engine."""
+
+    engine: Engine
+    clock: VirtualClock
+    session: Session
+    beginning: Callable[[], Iterable[AnyEvent]]
+    header: TapeHeader
+    progress: Callable[[int], None]
+
+
+class Program:
+    """Runs one day once. What went wrong is raised after everything has been stopped in order."""
+
+    def __init__(
+        self, config: Config, folder: Path, market: Market, work: Work, host: Host
+    ) -> None:
+        """Journal and tape lie in `folder`. Nothing runs before `run`."""
+        self._config = config
+        self._folder = folder
+        self._market = market
+        self._work = work
+        self._host = host
+        self._refused: HoldfastError | None = None
+        self._day: Day | None = None
+        self._hung: Callable[[float], None] = lambda _age_s: None
+        self.application = Application(
+            self._parts,
+            signals=host.signals,
+            systemd=host.systemd,
+            watchdog=Watchdog(while_hung=lambda age_s: self._hung(age_s)),
+        )
+
+    def run(self) -> int:
+        """The day, from its first service to its exit code. Raises what it failed for."""
+        code = self.application.run()
+        if self._refused is not None:
+            raise self._refused
+        failed = self.application.failed
+        if failed is not None:
+            raise failed.cause or failed
+        return code
+
+    @property
+    def standing(self) -> Standing:
+        """How the day stands, or stood at its end."""
+        assert self._day is not None, "it ran"
+        return self._day.standing
+
+    # -- wiring
+
+    def _parts(self) -> Parts:
+        """Everything, made inside the event loop."""
+        config, work = self._config, self._work
+        threads = Threads()
+        notifier = Notifier(_to_terminal)
+        day = self._day = Day(
+            work.engine,
+            self._market.venue,
+            work.clock,
+            ends_ns=work.session.close_ns,
+            progress=work.progress,
+            notify=notifier.put,
+        )
+        store = Store(
+            partial(self._open, day.journal_changed), day.tell, work.clock, threaded=self._threaded
+        )
+        return Parts(
+            services=[
+                *self._services(day, store),
+                notifier,
+                *self._control(),
+                *self._host.beside,
+            ],
+            final=DayEnd(day, store, threads, self._folder),
+            clock=work.clock,
+            record=_record(day),
+            threads=threads,
+            limits=stop_limits(config.runtime),
+        )
+
+    def _services(self, day: Day, store: Store) -> list[Service]:
+        """The core chain, in the order of the table in docs/operations.md."""
+        market, work, runtime = self._market, self._work, self._config.runtime
+        clock = work.clock
+        kept: dict[str, Any] = {
+            "interval_s": runtime.websocket_ping_interval_s,
+            "timeout_s": runtime.websocket_ping_timeout_s,
+        }
+        monitor = Monitor(lambda: day.watermark_s, interval_s=runtime.monitor_loop_interval_s)
+        self._hung = monitor.while_hung
+        feed = FeedService(
+            market.feed,
+            day.inbox,
+            clock,
+            tell=day.tell,
+            may_begin=self.application.wait_up,
+            refuse=self._refuse,
+            **kept,
+        )
+        services: list[Service] = [
+            store,
+            Recorder(store),
+            Login(market.account, clock, close_ns=work.session.close_ns),
+            InstrumentMaster(market.account, underlyings=self._config.account.underlyings),
+            Book(
+                market.account,
+                self._config.account.client_id,
+                compare=_nothing_to_compare,
+                tell=day.tell,
+                clock=clock,
+            ),
+            feed,
+            Trading(day, journal=lambda: store.journal, beginning=work.beginning, over=self._over),
+            monitor,
+            Updates(market.updates, day.tell, clock, **kept),
+            Routing(market.orders, day.tell, clock, settle=day.settle, **kept),
+        ]
+        for service in services:
+            service.loop_interval_s = runtime.monitor_loop_interval_s
+        return services
+
+    def _control(self) -> Sequence[Service]:
+        if self._host.control is None:
+            return ()
+        return (Control(self._host.control, {"status": self._status}),)
+
+    @property
+    def _threaded(self) -> bool:
+        return self._config.sim.speed > 0
+
+    def _open(self, on_changed: OnChanged) -> StoreJournal:
+        settings = StoreSettings(
+            db_transaction_batch_size=self._config.runtime.db_transaction_batch_size,
+            db_commit_interval_s=self._config.runtime.db_commit_interval_s,
+            threaded=self._threaded,
+        )
+        clock = WallClock() if self._threaded else None
+        return StoreJournal(
+            self._folder, self._work.header, settings=settings, on_changed=on_changed, clock=clock
+        )
+
+    # -- what is said while it runs
+
+    def _over(self) -> None:
+        self.application.ask_stop("the day is over")
+
+    def _refuse(self, error: HoldfastError) -> None:
+        """The market's data cannot be used: there is no sense in trying again."""
+        self._refused = error
+        self.application.ask_stop(str(error), exit_code=error.exit_code)
+
+    def _status(self) -> dict[str, Any]:
+        assert self._day is not None, "it runs"
+        return {
+            "services": self.application.status(),
+            "shutting_down": self.application.shutting_down,
+            "day": self._day.standing,
+        }
+
+
+def stop_limits(runtime: RuntimeSettings) -> StopLimits:
+    """The caps of a stop, under the one deadline that is nobody's to set."""
+    return StopLimits(
+        order_s=runtime.shutdown_timeout_order_s,
+        price_s=runtime.shutdown_timeout_price_s,
+        state_s=runtime.shutdown_timeout_state_s,
+    )
+
+
+def _record(day: Day) -> Callable[[ServiceChanged], None]:
+    return day.tell
+
+
+def _to_terminal(notify: Notify) -> None:
+    """The one channel so far: alarms, on the terminal of whoever started the program."""
+    if is_urgent(notify):
+        click.echo(f"{notify.severity.value}: {notify.text}", err=True)
+
+
+async def _nothing_to_compare() -> Sequence[str]:
+    return ()

@@ -1,0 +1,111 @@
+"""A broker whose market is played: the account, the feed and the lines of sim and replay."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from holdfast.domain.instrument import Instrument
+from holdfast.domain.market import Tick
+from holdfast.ports import Profile, Token
+
+SECOND_NS: Final = 1_000_000_000
+BATCH: Final = 512
+TURN: Final = 64
+"""Ticks at most between two turns of everybody else, when the pace is lost."""
+
+SLICE_S: Final = 0.1
+
+
+class PlayedAccount:
+    """Answers as a broker does, from what the day was made of."""
+
+    def __init__(
+        self, client_id: str, instruments: Sequence[Instrument], *, valid_until_ns: int
+    ) -> None:
+        """The session that it opens lasts until `valid_until_ns`."""
+        self._client_id = client_id
+        self._instruments = tuple(instruments)
+        self._valid_until_ns = valid_until_ns
+
+    async def login(self) -> Token:
+        """Nobody is refused."""
+        return Token(valid_until_ns=self._valid_until_ns)
+
+    async def profile(self) -> Profile:
+        """The account that was asked for."""
+        return Profile(client_id=self._client_id)
+
+    async def instruments(self) -> Sequence[Instrument]:
+        """Every contract that the market speaks of."""
+        return self._instruments
+
+
+class PlayedLine:
+    """A connection to the simulated broker: up until it is closed or cut."""
+
+    def __init__(self) -> None:
+        """Not connected."""
+        self._is_up = False
+
+    async def connect(self) -> None:
+        """Nothing is in the way."""
+        self._is_up = True
+
+    async def ping(self) -> None:
+        """Answered at once. Raises ConnectionError when it is down."""
+        if not self._is_up:
+            raise ConnectionError("the line to the simulated broker is down")
+
+    async def close(self) -> None:
+        """Down."""
+        self._is_up = False
+
+
+class PlayedFeed(PlayedLine):
+    """A day's ticks as a feed brings them: as fast as they are taken, or at their time."""
+
+    def __init__(self, ticks: Iterator[Tick], *, speed: int) -> None:
+        """`speed` times real time; 0 as fast as they are taken."""
+        super().__init__()
+        self.can_wait = speed == 0
+        self._ticks = ticks
+        self._speed = speed
+        self._next: Tick | None = None
+        self._began: tuple[float, int] | None = None
+
+    async def packets(self) -> Sequence[Tick]:
+        """The next batch, or what is due by now."""
+        await self.ping()
+        if self.can_wait:
+            return tuple(islice(self._ticks, BATCH))
+        return await self._due()
+
+    async def _due(self) -> Sequence[Tick]:
+        """Wait until the next tick is due; it, and those that are due with it."""
+        first = self._peek()
+        if first is None:
+            return ()
+        loop = asyncio.get_running_loop()
+        if self._began is None:
+            self._began = loop.time(), first.at_ns
+        while (wait_s := self._due_s(first) - loop.time()) > 0:
+            await asyncio.sleep(min(wait_s, SLICE_S))
+        taken: list[Tick] = []
+        while len(taken) < TURN and (tick := self._peek()) is not None:
+            if self._due_s(tick) > loop.time():
+                break
+            taken.append(tick)
+            self._next = None
+        await asyncio.sleep(0)
+        return taken
+
+    def _peek(self) -> Tick | None:
+        if self._next is None:
+            self._next = next(self._ticks, None)
+        return self._next
+
+    def _due_s(self, tick: Tick) -> float:
+        assert self._began is not None, "it plays"
+        began_s, first_ns = self._began
+        return began_s + (tick.at_ns - first_ns) / (SECOND_NS * self._speed)

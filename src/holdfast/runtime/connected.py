@@ -1,0 +1,80 @@
+"""A service that keeps one connection up and says, as events, whether it is."""
+
+import asyncio
+from collections.abc import Callable
+
+from typing_extensions import override
+
+from holdfast.domain.event import AnyEvent, Link, LinkChanged
+from holdfast.ports import Clock, Connection
+from holdfast.runtime.health import HEALTHY, Health, unhealthy
+from holdfast.runtime.service import Ready, Service
+
+
+class Pings(Service):
+    """Connects, says that it is ready, pings, and gives the connection back.
+
+    A ping that is not answered within `timeout_s` ends this life of the service; the supervisor
+    begins another one, which connects anew.
+    """
+
+    link: Link
+    loop_name: str
+
+    def __init__(
+        self,
+        connection: Connection,
+        tell: Callable[[AnyEvent], None],
+        clock: Clock,
+        *,
+        interval_s: float,
+        timeout_s: float,
+    ) -> None:
+        """`tell` hears of each change of the link. Times are seconds."""
+        self._connection = connection
+        self._tell = tell
+        self._clock = clock
+        self._interval_s, self._timeout_s = interval_s, timeout_s
+        self._is_up = False
+
+    @override
+    async def run(self, ready: Ready) -> None:
+        async with asyncio.timeout(self._timeout_s):
+            await self._connection.connect()
+            await self._connection.ping()
+        await self._connected(ready)
+        await self._keep()
+
+    async def _connected(self, ready: Ready) -> None:
+        """What follows on the connection's first answer."""
+        self._come_up()
+        ready()
+
+    def _come_up(self) -> None:
+        self._is_up = True
+        self._tell(LinkChanged(at_ns=self._clock.now_ns(), link=self.link, is_up=True))
+
+    async def _keep(self) -> None:
+        """Ping for as long as it is answered."""
+        self.task(
+            self.periodic(self.loop_name, self._ping, every_s=self._interval_s),
+            name=self.loop_name,
+        )
+
+    async def _ping(self) -> None:
+        async with asyncio.timeout(self._timeout_s):
+            await self._connection.ping()
+
+    @override
+    async def cleanup(self) -> None:
+        if self._is_up:
+            self._is_up = False
+            reason = f"{self.name} ended"
+            self._tell(
+                LinkChanged(at_ns=self._clock.now_ns(), link=self.link, is_up=False, reason=reason)
+            )
+        await self._connection.close()
+
+    @override
+    def health(self) -> Health:
+        return HEALTHY if self._is_up else unhealthy("not connected")

