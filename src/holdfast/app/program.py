@@ -96,6 +96,8 @@ class Program:
     def run(self) -> int:
         """The day, from its first service to its exit code. Raises what it failed for."""
         code = self.application.run()
+        if self._host.signals is not None:
+            self._host.signals.disarm()
         if self._refused is not None:
             raise self._refused
         failed = self.application.failed

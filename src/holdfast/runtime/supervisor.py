@@ -95,7 +95,7 @@ class _Life:
         self.service = service
         self.number = number
         self.task: asyncio.Task[None] | None = None
-        self.is_cancelled = False
+        self.is_cancelled = self.has_returned = False
         self.is_ready = False
         self.said = ""
         self.told = (False, "")
@@ -106,11 +106,12 @@ class _Life:
     def is_alive(self) -> bool:
         return self.task is not None and not self.task.done()
 
-    def fault(self, *, returned: bool) -> Fault | None:
+    @property
+    def fault(self) -> Fault | None:
         """What ended it; `None` when it was cancelled, or returned."""
         if self.error is not None:
             return Fault.of(self.error)
-        if returned or self.is_cancelled:
+        if self.has_returned or self.is_cancelled:
             return None
         return Fault(kind="CancelledError", message="a cancellation that nobody asked for")
 
@@ -358,6 +359,8 @@ class Supervisor:
         life = _Life(self._services[action.name], action.life)
         self._lives[action.name] = life
         life.task = self._group.create_task(self._live(life), name=action.name)
+        # Not at the end of the coroutine: one that is cancelled before its first step never runs.
+        life.task.add_done_callback(lambda _task: self._on_end(life))
 
     def _cancel(self, action: Cancel) -> None:
         life = self._lives[action.name]
@@ -368,20 +371,20 @@ class Supervisor:
 
     async def _live(self, life: _Life) -> None:
         """A life to its end, whatever that is. An interrupt is nobody's fault and ends them all."""
-        returned = False
         caught: list[Exception] = []
         try:
             with _catching(caught):
                 await life.service.live(Ready(partial(self._hear, life)))
-                returned = True
+                life.has_returned = True
         except (KeyboardInterrupt, SystemExit) as interrupt:
             if self.interrupted is None:
                 raise
             self.interrupted(interrupt)
         finally:
             life.error = caught[0] if caught else None
-            fault = life.fault(returned=returned)
-            self._tell(Ended(name=life.service.name, life=life.number, fault=fault))
+
+    def _on_end(self, life: _Life) -> None:
+        self._tell(Ended(name=life.service.name, life=life.number, fault=life.fault))
 
     def _hear(self, life: _Life, is_ready: bool, reason: str) -> None:  # noqa: FBT001 a callback
         life.is_ready, life.said = is_ready, reason

@@ -59,7 +59,8 @@ class OwnThread:
     """A thread of ours, and what came of it."""
 
     def __init__(self, name: str, owner: str, target: Target, *, wake: Callable[[], None]) -> None:
-        """Made by `Threads.start`."""
+        """Made by `Threads.start`. `is_errand`: it ends by itself, when it has done its work."""
+        self.is_errand = False
         self.name = name
         self.owner = owner
         self.error: Exception | None = None
@@ -166,7 +167,8 @@ class Threads:
 
     def lost(self, owner: str) -> str | None:
         """The name of a thread that ended without having been told to."""
-        lost = (one.name for one in self.of(owner) if not one.is_alive and not one.was_told)
+        living = (one for one in self.of(owner) if not one.is_errand)
+        lost = (one.name for one in living if not one.is_alive and not one.was_told)
         return next(lost, None)
 
     async def stop(self, owner: str | None = None, *, within_s: float = JOIN_S) -> tuple[str, ...]:
@@ -193,6 +195,7 @@ class Threads:
             answers.append(function())
 
         thread = self.start(name, ask, owner=owner)
+        thread.is_errand = True
         await thread.join()
         if thread.error is not None:
             raise thread.error
