@@ -15,7 +15,9 @@ from typing import Final
 import msgspec
 
 from holdfast.domain.errors import DataRefused, HoldfastError
+from holdfast.store import schema
 
+JOURNAL: Final = schema.FILE_NAME
 _RUN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -105,7 +107,10 @@ class Runs:
 
     @contextmanager
     def replacing(self, mode: str, name: str) -> Iterator[Path]:
-        """An empty folder that becomes the run when the block ends without an exception."""
+        """An empty folder that becomes the run when the block ends without an exception.
+
+        One that is still without a journal then is no run: it was stopped before it began.
+        """
         assert _RUN_NAME.fullmatch(name), f"{name!r} cannot name a run"
         runs = self._root / mode / "runs"
         for abandoned in runs.glob(f".{name}.*.new"):
@@ -119,6 +124,9 @@ class Runs:
             # Refused: nothing half-written stays. After a bug it does stay, as the evidence.
             shutil.rmtree(fresh)
             raise
+        if not (fresh / JOURNAL).exists():
+            shutil.rmtree(fresh)
+            return
         _swap(fresh, runs / name)
         pointer = self._root / f".latest.{os.getpid()}"
         pointer.write_text(f"{mode}/{name}\n", encoding="ascii")

@@ -219,7 +219,7 @@ class Program:
         return {
             "services": self.application.status(),
             "shutting_down": self.application.shutting_down,
-            "day": self._day.standing,
+            "standing": self._day.standing,
         }
 
 

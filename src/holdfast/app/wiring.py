@@ -81,9 +81,13 @@ SECURITY_IDS_APART: Final = 1_000
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended. `wall` holds what it cost on this machine: seconds and counts."""
+    """How a run ended. `wall` holds what it cost on this machine: seconds and counts.
+
+    `has_begun`: there is a journal.
+    """
 
     exit_code: int
+    has_begun: bool
     stopped_early: bool
     wall: dict[str, float | int]
 
@@ -205,7 +209,12 @@ def _run(
         host,
     )
     exit_code = program.run()
-    return _result(program.standing, exit_code=exit_code, seconds=elapsed_s(began))
+    return _result(
+        program.standing,
+        exit_code=exit_code,
+        has_begun=(run_dir / FILE_NAME).exists(),
+        seconds=elapsed_s(began),
+    )
 
 
 def _market(config: Config, facts: DayFacts, source: MarketSource, session: Session) -> Market:
@@ -226,7 +235,9 @@ def _market(config: Config, facts: DayFacts, source: MarketSource, session: Sess
     )
 
 
-def _result(standing: Standing, *, exit_code: int, seconds: float) -> RunResult:
+def _result(
+    standing: Standing, *, exit_code: int, has_begun: bool, seconds: float
+) -> RunResult:
     wall: dict[str, float | int] = {
         "seconds": round(seconds, 3),
         "events": standing.events,
@@ -237,7 +248,12 @@ def _result(standing: Standing, *, exit_code: int, seconds: float) -> RunResult:
         "live_orders": len(standing.live_orders),
         "microseconds_per_event": round(seconds * 1e6 / max(standing.events, 1), 2),
     }
-    return RunResult(exit_code=exit_code, stopped_early=not standing.is_over, wall=wall)
+    return RunResult(
+        exit_code=exit_code,
+        has_begun=has_begun,
+        stopped_early=not standing.is_over,
+        wall=wall,
+    )
 
 
 def _beginning(

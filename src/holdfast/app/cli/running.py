@@ -131,8 +131,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int
 
 
-def _play(frame: Frame, config: Config, label: str, play: Play) -> tuple[Report, Told]:
-    """Play a run into a folder of its own, which replaces the one before when it is done."""
+def _play(frame: Frame, config: Config, label: str, play: Play) -> tuple[Report | None, Told]:
+    """Play a run into a folder of its own, which replaces the one before when it is done.
+
+    There is no report of a run that was stopped before it began.
+    """
     say(armed_limits(config))
     runs = runs_of(frame, config)
     mode, _, name = label.partition("/")
@@ -142,12 +145,16 @@ def _play(frame: Frame, config: Config, label: str, play: Play) -> tuple[Report,
     with lock, runs.replacing(mode, name) as folder:
         with unwrapped(), logging_to(folder), shown_progress(label) as progress:
             result = play(folder, progress)
-        report = fold_report(records_of(folder))
+        report = fold_report(records_of(folder)) if result.has_begun else None
     _tell_costs(result)
     return report, Told(run=label, exit_code=result.exit_code)
 
 
-def _tell(report: Report, told: Told, floor: dict[str, int], *, as_json: bool) -> int:
+def _tell(report: Report | None, told: Told, floor: dict[str, int], *, as_json: bool) -> int:
+    if report is None:
+        if as_json:
+            emit_json({**msgspec.structs.asdict(told), "floor": floor, "missed": [], "report": None})
+        return told.exit_code
     missed = shortfalls(report.work, floor)
     if as_json:
         answer: dict[str, Any] = {**msgspec.structs.asdict(told), "floor": floor, "missed": missed}
@@ -169,6 +176,9 @@ def _floor_text(work: Work, floor: dict[str, int]) -> str:
 
 
 def _tell_costs(result: RunResult) -> None:
+    if not result.has_begun:
+        say("stopped before it began, as asked")
+        return
     if result.stopped_early:
         say("stopped early, as asked")
     say("cost: " + ", ".join(f"{name} {value}" for name, value in result.wall.items()))
