@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from holdfast.control.socket import ask, socket_path
+from holdfast.domain.errors import DataRefused
 from holdfast.store.chain import require_intact
 from tests.support.command import environment
 from tools import CHECKOUT
@@ -48,10 +50,14 @@ class Trading:
         moments: list[list[Any]] | None = None,
         watches: bool = False,
         batches: int | None = None,
+        beside: Sequence[dict[str, Any]] | None = None,
         arguments: tuple[str, ...] = ("run",),
         **environ: str,
     ) -> None:
-        """Start it. `moments`, `watches` and `batches` are those of `tests.support.traded`."""
+        """Start it. `moments`, `watches` and `batches` are those of `tests.support.traded`.
+
+        With `beside`, services that misbehave run with it: those of `tests.support.faulty`.
+        """
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
         (home / "holdfast.toml").write_text(LARGE.format(speed=speed))
@@ -62,11 +68,13 @@ class Trading:
             "moments": moments or [],
             "watches": watches,
             "batches": batches,
+            "beside": beside,
         }
+        module = "traded" if beside is None else "faulty"
         self.stderr_file = home / "stderr"
         with self.stderr_file.open("ab") as stderr, (home / "stdout").open("ab") as stdout:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.traded", json.dumps(plan)],
+                [sys.executable, "-m", f"tests.support.{module}", json.dumps(plan)],
                 cwd=CHECKOUT,
                 env=environment(home, **environ),
                 stdin=subprocess.DEVNULL,
@@ -159,6 +167,14 @@ class Trading:
         )
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
+
+    def service(self, name: str) -> dict[str, Any]:
+        """How one service stands, asked over the control socket; empty while nobody answers."""
+        try:
+            answer = json.loads(ask(socket_path(self.home / "locks", "SIM0001"), "status"))
+        except DataRefused:
+            return {}
+        return next((one for one in answer["services"] if one["name"] == name), {})
 
     def told(self) -> str:
         """Everything that it said, for a failing test."""

@@ -24,6 +24,8 @@ class DayEnd:
 
     async def save(self) -> Saved:
         """Write how the day stands, and wait until it is on the disk."""
+        if self._store.is_open and not self._day.has_begun:
+            self._day.keep_unbegun(self._store.journal)
         standing = self._day.standing
         return Saved(
             state=msgspec.structs.asdict(standing),
