@@ -63,7 +63,7 @@ def test_a_critical_service_that_does_not_start_undoes_the_start(
     assert fault in f"{failed['error']}: {failed['message']}"
     assert run.record()["cleanup_status"]["odd"] == "parked"
     assert run.record()["cleanup_status"]["store"] == "stopped"
-    assert fault.split(": ")[-1] in run.stderr
+    assert fault.rsplit(": ", maxsplit=1)[-1] in run.stderr
     story = _stories(run, "odd")
     assert story.count(S.STARTING) == 3
     assert S.PARKED in story

@@ -10,10 +10,14 @@ import sys
 import time
 from typing import Any
 
+from msgspec.structs import replace
 from typing_extensions import override
 
 from holdfast.app.cli import running
+from holdfast.app.cli.frame import Frame
+from holdfast.app.config import Config
 from holdfast.app.main import main as program
+from holdfast.app.program import Host
 from holdfast.runtime.health import HEALTHY, Health
 from holdfast.runtime.service import Group, Ready, Service
 
@@ -70,12 +74,9 @@ def main() -> None:
     host_of = running.host_of
     sys.argv = ["holdfast", *plan["argv"]]
 
-    def in_company(*arguments: Any) -> running.Host:
-        import msgspec  # noqa: PLC0415 one use
-
-        host = host_of(*arguments)
+    def in_company(frame: Frame, config: Config) -> Host:
         beside = tuple(Faulty(**one) for one in plan["beside"])
-        return msgspec.structs.replace(host, beside=beside)
+        return replace(host_of(frame, config), beside=beside)
 
     running.host_of = in_company
     program()

@@ -14,7 +14,6 @@ from typing import Any
 
 from holdfast.runtime.signals import Signals
 
-
 UPS = 3
 """Connections of the program: the last one that comes up is its way out for orders."""
 
@@ -91,7 +90,7 @@ def main() -> None:
         install(signals)
         moments.begin()
 
-    Signals.install = installed  # type: ignore[method-assign]
+    Signals.install = installed  # type: ignore[assignment, method-assign]
     if plan.get("watches"):
         _watch(moments, plan.get("batches"))
     sys.argv = ["holdfast", *plan["argv"]]
@@ -131,9 +130,9 @@ def _watch(moments: Moments, batches: int | None) -> None:
         await stop(shutdown)
         moments.mark("stopped")
 
-    Driver.deliver = delivered  # type: ignore[method-assign]
-    PlayedFeed.packets = some  # type: ignore[method-assign]
-    Shutdown._stop = stopped  # type: ignore[method-assign]  # noqa: SLF001 watched
+    Driver.deliver = delivered  # type: ignore[assignment, method-assign]
+    PlayedFeed.packets = some  # type: ignore[assignment, method-assign]
+    Shutdown._stop = stopped  # type: ignore[assignment, method-assign]  # noqa: SLF001 watched
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """A trading program as a process of its own, as `holdfast run` starts it, and what it left behind."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -42,7 +41,7 @@ class Mark(NamedTuple):
 class Trading:
     """One run of the real program, in a home of its own."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 each is another way to run it
         self,
         home: Path,
         *,
@@ -185,5 +184,5 @@ class Trading:
 def sockets_of(pid: int) -> list[str]:
     """The sockets that a process holds (Linux)."""
     folder = Path(f"/proc/{pid}/fd")
-    links = (os.readlink(entry) for entry in folder.iterdir())
+    links = (str(entry.readlink()) for entry in folder.iterdir())
     return [link for link in links if link.startswith("socket:")]

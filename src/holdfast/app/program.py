@@ -85,12 +85,12 @@ class Program:
         self._host = host
         self._refused: HoldfastError | None = None
         self._day: Day | None = None
-        self._hung: Callable[[float], None] = lambda _age_s: None
+        self._monitor: Monitor | None = None
         self.application = Application(
             self._parts,
             signals=host.signals,
             systemd=host.systemd,
-            watchdog=Watchdog(while_hung=lambda age_s: self._hung(age_s)),
+            watchdog=Watchdog(while_hung=self._while_hung),
         )
 
     def run(self) -> int:
@@ -152,7 +152,7 @@ class Program:
             "timeout_s": runtime.websocket_ping_timeout_s,
         }
         monitor = Monitor(lambda: day.watermark_s, interval_s=runtime.monitor_loop_interval_s)
-        self._hung = monitor.while_hung
+        self._monitor = monitor
         feed = FeedService(
             market.feed,
             day.inbox,
@@ -205,6 +205,11 @@ class Program:
         )
 
     # -- what is said while it runs
+
+    def _while_hung(self, age_s: float) -> None:
+        """From the watchdog's thread, while the event loop is stuck."""
+        if self._monitor is not None:
+            self._monitor.while_hung(age_s)
 
     def _over(self) -> None:
         self.application.ask_stop("the day is over")

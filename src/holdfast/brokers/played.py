@@ -95,7 +95,7 @@ class PlayedFeed(PlayedLine):
         loop = asyncio.get_running_loop()
         if self._began is None:
             self._began = loop.time(), first.at_ns
-        while (wait_s := self._due_s(first) - loop.time()) > 0:
+        while (wait_s := self._due_s(first) - loop.time()) > 0:  # noqa: ASYNC110 a time is waited for
             await asyncio.sleep(min(wait_s, SLICE_S))
         taken: list[Tick] = []
         while len(taken) < TURN and (tick := self._peek()) is not None:

@@ -153,7 +153,9 @@ def _play(frame: Frame, config: Config, label: str, play: Play) -> tuple[Report 
 def _tell(report: Report | None, told: Told, floor: dict[str, int], *, as_json: bool) -> int:
     if report is None:
         if as_json:
-            emit_json({**msgspec.structs.asdict(told), "floor": floor, "missed": [], "report": None})
+            emit_json(
+                {**msgspec.structs.asdict(told), "floor": floor, "missed": [], "report": None}
+            )
         return told.exit_code
     missed = shortfalls(report.work, floor)
     if as_json:
