@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 import msgspec
 
+from holdfast.app.comparing import Comparison
 from holdfast.app.config import Config, RuntimeSettings
 from holdfast.control.socket import Control
 from holdfast.core.engine import Engine
@@ -17,7 +18,7 @@ from holdfast.domain.errors import HoldfastError
 from holdfast.domain.event import AnyEvent, ServiceChanged
 from holdfast.ports import Account, Connection, MarketFeed, VenueDriver
 from holdfast.runtime.application import Application, Parts
-from holdfast.runtime.book import Book, InstrumentMaster, Login
+from holdfast.runtime.book import Book, Compare, InstrumentMaster, Login
 from holdfast.runtime.clock import VirtualClock, WallClock
 from holdfast.runtime.day import Day, Standing
 from holdfast.runtime.ending import DayEnd
@@ -35,6 +36,7 @@ from holdfast.runtime.trading import Trading
 from holdfast.runtime.watchdog import Watchdog
 from holdfast.store.buffers import StoreSettings
 from holdfast.store.journal import OnChanged, StoreJournal
+from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
 
 SPARE_S: Final = 0.25
@@ -129,21 +131,22 @@ class Program:
         store = Store(
             partial(self._open, day.journal_changed), day.tell, work.clock, threaded=self._threaded
         )
+        compare = Comparison(day, store, threads, self._folder / FILE_NAME, threaded=self._threaded)
         return Parts(
             services=[
-                *self._services(day, store),
+                *self._services(day, store, compare),
                 notifier,
                 *self._control(),
                 *self._host.beside,
             ],
-            final=DayEnd(day, store, threads, self._folder),
+            final=DayEnd(day, store, threads, self._folder, compare=compare),
             clock=work.clock,
             record=_record(day),
             threads=threads,
             limits=stop_limits(config.runtime),
         )
 
-    def _services(self, day: Day, store: Store) -> list[Service]:
+    def _services(self, day: Day, store: Store, compare: Compare) -> list[Service]:
         """The core chain, in the order of the table in docs/operations.md."""
         market, work, runtime = self._market, self._work, self._config.runtime
         clock = work.clock
@@ -170,7 +173,7 @@ class Program:
             Book(
                 market.account,
                 self._config.account.client_id,
-                compare=_nothing_to_compare,
+                compare=compare,
                 tell=day.tell,
                 clock=clock,
             ),
@@ -245,7 +248,3 @@ def _to_terminal(notify: Notify) -> None:
     """The one channel so far: alarms, on the terminal of whoever started the program."""
     if is_urgent(notify):
         click.echo(f"{notify.severity.value}: {notify.text}", err=True)
-
-
-async def _nothing_to_compare() -> Sequence[str]:
-    return ()

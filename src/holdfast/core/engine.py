@@ -62,6 +62,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING = Step()
 
 
+class Books(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine trades on: each order's id and filled quantity, each position and its end."""
+
+    orders: tuple[tuple[OrderId, int], ...]
+    positions: tuple[tuple[int, bool], ...]
+
+
 class Engine:
     """`step` folds one event; `deadline_ns` says when to step a `TimerFired` if nothing comes.
 
@@ -100,6 +107,15 @@ class Engine:
         """When the rules of the open position that waits longest last ran; `None`: none is open."""
         ran = (one.evaluated_at_ns for one in self._state.live if one.is_open)
         return min(ran, default=None)
+
+    @property
+    def books(self) -> Books:
+        """The day's orders and positions, in order of their names."""
+        orders, positions = self._state.orders, self._state.positions
+        return Books(
+            orders=tuple((name, orders[name].filled_quantity) for name in sorted(orders)),
+            positions=tuple((number, positions[number].is_closed) for number in sorted(positions)),
+        )
 
     @property
     def live_orders(self) -> tuple[OrderId, ...]:
