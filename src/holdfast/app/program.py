@@ -1,7 +1,6 @@
 """One supervised day as a program: its services, wired from parts that know no mode."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,9 +34,9 @@ from holdfast.runtime.threads import Threads
 from holdfast.runtime.trading import Trading
 from holdfast.runtime.watchdog import Watchdog
 from holdfast.store.buffers import StoreSettings
-from holdfast.store.journal import OnChanged, StoreJournal
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
+from holdfast.store.served import OnChanged, ServedJournal
 
 SPARE_S: Final = 0.25
 """Of the deadline, kept for the end of the process itself."""
@@ -129,7 +128,7 @@ class Program:
             notify=notifier.put,
         )
         store = Store(
-            partial(self._open, day.journal_changed), day.tell, work.clock, threaded=self._threaded
+            self._journal(day.journal_changed), day.tell, work.clock, threaded=self._threaded
         )
         compare = Comparison(day, store, threads, self._folder / FILE_NAME, threaded=self._threaded)
         return Parts(
@@ -167,7 +166,7 @@ class Program:
         )
         services: list[Service] = [
             store,
-            Recorder(store),
+            Recorder(store.journal, threaded=self._threaded),
             Login(market.account, clock, close_ns=work.session.close_ns),
             InstrumentMaster(market.account, underlyings=self._config.account.underlyings),
             Book(
@@ -196,14 +195,14 @@ class Program:
     def _threaded(self) -> bool:
         return self._config.sim.speed > 0
 
-    def _open(self, on_changed: OnChanged) -> StoreJournal:
+    def _journal(self, on_changed: OnChanged) -> ServedJournal:
         settings = StoreSettings(
             db_transaction_batch_size=self._config.runtime.db_transaction_batch_size,
             db_commit_interval_s=self._config.runtime.db_commit_interval_s,
             threaded=self._threaded,
         )
         clock = WallClock() if self._threaded else None
-        return StoreJournal(
+        return ServedJournal(
             self._folder, self._work.header, settings=settings, on_changed=on_changed, clock=clock
         )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from holdfast.domain.errors import DataRefused
 from holdfast.runtime.book import Compare
 from holdfast.runtime.day import Day
 from holdfast.runtime.shutdown import Saved
@@ -45,15 +46,22 @@ class DayEnd:
 
     async def verify(self, saved: Saved) -> None:
         """Close the journal and read it back. Raises DataRefused when it is not as it was left."""
+        del saved
         self._day.close()
         if self._store.is_open:
             await self._threads.call("FinalState", self._verify, owner="application")
 
     def _verify(self) -> None:
-        closed = self._store.journal.close()
-        assert closed.is_complete, closed.reason
+        self._store.journal.close_tape()
+        closed = self._store.journal.close_database()
+        if not closed.is_complete:
+            raise DataRefused(
+                str(self._path),
+                f"not everything is written: {closed.reason or closed}",
+                "the next start begins from what is on the disk",
+            )
         require_intact(self._path)
 
     async def db_connections(self) -> int:
         """Connections to the database that are open."""
-        return 0
+        return self._store.journal.connections
