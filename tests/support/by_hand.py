@@ -72,6 +72,8 @@ def ready_state(changed: EngineSettings | None = None, *, now: int = NOW) -> Sta
         state.quotes[option.id].take(packet(option.id, at=now, venue=now))
     state.links = dict.fromkeys(Link, True)
     state.journal_durable = True
+    state.self_test_fault = None
+    state.book.is_listed, state.book.open_points = True, ()
     state.funds_paise, state.funds_at_fills = 500_000_00, 0
     return state
 

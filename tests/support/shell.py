@@ -12,6 +12,7 @@ from holdfast.domain.command import AnyCommand, FindOrder, Notify, PlaceOrder
 from holdfast.domain.decision import Direction
 from holdfast.domain.event import (
     AnyEvent,
+    BookRead,
     FactsLoaded,
     FundsRead,
     InstrumentsLoaded,
@@ -19,6 +20,7 @@ from holdfast.domain.event import (
     JournalEvent,
     Link,
     LinkChanged,
+    Restarted,
     TapeEvent,
 )
 from holdfast.domain.instrument import InstrumentId, Product
@@ -28,7 +30,7 @@ from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.driver import Driver
 from holdfast.runtime.router import Router
 from holdfast.store.records import Decided
-from tests.support.desk import CALL, FACTS, NIFTY, OPEN, PUT, SECOND, Parrot, settings
+from tests.support.desk import CALL, DAY, FACTS, NIFTY, OPEN, PUT, SECOND, Parrot, settings
 
 START = OPEN - 60 * SECOND
 
@@ -137,12 +139,15 @@ class Shell:
 
     def begin(self) -> "Shell":
         """Facts, master, links, journal and funds."""
+        self.driver.take(Restarted(at_ns=START, day=DAY, code_version="1", config_sha256="c"))
         self.driver.take(FactsLoaded(at_ns=START, sha256="f", facts=FACTS))
         master = (NIFTY, CALL, PUT)
         self.driver.take(InstrumentsLoaded(at_ns=START, sha256="i", instruments=master))
         for link in Link:
             self.driver.take(LinkChanged(at_ns=START, link=link, is_up=True))
         self.driver.take(JournalChanged(at_ns=START, is_durable=True))
+        for _ in range(2):
+            self.driver.take(empty_book())
         self.driver.take(FundsRead(at_ns=START, available_paise=500_000_00))
         return self
 
@@ -156,6 +161,19 @@ class Shell:
         self.driver.take(tick(60.1, 2_450_000, NIFTY.id))
         [entry] = [c for c in self.venue.asked() if isinstance(c, PlaceOrder)]
         return entry
+
+
+def empty_book(at_ns: int = START) -> BookRead:
+    """A pass over a book in which nothing stands."""
+    return BookRead(
+        at_ns=at_ns,
+        began_at_ns=at_ns,
+        nets=(),
+        orders=(),
+        foreign=(),
+        trades=(),
+        funds_paise=500_000_00,
+    )
 
 
 def tick(seconds: float, last: int = 10_000, instrument: InstrumentId = CALL.id) -> Tick:
