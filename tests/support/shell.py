@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from holdfast.core.engine import Engine
 from holdfast.domain.audit import AnyAudit
-from holdfast.domain.command import AnyCommand, FindOrder, Notify, PlaceOrder
+from holdfast.domain.command import AnyCommand, FindOrder, Notify, PlaceOrder, ReadBook
 from holdfast.domain.decision import Direction
 from holdfast.domain.event import (
     AnyEvent,
@@ -21,6 +21,8 @@ from holdfast.domain.event import (
     Link,
     LinkChanged,
     Restarted,
+    ServiceChanged,
+    ServiceState,
     TapeEvent,
 )
 from holdfast.domain.instrument import InstrumentId, Product
@@ -85,7 +87,10 @@ class MemoryJournal:
 
 
 class ToldVenue:
-    """Takes requests and says, when it is due, what it was told to say."""
+    """Takes requests and says, when it is due, what it was told to say.
+
+    Asked for its book, it shows an empty one a millisecond later.
+    """
 
     def __init__(self) -> None:
         self.submitted: list[tuple[int, AnyCommand]] = []
@@ -98,6 +103,8 @@ class ToldVenue:
 
     def submit(self, command: AnyCommand, at_ns: int) -> None:
         self.submitted.append((at_ns, command))
+        if isinstance(command, ReadBook):
+            self.say(empty_book(at_ns + 1_000_000, began_at_ns=at_ns))
 
     def on_tick(self, tick: Tick) -> None:
         self.ticks.append(tick)
@@ -112,9 +119,11 @@ class ToldVenue:
         return due
 
     def asked(self) -> list[AnyCommand]:
-        """What reached the venue, without times; searches are left out."""
+        """What reached the venue, without times; searches and reads of the book are left out."""
         asked = [command for _, command in self.submitted]
-        return [command for command in asked if not isinstance(command, FindOrder | Notify)]
+        return [
+            command for command in asked if not isinstance(command, FindOrder | Notify | ReadBook)
+        ]
 
 
 class Shell:
@@ -146,9 +155,11 @@ class Shell:
         for link in Link:
             self.driver.take(LinkChanged(at_ns=START, link=link, is_up=True))
         self.driver.take(JournalChanged(at_ns=START, is_durable=True))
-        for _ in range(2):
-            self.driver.take(empty_book())
-        self.driver.take(FundsRead(at_ns=START, available_paise=500_000_00))
+        self.driver.take(
+            ServiceChanged(at_ns=START, service="engine", state=ServiceState.READY, is_core=True)
+        )
+        self.driver.advance(START + SECOND)
+        self.driver.take(FundsRead(at_ns=START + SECOND, available_paise=500_000_00))
         return self
 
     def enter(self) -> PlaceOrder:
@@ -163,11 +174,11 @@ class Shell:
         return entry
 
 
-def empty_book(at_ns: int = START) -> BookRead:
+def empty_book(at_ns: int, *, began_at_ns: int) -> BookRead:
     """A pass over a book in which nothing stands."""
     return BookRead(
         at_ns=at_ns,
-        began_at_ns=at_ns,
+        began_at_ns=began_at_ns,
         nets=(),
         orders=(),
         foreign=(),

@@ -19,7 +19,7 @@ from holdfast.core.market.quotes import Connection, Quote
 from holdfast.core.orders import answers, asking
 from holdfast.core.risk import closing, halt, watching
 from holdfast.core.risk.exits import build_rules
-from holdfast.core.settings import EngineSettings
+from holdfast.core.settings import SECOND_NS, EngineSettings
 from holdfast.core.state import State
 from holdfast.core.strategy import Fed, Opinion, Strategy
 from holdfast.core.timers import Rank, TimerKey
@@ -218,14 +218,29 @@ class Engine:
         finally:
             self._is_bare = False
 
-    def step_books(self, event: AnyEvent, sequence: int) -> None:
-        """Fold what an event says of fills, and nothing else: it cannot be stepped (decisions 2.5).
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        """The numbers of events that could not be stepped; nothing is entered while there is one."""
+        return tuple(self._state.left_out)
 
-        The engine stays disarmed from here on.
+    @property
+    def order_ids(self) -> tuple[OrderId, ...]:
+        """Every id that was given to an order today, in order: none may be given again."""
+        return tuple(sorted({order.id for order in self._state.orders.values()}))
+
+    def disarm(self, sequence: int) -> None:
+        """An event is left out: nothing is entered any more today, whatever a person says."""
+        self._state.left_out.append(sequence)
+
+    def step_books(self, event: AnyEvent) -> None:
+        """Fold what an event says of fills and halts, and nothing else: it cannot be stepped.
+
+        Deadlines that are due with it are dropped; what is held is looked at in a second.
         """
         state = self._state
-        state.left_out.append(sequence)
         state.now_ns = max(state.now_ns, event.at_ns)
+        while state.timers.pop_due(state.now_ns) is not None:
+            state.timers.set_earlier(TimerKey(Rank.SWEEP), state.now_ns + SECOND_NS)
         if isinstance(event, OrderUpdated):
             answers.fold_books(state, event.row)
         elif isinstance(event, OperatorAsked):
