@@ -2,16 +2,21 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
+from heapq import merge
 from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from holdfast import __version__
+from holdfast.app.chain import Market
 from holdfast.app.config import CONFIG_FILE, Config, Mode, config_sha256, engine_settings
-from holdfast.app.program import Host, Market, Program, Work
-from holdfast.brokers.played import PlayedAccount, PlayedFeed, PlayedLine
+from holdfast.app.program import Host, Program, Work
+from holdfast.brokers.memory import FILE as MEMORY
+from holdfast.brokers.memory import read_memory
+from holdfast.brokers.played import PlayedAccount, PlayedBroker, PlayedFeed, PlayedLine
 from holdfast.brokers.simulated import SimulatedVenue
 from holdfast.core.engine import Engine
 from holdfast.core.strategy import Strategy
@@ -36,12 +41,15 @@ from holdfast.ports import MarketSource
 from holdfast.research.verify import Checked, verify
 from holdfast.runtime.clock import VirtualClock, cost_ns, elapsed_s
 from holdfast.runtime.day import Standing
+from holdfast.runtime.starting import Ground
 from holdfast.store.imports.recording import Recording, load_table
 from holdfast.store.imports.upstox import ImportReport, OptionTerms, import_upstox_full
-from holdfast.store.query import records
+from holdfast.store.query import last_at_ns, records
+from holdfast.store.records import Record
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
-from holdfast.store.tape import FOLDER, read_tape
+from holdfast.store.snapshot import Origin
+from holdfast.store.tape import FOLDER, last_tick_ns, read_tape
 from holdfast.strategies.registry import BUILT_IN
 
 MINUTE_NS: Final = 60 * 1_000_000_000
@@ -195,16 +203,28 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
     instruments = tuple(source.instruments)
     session = _session(config, facts, instruments)
     _store_config(config, run.folder)
-    clock = VirtualClock(session.open_ns - BEFORE_OPEN_NS)
+    until_ns = _known_until(run.folder, facts.day)
+    clock = VirtualClock(until_ns or session.open_ns - BEFORE_OPEN_NS)
+    ground = Ground(
+        make=lambda facts, instruments: _engine(
+            config, _session(config, facts, instruments), instruments
+        ),
+        facts=facts,
+        instruments=instruments,
+        origin=_origin(config, facts, instruments),
+        past=None if until_ns is None else lambda: _past(run.folder),
+        beginning=lambda recovered: _beginning(
+            config, facts, source, clock.now_ns(), recovered=recovered
+        ),
+    )
     program = Program(
         config,
         run.folder,
-        _market(config, facts, source, session),
+        _market(config, facts, source, run.folder, until_ns=until_ns),
         Work(
-            engine=_engine(config, session, instruments),
+            ground=ground,
             clock=clock,
             session=session,
-            beginning=lambda: _beginning(config, facts, source, clock.now_ns()),
             header=_header(config, facts, source),
             progress=run.progress,
         ),
@@ -219,19 +239,52 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
     )
 
 
-def _market(config: Config, facts: DayFacts, source: MarketSource, session: Session) -> Market:
-    """What stands behind the ports in this mode."""
+def _known_until(folder: Path, day: str) -> int | None:
+    """The last moment that journal, tape or the simulated broker know of; `None`: the day begins."""
+    if not (folder / FILE_NAME).exists():
+        return None
+    remembered = read_memory(folder / MEMORY)
+    stamps = (
+        last_at_ns(folder / FILE_NAME),
+        last_tick_ns(folder / FOLDER / day),
+        remembered[-1].at_ns if remembered else None,
+    )
+    return max((stamp for stamp in stamps if stamp is not None), default=None)
+
+
+def _past(folder: Path) -> Iterator[tuple[int, Record | AnyEvent]]:
+    """What is durable of a day, journal and tape as one run of numbers."""
+    journal = ((sequence, record) for sequence, _, record in records(folder / FILE_NAME))
+    return merge(journal, _tape_events(folder), key=itemgetter(0))
+
+
+def _origin(config: Config, facts: DayFacts, instruments: tuple[Instrument, ...]) -> Origin:
+    return Origin(
+        code_version=__version__,
+        config_sha256=config_sha256(config),
+        facts_sha256=facts_sha256(facts),
+        master_sha256=_master_sha256(instruments),
+    )
+
+
+def _market(
+    config: Config, facts: DayFacts, source: MarketSource, folder: Path, *, until_ns: int | None
+) -> Market:
+    """What stands behind the ports in this mode; a broker that lives on is as it was left."""
     instruments = tuple(source.instruments)
+    session = _session(config, facts, instruments)
     seed = config.sim.seed
     exchange = SimulatedExchange(instruments, facts, cash_paise=config.sim.cash_paise, seed=seed)
     # A tape knows nothing newer than its last tick: only a generated market answers a read.
     is_sim = config.mode is Mode.SIM
+    venue = SimulatedVenue(exchange, Latency(seed=seed), quotes_available=is_sim)
+    broker = PlayedBroker(venue, source.ticks(), folder / MEMORY, until_ns=until_ns)
     return Market(
-        venue=SimulatedVenue(exchange, Latency(seed=seed), quotes_available=is_sim),
+        venue=venue,
         account=PlayedAccount(
-            config.account.client_id, instruments, valid_until_ns=session.close_ns + DAY_NS
+            config.account.client_id, broker, instruments, valid_until_ns=session.close_ns + DAY_NS
         ),
-        feed=PlayedFeed(source.ticks(), speed=config.sim.speed),
+        feed=PlayedFeed(broker, speed=config.sim.speed),
         updates=PlayedLine(),
         orders=PlayedLine(),
     )
@@ -257,9 +310,9 @@ def _result(standing: Standing, *, exit_code: int, has_begun: bool, seconds: flo
 
 
 def _beginning(
-    config: Config, facts: DayFacts, source: MarketSource, at_ns: int
+    config: Config, facts: DayFacts, source: MarketSource, at_ns: int, *, recovered: bool
 ) -> Iterator[AnyEvent]:
-    """What every start tells the engine, in order."""
+    """What every start tells the engine, in order; one that was recovered knows its history."""
     instruments = tuple(source.instruments)
     yield Restarted(
         at_ns=at_ns,
@@ -272,7 +325,7 @@ def _beginning(
     yield InstrumentsLoaded(
         at_ns=at_ns, sha256=_master_sha256(instruments), instruments=instruments
     )
-    for loaded in source.history():
+    for loaded in () if recovered else source.history():
         yield msgspec.structs.replace(loaded, at_ns=at_ns)
 
 
