@@ -49,7 +49,7 @@ from holdfast.store.records import Record
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
 from holdfast.store.snapshot import Origin
-from holdfast.store.tape import FOLDER, last_tick_ns, read_tape
+from holdfast.store.tape import FOLDER, last_tick_ns, read_tape, segments
 from holdfast.strategies.registry import BUILT_IN
 
 MINUTE_NS: Final = 60 * 1_000_000_000
@@ -186,7 +186,8 @@ def verify_run(run_dir: Path, progress: Progress) -> VerifyResult:
 
 def _tape_events(run_dir: Path) -> Iterator[tuple[int, AnyEvent]]:
     for folder in sorted((run_dir / FOLDER).glob("*")):
-        yield from read_tape(folder).events()
+        if segments(folder):  # a day may be killed before its first tick is written
+            yield from read_tape(folder).events()
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
