@@ -24,8 +24,8 @@ KILLS: Final = int(os.environ.get("HOLDFAST_KILLS", "12"))
 """How many moments: `make kill` asks for fifty."""
 
 FAST = 2_000
-BATCHES = 30
-"""Packets of market after the restart: fifteen thousand ticks, or what comes in a while."""
+MORE = 15_000
+"""Events after the restart, before the day is ended in order."""
 
 
 @pytest.fixture
@@ -75,7 +75,8 @@ def test_a_day_killed_at_any_moment_goes_on_at_the_next_start(
     begun.append(first)
     assert first.wait() == -signal.SIGKILL, first.told()
     assert first.is_intact()
-    second = Trading(tmp_path, speed=speed, watches=True, batches=BATCHES)
+    moments = [["events", MORE, signal.SIGTERM.value]]
+    second = Trading(tmp_path, speed=speed, watches=True, moments=moments)
     begun.append(second)
     assert second.wait() == 0, second.told()
     assert "goes on with" in second.stderr, second.stderr
