@@ -6,7 +6,7 @@ from holdfast.core.orders.order import Fill
 from holdfast.core.settings import EngineSettings
 from holdfast.core.state import State
 from holdfast.domain.decision import Direction, ExitPlan, Intent, Signal, Sizing, Trail
-from holdfast.domain.event import Link
+from holdfast.domain.event import Link, ServiceState
 from holdfast.domain.instrument import Exchange, Instrument, InstrumentId, Product
 from holdfast.domain.market import Level, Tick
 from holdfast.domain.order import OrderId, Side
@@ -70,6 +70,7 @@ def ready_state(changed: EngineSettings | None = None, *, now: int = NOW) -> Sta
     state.quotes[NIFTY.id].take(packet(NIFTY.id, 2_450_000, None, None, at=now, venue=now))
     for option in (CALL, PUT):
         state.quotes[option.id].take(packet(option.id, at=now, venue=now))
+    state.services = {"engine": ServiceState.READY}
     state.links = dict.fromkeys(Link, True)
     state.journal_durable = True
     state.funds_paise, state.funds_at_fills = 500_000_00, 0

@@ -19,6 +19,8 @@ from holdfast.domain.event import (
     JournalEvent,
     Link,
     LinkChanged,
+    ServiceChanged,
+    ServiceState,
     TapeEvent,
 )
 from holdfast.domain.instrument import InstrumentId, Product
@@ -136,13 +138,14 @@ class Shell:
         )
 
     def begin(self) -> "Shell":
-        """Facts, master, links, journal and funds."""
+        """Facts, master, links, journal, services and funds."""
         self.driver.take(FactsLoaded(at_ns=START, sha256="f", facts=FACTS))
         master = (NIFTY, CALL, PUT)
         self.driver.take(InstrumentsLoaded(at_ns=START, sha256="i", instruments=master))
         for link in Link:
             self.driver.take(LinkChanged(at_ns=START, link=link, is_up=True))
         self.driver.take(JournalChanged(at_ns=START, is_durable=True))
+        self.driver.take(ready("engine"))
         self.driver.take(FundsRead(at_ns=START, available_paise=500_000_00))
         return self
 
@@ -156,6 +159,11 @@ class Shell:
         self.driver.take(tick(60.1, 2_450_000, NIFTY.id))
         [entry] = [c for c in self.venue.asked() if isinstance(c, PlaceOrder)]
         return entry
+
+
+def ready(service: str, at_ns: int = START) -> ServiceChanged:
+    """The supervisor says that a core part of the program can do its work."""
+    return ServiceChanged(at_ns=at_ns, service=service, state=ServiceState.READY, is_core=True)
 
 
 def tick(seconds: float, last: int = 10_000, instrument: InstrumentId = CALL.id) -> Tick:

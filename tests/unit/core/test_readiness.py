@@ -16,7 +16,7 @@ from holdfast.core.readiness import (
 from holdfast.core.state import State
 from holdfast.domain.dated import DayFacts
 from holdfast.domain.decision import HaltLevel, Values
-from holdfast.domain.event import Link
+from holdfast.domain.event import Link, ServiceState
 from holdfast.domain.instrument import Exchange
 from tests.support.by_hand import NOW, a_position, held, packet, ready_state
 from tests.support.desk import CALL, CLOSE, FACTS, OPEN, SECOND, SESSION
@@ -77,6 +77,12 @@ FAILURES: list[tuple[str, Break, Values]] = [
     ("halted", is_halted, {"level": "flatten", "reason": "a person asked"}),
     ("rules", has_a_failed_rule, {"rules": "a rule failed"}),
     ("daily_loss", has_lost_too_much, {"daily_loss": "reached"}),
+    ("services", lambda state: state.services.clear(), {"services": "none told"}),
+    (
+        "services",
+        lambda state: state.services.update(feed=ServiceState.UNREADY, store=ServiceState.PARKED),
+        {"service": "feed", "state": "unready"},
+    ),
     ("journal", has_no_journal, {"journal": "not durable"}),
     ("links", lambda state: state.links.update({Link.UPDATES: False}), {"link": "updates"}),
     ("feed", has_no_feed, {"exchange": "NSE", "fault": "connection quiet"}),
