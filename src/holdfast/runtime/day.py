@@ -97,8 +97,13 @@ class Day:
     # -- its life
 
     def begin(self, journal: DayJournal, beginning: Iterable[AnyEvent]) -> None:
-        """Join engine, venue and journal, and deliver what every start tells the engine."""
-        assert not self.has_begun, "a day begins once in a process"
+        """Join engine, venue and journal, and deliver what every start tells the engine.
+
+        All of it is read before any of it is delivered: where reading fails nothing has begun, and
+        the next attempt reads again.
+        """
+        assert self._driver is None, "a day begins once in a process"
+        told = tuple(beginning)
         self._router = Router(self._venue, journal, self._late.append, notify=self._notify)
         self._driver = Driver(
             self.engine,
@@ -108,9 +113,9 @@ class Day:
             clock=self._clock,
             late=self._late,
         )
-        self.has_begun = True
-        for event in beginning:
+        for event in told:
             self._driver.take(event)
+        self.has_begun = True
 
     async def drive(self, beat: Callable[[], None]) -> None:
         """Take from the inbox until the market has ended, then see the day out."""

@@ -53,7 +53,7 @@ class Monitor(Service):
     def while_hung(self, age_s: float) -> None:
         """Called by the watchdog's thread while the event loop is stuck: nobody looks, then."""
         if self._watermark() is not None and not self._is_alarmed and age_s > WATERMARK_S:
-            self._is_alarmed = True
+            self._is_alarmed, self._age_s = True, age_s
             _log.critical("exits are not evaluated", component="Watchdog", age_s=round(age_s, 1))
 
     @override
