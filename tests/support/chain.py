@@ -26,6 +26,7 @@ from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderRow, Purpose
 from holdfast.runtime.book import Book, InstrumentMaster, Login
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.day import Day
+from holdfast.runtime.fault import single
 from holdfast.runtime.feed import FeedService
 from holdfast.runtime.links import Routing, Updates
 from holdfast.runtime.monitor import Monitor
@@ -73,8 +74,9 @@ async def living(service: Service) -> AsyncIterator[list[tuple[bool, str]]]:
     finally:
         life.cancel()
         await asyncio.wait({life})
-    if not life.cancelled():
-        await life
+    error = None if life.cancelled() else life.exception()
+    if error is not None:
+        raise single(error)
 
 
 def beginning() -> Iterator[AnyEvent]:

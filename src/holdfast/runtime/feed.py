@@ -44,6 +44,7 @@ class FeedService(Pings):
         self._may_begin = may_begin
         self._refuse = refuse
         self._taken: Sequence[Tick] = ()
+        self._is_refused = False
         self.packets = 0
 
     @override
@@ -56,8 +57,10 @@ class FeedService(Pings):
         Refused is not ended: the day is not over, and nobody may act as if it were.
         """
         try:
-            await self._bring(ready)
+            if not self._is_refused:
+                await self._bring(ready)
         except HoldfastError as error:
+            self._is_refused = True
             self._refuse(error)
         await self.stay()
 
