@@ -18,6 +18,7 @@ CATCHES_EXCEPTION = {
     "core/engine.py": "a strategy's fault parks that strategy alone",
     "core/risk/exits.py": "a rule's fault must not stop the other rules",
     "runtime/service.py": "one turn of a periodic loop must not end the loop",
+    "runtime/stepping.py": "a step that raised is taken back and tried bare (decisions 2.5)",
     "runtime/supervisor.py": "a service's fault is answered by its restart",
     "runtime/threads.py": "a thread's fault is kept for whoever asks what became of it",
 }

@@ -73,6 +73,9 @@ def ready_state(changed: EngineSettings | None = None, *, now: int = NOW) -> Sta
     state.services = {"engine": ServiceState.READY}
     state.links = dict.fromkeys(Link, True)
     state.journal_durable = True
+    state.services = {"engine": ServiceState.READY}
+    state.self_test_fault = None
+    state.book.is_listed, state.book.open_points = True, ()
     state.funds_paise, state.funds_at_fills = 500_000_00, 0
     return state
 

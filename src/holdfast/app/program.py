@@ -1,13 +1,13 @@
 """One supervised day as a program: its services, wired from parts that know no mode."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
 import msgspec
 
+from holdfast.app.comparing import Comparison
 from holdfast.app.config import Config, RuntimeSettings
 from holdfast.control.socket import Control
 from holdfast.core.engine import Engine
@@ -17,7 +17,7 @@ from holdfast.domain.errors import HoldfastError
 from holdfast.domain.event import AnyEvent, ServiceChanged
 from holdfast.ports import Account, Connection, MarketFeed, VenueDriver
 from holdfast.runtime.application import Application, Parts
-from holdfast.runtime.book import Book, InstrumentMaster, Login
+from holdfast.runtime.book import Book, Compare, InstrumentMaster, Login
 from holdfast.runtime.clock import VirtualClock, WallClock
 from holdfast.runtime.day import Day, Standing
 from holdfast.runtime.ending import DayEnd
@@ -34,8 +34,9 @@ from holdfast.runtime.threads import Threads
 from holdfast.runtime.trading import Trading
 from holdfast.runtime.watchdog import Watchdog
 from holdfast.store.buffers import StoreSettings
-from holdfast.store.journal import OnChanged, StoreJournal
+from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
+from holdfast.store.served import OnChanged, ServedJournal
 
 SPARE_S: Final = 0.25
 """Of the deadline, kept for the end of the process itself."""
@@ -85,12 +86,12 @@ class Program:
         self._host = host
         self._refused: HoldfastError | None = None
         self._day: Day | None = None
-        self._hung: Callable[[float], None] = lambda _age_s: None
+        self._monitor: Monitor | None = None
         self.application = Application(
             self._parts,
             signals=host.signals,
             systemd=host.systemd,
-            watchdog=Watchdog(while_hung=lambda age_s: self._hung(age_s)),
+            watchdog=Watchdog(while_hung=self._while_hung),
         )
 
     def run(self) -> int:
@@ -127,23 +128,24 @@ class Program:
             notify=notifier.put,
         )
         store = Store(
-            partial(self._open, day.journal_changed), day.tell, work.clock, threaded=self._threaded
+            self._journal(day.journal_changed), day.tell, work.clock, threaded=self._threaded
         )
+        compare = Comparison(day, store, threads, self._folder / FILE_NAME, threaded=self._threaded)
         return Parts(
             services=[
-                *self._services(day, store),
+                *self._services(day, store, compare),
                 notifier,
                 *self._control(),
                 *self._host.beside,
             ],
-            final=DayEnd(day, store, threads, self._folder),
+            final=DayEnd(day, store, threads, self._folder, compare=compare),
             clock=work.clock,
             record=_record(day),
             threads=threads,
             limits=stop_limits(config.runtime),
         )
 
-    def _services(self, day: Day, store: Store) -> list[Service]:
+    def _services(self, day: Day, store: Store, compare: Compare) -> list[Service]:
         """The core chain, in the order of the table in docs/operations.md."""
         market, work, runtime = self._market, self._work, self._config.runtime
         clock = work.clock
@@ -152,7 +154,7 @@ class Program:
             "timeout_s": runtime.websocket_ping_timeout_s,
         }
         monitor = Monitor(lambda: day.watermark_s, interval_s=runtime.monitor_loop_interval_s)
-        self._hung = monitor.while_hung
+        self._monitor = monitor
         feed = FeedService(
             market.feed,
             day.inbox,
@@ -164,13 +166,13 @@ class Program:
         )
         services: list[Service] = [
             store,
-            Recorder(store),
+            Recorder(store.journal, threaded=self._threaded),
             Login(market.account, clock, close_ns=work.session.close_ns),
             InstrumentMaster(market.account, underlyings=self._config.account.underlyings),
             Book(
                 market.account,
                 self._config.account.client_id,
-                compare=_nothing_to_compare,
+                compare=compare,
                 tell=day.tell,
                 clock=clock,
             ),
@@ -193,18 +195,23 @@ class Program:
     def _threaded(self) -> bool:
         return self._config.sim.speed > 0
 
-    def _open(self, on_changed: OnChanged) -> StoreJournal:
+    def _journal(self, on_changed: OnChanged) -> ServedJournal:
         settings = StoreSettings(
             db_transaction_batch_size=self._config.runtime.db_transaction_batch_size,
             db_commit_interval_s=self._config.runtime.db_commit_interval_s,
             threaded=self._threaded,
         )
         clock = WallClock() if self._threaded else None
-        return StoreJournal(
+        return ServedJournal(
             self._folder, self._work.header, settings=settings, on_changed=on_changed, clock=clock
         )
 
     # -- what is said while it runs
+
+    def _while_hung(self, age_s: float) -> None:
+        """From the watchdog's thread, while the event loop is stuck."""
+        if self._monitor is not None:
+            self._monitor.while_hung(age_s)
 
     def _over(self) -> None:
         self.application.ask_stop("the day is over")
@@ -219,7 +226,7 @@ class Program:
         return {
             "services": self.application.status(),
             "shutting_down": self.application.shutting_down,
-            "day": self._day.standing,
+            "standing": self._day.standing,
         }
 
 
@@ -240,7 +247,3 @@ def _to_terminal(notify: Notify) -> None:
     """The one channel so far: alarms, on the terminal of whoever started the program."""
     if is_urgent(notify):
         click.echo(f"{notify.severity.value}: {notify.text}", err=True)
-
-
-async def _nothing_to_compare() -> Sequence[str]:
-    return ()

@@ -81,9 +81,13 @@ SECURITY_IDS_APART: Final = 1_000
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended. `wall` holds what it cost on this machine: seconds and counts."""
+    """How a run ended. `wall` holds what it cost on this machine: seconds and counts.
+
+    `has_begun`: there is a journal.
+    """
 
     exit_code: int
+    has_begun: bool
     stopped_early: bool
     wall: dict[str, float | int]
 
@@ -102,10 +106,11 @@ def run_sim(config: Config, run_dir: Path, progress: Progress, host: Host = ALON
     day = dt.date.fromisoformat(config.sim.day)
     facts = load_day_facts(day)
     universes = [
-        _universe(name, day, number) for number, name in enumerate(config.account.underlyings)
+        universe(name, day, number) for number, name in enumerate(config.account.underlyings)
     ]
     source = GeneratedDay(config.sim.seed, facts, universes)
-    return _run(config, facts, source, run_dir, progress, ticks_expected=0, host=host)
+    run = Run(folder=run_dir, progress=lambda done: progress(done, 0), host=host)
+    return play(config, facts, source, run)
 
 
 def run_replay(
@@ -123,7 +128,8 @@ def run_replay(
     account = msgspec.structs.replace(config.account, underlyings=tuple(indices))
     played = msgspec.structs.replace(config, mode=Mode.REPLAY, account=account)
     facts = load_day_facts(dt.date.fromisoformat(tape.header.day))
-    return _run(played, facts, tape, run_dir, progress, ticks_expected=tape.tick_rows, host=host)
+    run = Run(folder=run_dir, progress=lambda done: progress(done, tape.tick_rows), host=host)
+    return play(played, facts, tape, run)
 
 
 def import_tape(source: Path, target: Path) -> ImportReport:
@@ -175,24 +181,24 @@ def _tape_events(run_dir: Path) -> Iterator[tuple[int, AnyEvent]]:
         yield from read_tape(folder).events()
 
 
-def _run(
-    config: Config,
-    facts: DayFacts,
-    source: MarketSource,
-    run_dir: Path,
-    progress: Progress,
-    *,
-    ticks_expected: int,
-    host: Host,
-) -> RunResult:
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one day is played, who hears how far it is, and in which process."""
+
+    folder: Path
+    progress: Callable[[int], None]
+    host: Host
+
+
+def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> RunResult:
+    """Play one day of market data as a supervised program. Raises what it failed for."""
     began = cost_ns()
     instruments = tuple(source.instruments)
     session = _session(config, facts, instruments)
-    _store_config(config, run_dir)
+    _store_config(config, run.folder)
     clock = VirtualClock(session.open_ns - BEFORE_OPEN_NS)
     program = Program(
         config,
-        run_dir,
+        run.folder,
         _market(config, facts, source, session),
         Work(
             engine=_engine(config, session, instruments),
@@ -200,12 +206,17 @@ def _run(
             session=session,
             beginning=lambda: _beginning(config, facts, source, clock.now_ns()),
             header=_header(config, facts, source),
-            progress=lambda done: progress(done, ticks_expected),
+            progress=run.progress,
         ),
-        host,
+        run.host,
     )
     exit_code = program.run()
-    return _result(program.standing, exit_code=exit_code, seconds=elapsed_s(began))
+    return _result(
+        program.standing,
+        exit_code=exit_code,
+        has_begun=(run.folder / FILE_NAME).exists(),
+        seconds=elapsed_s(began),
+    )
 
 
 def _market(config: Config, facts: DayFacts, source: MarketSource, session: Session) -> Market:
@@ -226,7 +237,7 @@ def _market(config: Config, facts: DayFacts, source: MarketSource, session: Sess
     )
 
 
-def _result(standing: Standing, *, exit_code: int, seconds: float) -> RunResult:
+def _result(standing: Standing, *, exit_code: int, has_begun: bool, seconds: float) -> RunResult:
     wall: dict[str, float | int] = {
         "seconds": round(seconds, 3),
         "events": standing.events,
@@ -237,7 +248,12 @@ def _result(standing: Standing, *, exit_code: int, seconds: float) -> RunResult:
         "live_orders": len(standing.live_orders),
         "microseconds_per_event": round(seconds * 1e6 / max(standing.events, 1), 2),
     }
-    return RunResult(exit_code=exit_code, stopped_early=not standing.is_over, wall=wall)
+    return RunResult(
+        exit_code=exit_code,
+        has_begun=has_begun,
+        stopped_early=not standing.is_over,
+        wall=wall,
+    )
 
 
 def _beginning(
@@ -301,7 +317,8 @@ def _session(config: Config, facts: DayFacts, instruments: tuple[Instrument, ...
     return session
 
 
-def _universe(name: str, day: dt.date, number: int) -> Universe:
+def universe(name: str, day: dt.date, number: int) -> Universe:
+    """Index and options of one name on one day, the `number`-th of them. Raises DataRefused."""
     if name not in INDICES:
         known = ", ".join(INDICES)
         raise DataRefused(

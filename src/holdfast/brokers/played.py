@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from holdfast.domain.instrument import Instrument
@@ -64,10 +64,15 @@ class PlayedFeed(PlayedLine):
     """A day's ticks as a feed brings them: as fast as they are taken, or at their time."""
 
     def __init__(self, ticks: Iterator[Tick], *, speed: int) -> None:
-        """`speed` times real time; 0 as fast as they are taken."""
+        """`speed` times real time; 0 as fast as they are taken.
+
+        Raises what reading the first tick raises.
+        """
         super().__init__()
         self.can_wait = speed == 0
-        self._ticks = ticks
+        # What a market costs to make is paid here, where nobody waits for an event loop.
+        first = list(islice(ticks, 1))
+        self._ticks = chain(first, ticks)
         self._speed = speed
         self._next: Tick | None = None
         self._began: tuple[float, int] | None = None
@@ -76,6 +81,7 @@ class PlayedFeed(PlayedLine):
         """The next batch, or what is due by now."""
         await self.ping()
         if self.can_wait:
+            await asyncio.sleep(0)  # data that is always there must not keep others from their turn
             return tuple(islice(self._ticks, BATCH))
         return await self._due()
 

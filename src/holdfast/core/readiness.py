@@ -69,6 +69,32 @@ def _links(state: State) -> Values | None:
     return None
 
 
+def _self_test(state: State) -> Values | None:
+    """A made-up breach was answered since the start: a risk loop that nobody calls is no loop."""
+    fault = state.self_test_fault
+    return {"self_test": fault} if fault is not None else None
+
+
+def _whole(state: State) -> Values | None:
+    """Every event of the day could be stepped: what was left out, nothing here knows."""
+    return {"left_out": state.left_out[0]} if state.left_out else None
+
+
+def _book(state: State) -> Values | None:
+    """The broker's book has been read since the start, and nothing in it is still awaited."""
+    points = state.book.open_points
+    return {"book": points[0], "points": len(points)} if points else None
+
+
+def _seen(state: State) -> Values | None:
+    """Every contract that is held has shown a price since the start (I-07)."""
+    for position in state.live:
+        newest_ns = state.quote(position.id).newest_ns
+        if position.is_open and (newest_ns is None or newest_ns < state.book.began_ns):
+            return {"position": position.number, "instrument": position.instrument.symbol}
+    return None
+
+
 def _feed(state: State) -> Values | None:
     """Of every exchange that is open now: one that does not trade has nothing to say."""
     for exchange in sorted(state.connections):
@@ -111,6 +137,10 @@ TERMS: Final[tuple[tuple[str, Term], ...]] = (
     ("services", _services),
     ("journal", _journal),
     ("links", _links),
+    ("self_test", _self_test),
+    ("whole", _whole),
+    ("book", _book),
+    ("seen", _seen),
     ("feed", _feed),
     ("evaluating", _evaluating),
     ("protected", _protected),

@@ -36,3 +36,9 @@ class UnknownDay(HoldfastError):
     """The calendar has no facts for a day: it is neither open nor closed, so nothing is traded."""
 
     exit_code = 3
+
+
+class StepGivenUp(HoldfastError):
+    """An event cannot be stepped, not even without strategies and entries: the process must end."""
+
+    exit_code = 70

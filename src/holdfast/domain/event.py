@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from holdfast.domain.book import BookNet, BookTrade, ForeignRow
 from holdfast.domain.dated import DayFacts
 from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Candle, Tick
@@ -107,14 +108,37 @@ class FundsRead(Event, frozen=True, kw_only=True):
     available_paise: int
 
 
+class BookRead(Event, frozen=True, kw_only=True):
+    """One pass over the whole book: positions first, then orders, then trades, then funds (T22).
+
+    One pass proves nothing: services settle at different moments, so two passes must agree first.
+    `orders` are those with an id of ours, in the order in which the broker took them; one id may
+    stand twice. `began_at_ns` is when its first request left.
+    """
+
+    began_at_ns: int
+    nets: tuple[BookNet, ...]
+    orders: tuple[OrderRow, ...]
+    foreign: tuple[ForeignRow, ...]
+    trades: tuple[BookTrade, ...]
+    funds_paise: int
+
+
 class QuotesRead(Event, frozen=True, kw_only=True):
     """Full quotes read outside the feed (REST). Each tick's `at_ns` is that of the read."""
 
     quotes: tuple[Tick, ...]
 
 
+BOOK = "book"
+"""What a `ReadFailed` speaks of when a pass over the whole book failed."""
+
+
 class ReadFailed(Event, frozen=True, kw_only=True):
-    """A read did not succeed. It changes nothing: failed is not empty."""
+    """A read did not succeed. It changes nothing: failed is not empty.
+
+    `what` names it: `BOOK` for a pass over the whole book.
+    """
 
     what: str
     reason: str
@@ -179,6 +203,18 @@ class ProjectionDiffers(Event, frozen=True, kw_only=True):
     differences: tuple[str, ...]
 
 
+class StepFailed(Event, frozen=True, kw_only=True):
+    """Stepping event number `sequence` raised: nothing that it decided was sent (decisions 2.5).
+
+    It is stepped once more without strategies and entries. `is_final`: that raised too, and the
+    process ends.
+    """
+
+    sequence: int
+    error: str
+    is_final: bool = False
+
+
 class TimerFired(Event, frozen=True, kw_only=True):
     """The engine's own deadline passed; `at_ns` is that deadline, however late the wake-up."""
 
@@ -194,11 +230,16 @@ class OperatorRequest(StrEnum):
 
 
 class OperatorAsked(Event, frozen=True, kw_only=True):
-    """A person asked. `position` stands with CLOSE only."""
+    """A person asked. `position` and `is_anyway` stand with CLOSE only.
+
+    `is_anyway`: an order may leave although the book has not been read since the start; the person
+    has looked that none is working already (decisions 2.7).
+    """
 
     request: OperatorRequest
     reason: str
     position: int | None = None
+    is_anyway: bool = False
 
 
 JournalEvent = (
@@ -209,11 +250,13 @@ JournalEvent = (
     | OrderUpdated
     | SendFailed
     | FundsRead
+    | BookRead
     | ReadFailed
     | LinkChanged
     | JournalChanged
     | ServiceChanged
     | ProjectionDiffers
+    | StepFailed
     | TimerFired
     | OperatorAsked
 )

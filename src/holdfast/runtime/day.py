@@ -15,7 +15,15 @@ import msgspec
 
 from holdfast.core.engine import Engine
 from holdfast.domain.command import Notify
-from holdfast.domain.event import AnyEvent, JournalChanged, OperatorAsked, OperatorRequest
+from holdfast.domain.event import (
+    AnyEvent,
+    CandleLoaded,
+    JournalChanged,
+    OperatorAsked,
+    OperatorRequest,
+    QuotesRead,
+)
+from holdfast.domain.market import Tick
 from holdfast.ports import Journal, VenueDriver
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.driver import Driver
@@ -146,6 +154,12 @@ class Day:
         if self._driver is not None and not self._is_taking and not self.is_over:
             self._driver.advance(self._clock.now_ns() + STOP_WORDS_NS)
         await asyncio.sleep(0)
+
+    def keep_unbegun(self, journal: Journal) -> None:
+        """Journal what was told to a day that never began: why it did not."""
+        while (event := self.inbox.take_account_nowait()) is not None:
+            if not isinstance(event, Tick | CandleLoaded | QuotesRead):
+                journal.append(event)
 
     def close(self) -> None:
         """Nothing is told any more."""

@@ -69,7 +69,7 @@ class FeedService(Pings):
         self._come_up()
         ready()
         await self._may_begin()
-        while self._taken:
+        while self._taken and not self._inbox.is_left:
             await self._hand_over()
             self._taken = await self._feed.packets()
         self._inbox.end_market()

@@ -4,7 +4,7 @@ An entry waits until its intent is durable, at most a second; exits, cancels and
 nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -12,13 +12,8 @@ import structlog
 
 from holdfast.domain.command import (
     AnyCommand,
-    CancelOrder,
-    FindOrder,
-    ModifyOrder,
     Notify,
     PlaceOrder,
-    ReadFunds,
-    ReadQuotes,
     Severity,
     Subscribe,
 )
@@ -64,15 +59,19 @@ class Router:
         match command:
             case PlaceOrder():
                 self._place(command, sequence, at_ns)
-            case ModifyOrder() | CancelOrder() | FindOrder() | ReadFunds() | ReadQuotes():
-                self.sent += 1
-                self._venue.submit(command, at_ns)
             case Subscribe():
                 self._venue.submit(command, at_ns)
             case Notify():
                 level = "warning" if command.severity is Severity.ALARM else "info"
                 getattr(_log, level)("notify", severity=command.severity.value, text=command.text)
                 self._notify(command)
+            case _:
+                self.sent += 1
+                self._venue.submit(command, at_ns)
+
+    def remember(self, order_ids: Iterable[OrderId]) -> None:
+        """Ids that the broker has had, from the record or from its book: none is sent again."""
+        self._placed.update(order_ids)
 
     def _place(self, command: PlaceOrder, sequence: int, at_ns: int) -> None:
         if command.order_id in self._placed:

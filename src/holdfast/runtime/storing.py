@@ -1,5 +1,6 @@
 """The store as two services: the one that writes the journal, the one that writes the tape."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -8,79 +9,82 @@ from typing_extensions import override
 from holdfast.domain.event import AnyEvent, JournalChanged
 from holdfast.ports import Clock
 from holdfast.runtime.health import HEALTHY, Health, unhealthy
-from holdfast.runtime.service import Group, Ready, Service
-from holdfast.store.journal import StoreJournal
+from holdfast.runtime.service import BEAT_S, Group, Ready, Service
+from holdfast.store.served import ServedJournal
 
-OPENING: Final = "JournalCheck"
+OPENING_S: Final = 60.0
+"""How long the checks of a long journal may take."""
 
 
-class Store(Service):
-    """The journal: schema, integrity and chain are checked before it is ready."""
+class _Half(Service):
+    """One half of the journal. Threaded, what touches the disk runs beside the event loop."""
+
+    group = Group.STATE
+    ready_within_s = OPENING_S
+
+    def __init__(self, journal: ServedJournal, *, threaded: bool) -> None:
+        """Nothing is opened yet. A later life opens again, where the disk stands."""
+        self.journal = journal
+        self.is_open = False
+        self._threaded = threaded
+
+    async def _do(self, name: str, work: Callable[[], None]) -> None:
+        if self._threaded:
+            await self._threads.call(name, work, owner=self.name)
+        else:
+            work()
+
+    @override
+    def health(self) -> Health:
+        return HEALTHY if self.is_open else unhealthy("not open")
+
+
+class Store(_Half):
+    """The journal: schema, integrity and chain are checked before it is ready.
+
+    A disk that hangs or is full ends nothing here: the journal says that it is not durable.
+    """
 
     name = "store"
-    group = Group.STATE
-    ready_within_s = 60.0
 
     def __init__(
         self,
-        make: Callable[[], StoreJournal],
+        journal: ServedJournal,
         tell: Callable[[AnyEvent], None],
         clock: Clock,
         *,
         threaded: bool,
     ) -> None:
-        """`make` opens the journal. Threaded, that is done beside the event loop."""
-        self._make = make
+        """`tell` hears that the journal writes."""
+        super().__init__(journal, threaded=threaded)
         self._tell = tell
         self._clock = clock
-        self._threaded = threaded
-        self._journal: StoreJournal | None = None
-
-    @property
-    def journal(self) -> StoreJournal:
-        """The journal. It is open when this service has been ready."""
-        assert self._journal is not None, "the store is not open"
-        return self._journal
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a journal."""
-        return self._journal is not None
 
     @override
     async def run(self, ready: Ready) -> None:
-        if self._journal is None:
-            self._journal = await self._opened()
+        await self._do("JournalOpening", self.journal.open_database)
+        self.is_open = True
+        if self._threaded:
+            self.thread("JournalWriter", self.journal.write_records, self.journal.wake_records)
         self._tell(JournalChanged(at_ns=self._clock.now_ns(), is_durable=True))
         ready()
-        await self.stay()
-
-    async def _opened(self) -> StoreJournal:
-        if self._threaded:
-            return await self._threads.call(OPENING, self._make, owner=self.name)
-        return self._make()
-
-    @override
-    def health(self) -> Health:
-        return HEALTHY if self._journal is not None else unhealthy("not open")
+        while True:
+            self.beat()
+            self.journal.watch()
+            await asyncio.sleep(BEAT_S)
 
 
-class Recorder(Service):
+class Recorder(_Half):
     """The tape of the day's market."""
 
     name = "recorder"
     needs: tuple[str, ...] = ("store",)
-    group = Group.STATE
-
-    def __init__(self, store: Store) -> None:
-        """The tape belongs to the journal of `store`: one run of numbers."""
-        self._store = store
 
     @override
     async def run(self, ready: Ready) -> None:
+        await self._do("TapeOpening", self.journal.open_tape)
+        self.is_open = True
+        if self._threaded:
+            self.thread("TapeWriter", self.journal.write_tape, self.journal.wake_tape)
         ready()
         await self.stay()
-
-    @override
-    def health(self) -> Health:
-        return HEALTHY if self._store.is_open else unhealthy("no segment is open")

@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +16,7 @@ import msgspec
 from holdfast.domain.errors import DataRefused
 from holdfast.store import schema
 from holdfast.store.records import GENESIS, Record, decode, kind_of, link
+from holdfast.store.stops import Stops, require_going
 
 _COLUMNS: Final = ", ".join(column.name for column in schema.events.columns)
 _TYPES: Final = {"at_ns": int, "kind": str, "payload": bytes, "previous_hash": bytes, "hash": bytes}
@@ -49,16 +51,27 @@ class _Stored(NamedTuple):
     hash: Any
 
 
-def require_intact(path: Path) -> None:
-    """Check file and chain. Raises `DataRefused` at the first fault."""
+_STEPS_PER_LOOK: Final = 10_000
+"""Of SQLite's machine, between two looks at whether a check should end: under a millisecond."""
+
+
+def require_intact(path: Path, flag: Stops | None = None) -> None:
+    """Check file and chain; a long journal takes seconds.
+
+    Raises `DataRefused` at the first fault, `Interrupted` soon after `flag` was set.
+    """
     with closing(connect(path)) as connection:
-        for found in (*check_file(connection), *walk_chain(connection)):
+        if flag is not None:
+            connection.set_progress_handler(lambda: flag.is_set, _STEPS_PER_LOOK)
+        for found in chain(check_file(connection), walk_chain(connection)):
+            require_going(flag, f"the check of {path}")
             if isinstance(found, Finding):
                 raise DataRefused(
                     f"{path}: {found.where}",
                     found.what,
                     "run `holdfast audit verify`; move the database away or restore a backup",
                 )
+        require_going(flag, f"the check of {path}")
 
 
 def connect(path: Path) -> sqlite3.Connection:

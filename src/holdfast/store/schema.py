@@ -71,6 +71,19 @@ PROJECTIONS: dict[type[rows.Row], sa.Table] = {
 }
 
 
+class Connections:
+    """How many connections an engine holds open."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        """Count from here on."""
+        self.count = 0
+        sa.event.listen(engine, "connect", lambda *_: self._add(1))
+        sa.event.listen(engine, "close", lambda *_: self._add(-1))
+
+    def _add(self, change: int) -> None:
+        self.count += change
+
+
 def open_writer(path: Path, *, pages_max: int | None = None) -> sa.Engine:
     """The engine of the one writing connection. A commit that returns is on the disk.
 

@@ -11,7 +11,7 @@ SWEEP = TimerKey(Rank.SWEEP)
 
 
 def test_what_runs_first_at_one_instant_is_written_down() -> None:
-    """Candles, connections, orders, positions, the sweep, the session's edges (4.22)."""
+    """Candles, connections, orders, positions, the sweep, the session's edges, the book (4.22)."""
     assert [(rank.name, rank.value) for rank in Rank] == [
         ("CANDLE", 0),
         ("CONNECTION", 1),
@@ -19,6 +19,7 @@ def test_what_runs_first_at_one_instant_is_written_down() -> None:
         ("POSITION", 3),
         ("SWEEP", 4),
         ("SESSION", 5),
+        ("BOOK", 6),
     ]
     assert tuple(SWEEP) == (Rank.SWEEP, 0, "")
 

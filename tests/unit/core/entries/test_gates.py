@@ -64,7 +64,7 @@ def outcome(desk: Desk, direction: Direction = Direction.UP, *, minute: int = 1)
 def test_the_gates_are_these_in_this_order() -> None:
     """The list is the documentation; a new gate is a row here and a test below."""
     assert [gate.__name__ for gate in GATES] == [
-        "halted", "ready", "one_signal", "daily_loss", "positions_open", "trades_per_day",
+        "halted", "ready", "drift", "one_signal", "daily_loss", "positions_open", "trades_per_day",
         "cooldown", "contract", "entry_hours", "fresh_quotes", "spread", "plan", "one_side", "funds",
     ]  # fmt: skip
 
@@ -506,7 +506,7 @@ def test_the_first_denial_ends_the_asking() -> None:
     passed, denial = pass_gates(state, a_candidate(quote=state.quote(CALL.id)))
     assert denial is not None
     assert denial.gate == "spread"
-    assert [answer.gate for answer in passed] == [gate.__name__ for gate in GATES[:10]]
+    assert [answer.gate for answer in passed] == [gate.__name__ for gate in GATES[:11]]
     passed, denial = pass_gates(ready_state(), a_candidate())
     assert denial is None
     assert [answer.gate for answer in passed] == [gate.__name__ for gate in GATES]

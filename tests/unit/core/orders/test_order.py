@@ -99,6 +99,7 @@ def test_a_planned_order_has_asked_and_heard_nothing() -> None:
     order = Order(OrderId("x-S0001-1-0"), Purpose.STOP, 1, STOP)
     assert {name: getattr(order, name) for name in Order.__slots__} == {
         "id": "x-S0001-1-0",
+        "name": "x-S0001-1-0",
         "purpose": Purpose.STOP,
         "position": 1,
         "terms": STOP,
