@@ -28,6 +28,7 @@ from holdfast.domain.errors import DataRefused, UnknownDay
 from holdfast.domain.event import (
     FundsRead,
     InstrumentsLoaded,
+    JournalChanged,
     Link,
     LinkChanged,
     OperatorAsked,
@@ -42,6 +43,8 @@ from holdfast.exchange.generator import GeneratedDay
 from holdfast.facts.load import contract_terms, load_day_facts
 from holdfast.ports import MarketSource, Profile
 from holdfast.runtime.day import Day
+from holdfast.runtime.monitor import Monitor
+from holdfast.runtime.notifier import Notifier
 from holdfast.runtime.signals import Signals
 from holdfast.store.chain import require_intact
 from holdfast.store.query import records
@@ -52,6 +55,7 @@ from tests.unit.store.imports import recordings
 
 DAY = dt.date(2026, 11, 20)
 OPEN = 1_795_146_300_000_000_000
+CLOSE = OPEN + (6 * 60 + 25) * wiring.MINUTE_NS
 MINUTES = 6
 
 CONFIG = Config(
@@ -126,7 +130,9 @@ def test_settings_reach_exchange_latency_and_store(
 ) -> None:
     """Cash, seed, speed and commit settings arrive; a tape answers no reads of quotes."""
     spy = Spy(
-        monkeypatch, "SimulatedExchange", "Latency", "SimulatedVenue", "PlayedFeed", "PlayedAccount"
+        monkeypatch,
+        *("SimulatedExchange", "Latency", "SimulatedVenue"),
+        *("PlayedFeed", "PlayedAccount", "PlayedLine"),
     )
     inner = Spy(monkeypatch, "StoreSettings", module=program)
     result = replayed(short_tape, tmp_path)
@@ -135,11 +141,11 @@ def test_settings_reach_exchange_latency_and_store(
     assert spy.only("Latency")[1] == {"seed": 7}
     assert spy.only("SimulatedVenue")[1] == {"quotes_available": False}
     assert spy.only("PlayedFeed")[1] == {"speed": 0}
+    assert len(spy.calls["PlayedLine"]) == 2, "one for orders, one for the words about them"
     (client_id, instruments), kwargs = spy.only("PlayedAccount")
     assert client_id == CONFIG.account.client_id
     assert [one.underlying for one in instruments if one.kind is Kind.INDEX] == ["NIFTY"]
-    close_ns = OPEN + 6 * 3_600 * 10**9
-    assert kwargs["valid_until_ns"] > close_ns + 3_600 * 10**9, "a day longer than any session"
+    assert kwargs["valid_until_ns"] > CLOSE + 3_600 * 10**9, "it outlives any session"
     assert inner.only("StoreSettings")[1] == {
         "db_transaction_batch_size": 17, "db_commit_interval_s": 0.5, "threaded": False,
     }  # fmt: skip
@@ -172,17 +178,40 @@ def test_runtime_settings_reach_the_services_and_the_stop(
     assert spy.only("Book")[0][1] == CONFIG.account.client_id
 
 
+def test_each_part_is_given_the_others_it_works_with(
+    short_tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be seen in a quiet day: whom it tells, whose threads it ends, what it demands."""
+    spy = Spy(
+        monkeypatch,
+        *("Day", "Login", "InstrumentMaster", "Watchdog", "Parts", "DayEnd", "Monitor"),
+        module=program,
+    )
+    hung: list[float] = []
+    monkeypatch.setattr(Monitor, "while_hung", lambda _monitor, age_s: hung.append(age_s))
+    replayed(short_tape, tmp_path)
+    notify = spy.only("Day")[1]["notify"]
+    assert isinstance(notify.__self__, Notifier)
+    assert spy.only("Login")[1] == {"close_ns": CLOSE}
+    assert spy.only("InstrumentMaster")[1] == {"underlyings": ("NIFTY",)}
+    spy.only("Watchdog")[1]["while_hung"](2.5)
+    assert hung == [2.5]
+    assert spy.only("Parts")[1]["threads"] is spy.only("DayEnd")[0][2]
+
+
 def test_a_paced_run_uses_the_writers_threads_and_loses_no_tick(
     short_tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a speed the journal writes behind, as it does when time is real."""
     spy = Spy(monkeypatch, "PlayedFeed")
-    inner = Spy(monkeypatch, "StoreSettings", module=program)
+    inner = Spy(monkeypatch, "StoreSettings", "Recorder", "ServedJournal", module=program)
     fast = msgspec.structs.replace(CONFIG, sim=msgspec.structs.replace(CONFIG.sim, speed=5_000))
     result = replayed(short_tape, tmp_path, fast)
     assert result.exit_code == 0
     assert not result.stopped_early
     assert inner.only("StoreSettings")[1]["threaded"] is True
+    assert inner.only("Recorder")[1]["threaded"] is True
+    assert inner.only("ServedJournal")[1]["clock"] is not None, "a commit that hangs is late"
     assert spy.only("PlayedFeed")[1] == {"speed": 5_000}
     rows = read_tape(short_tape).tick_rows
     print(f"paced {rows} ticks; floor 1,000")  # noqa: T201
@@ -208,6 +237,8 @@ def test_a_day_is_lived_by_services_whose_words_are_in_its_journal(
         states = [row.state for row in words if row.service == name]
         assert ServiceState.READY in states, name
         assert ServiceState.RESTARTING not in states, name
+    assert [row.is_durable for row in rows if isinstance(row, JournalChanged)] == [True]
+    assert rows[-1].at_ns >= CLOSE, "it was seen out to the close and beyond"
     links = [row for row in rows if isinstance(row, LinkChanged)]
     assert {row.link for row in links if row.is_up} == set(Link)
     assert {row.link for row in links if not row.is_up} == set(Link), "their ends are last words"
