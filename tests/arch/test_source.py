@@ -31,10 +31,9 @@ STARTS_THREADS = {
 """The places that may start a thread, and why."""
 
 INSTALLS_HANDLERS = {
-    "runtime/signals.py": "the handlers of a supervised program",
-    "app/wiring.py": "those of a simulated day, which nobody supervises",
+    "runtime/signals.py": "the handlers of the program, put in place by `app/main` alone",
 }
-"""The places that may catch signals, and why."""
+"""The place that may catch signals, and why."""
 
 ORDER_FREE = {"sorted", "set", "frozenset", "any", "all", "sum", "len", "min", "max"}
 """Calls whose result does not depend on the order of what they are given (numbers only for sum)."""
@@ -211,7 +210,7 @@ def test_threads_are_started_in_few_places() -> None:
     assert {path: places for path, places in found.items() if places}.keys() == set(STARTS_THREADS)
 
 
-def test_signal_handlers_are_installed_in_few_places() -> None:
+def test_signal_handlers_are_installed_in_one_place() -> None:
     """A second one in the same process would take Ctrl+C away from the first."""
     found = {module.path: list(handler_installs(module)) for module in modules()}
     assert {path for path, places in found.items() if places} == set(INSTALLS_HANDLERS)

@@ -70,6 +70,7 @@ def ready_state(changed: EngineSettings | None = None, *, now: int = NOW) -> Sta
     state.quotes[NIFTY.id].take(packet(NIFTY.id, 2_450_000, None, None, at=now, venue=now))
     for option in (CALL, PUT):
         state.quotes[option.id].take(packet(option.id, at=now, venue=now))
+    state.services = {"engine": ServiceState.READY}
     state.links = dict.fromkeys(Link, True)
     state.journal_durable = True
     state.services = {"engine": ServiceState.READY}

@@ -174,6 +174,11 @@ class Shell:
         return entry
 
 
+def ready(service: str, at_ns: int = START) -> ServiceChanged:
+    """The supervisor says that a core part of the program can do its work."""
+    return ServiceChanged(at_ns=at_ns, service=service, state=ServiceState.READY, is_core=True)
+
+
 def empty_book(at_ns: int, *, began_at_ns: int) -> BookRead:
     """A pass over a book in which nothing stands."""
     return BookRead(

@@ -17,8 +17,6 @@ BATCH: Final = 512
 TURN: Final = 64
 """Ticks at most between two turns of everybody else, when the pace is lost."""
 
-SLICE_S: Final = 0.1
-
 
 class PlayedBroker:
     """The simulated broker of a played day: its exchange, what it remembers, and its market.
@@ -139,15 +137,15 @@ class PlayedFeed(PlayedLine):
         loop = asyncio.get_running_loop()
         if self._began is None:
             self._began = loop.time(), first.at_ns
-        while (wait_s := self._due_s(first) - loop.time()) > 0:  # noqa: ASYNC110 a time is waited for
-            await asyncio.sleep(min(wait_s, SLICE_S))
-        taken: list[Tick] = []
+        await asyncio.sleep(max(self._due_s(first) - loop.time(), 0.0))
+        # From here on nobody else has a turn: one who is cancelled has lost nothing.
+        taken = [first]
+        self._next = None
         while len(taken) < TURN and (tick := self._peek()) is not None:
             if self._due_s(tick) > loop.time():
                 break
             taken.append(tick)
             self._next = None
-        await asyncio.sleep(0)
         return taken
 
     def _peek(self) -> Tick | None:

@@ -18,6 +18,7 @@ import structlog
 from typing_extensions import override
 
 from holdfast.domain.errors import DataRefused
+from holdfast.runtime.fault import Fault
 from holdfast.runtime.health import HEALTHY, Health, unhealthy
 from holdfast.runtime.service import Group, Ready, Service
 
@@ -38,7 +39,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ask: str
 
 
-class Refused(msgspec.Struct, frozen=True, kw_only=True):
+class Refused(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The answer to a request that was not understood."""
 
     error: str
@@ -75,26 +76,34 @@ class Control(Service):
         if self._path.parent.stat().st_uid != os.getuid():
             raise PermissionError(f"{self._path.parent} belongs to somebody else")
         self._path.unlink(missing_ok=True)
-        before = os.umask(0o177)
+        self._server = await asyncio.start_unix_server(
+            self._take, sock=_bound(self._path), limit=LINE_BYTES_MAX, start_serving=False
+        )
         try:
-            self._server = await asyncio.start_unix_server(
-                self._serve, self._path, limit=LINE_BYTES_MAX
-            )
+            await self._server.start_serving()
+            ready()
+            await self.stay()
         finally:
-            os.umask(before)
-        ready()
-        await self.stay()
+            self._close()
+
+    def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer in a task of this service, which ends with it."""
+        if self._server is None:  # accepted a moment before the end
+            writer.transport.abort()
+        else:
+            self.task(self._serve(reader, writer), name="ControlAnswer")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(ANSWER_S):
                 line = await reader.readline()
                 writer.write(msgspec.json.encode(self._answer(line), enc_hook=str) + b"\n")
-                await writer.drain()
-        except (TimeoutError, OSError, ValueError) as error:
-            _log.info("a request was not answered", component=self.name, error=str(error))
+                writer.close()
+                await writer.wait_closed()  # which it is when everything has left
+        except (OSError, ValueError) as error:
+            _log.info("a request was not answered", component=self.name, **Fault.of(error).fields)
         finally:
-            writer.close()
+            writer.transport.abort()
 
     def _answer(self, line: bytes) -> Any:
         try:
@@ -106,8 +115,7 @@ class Control(Service):
             return Refused(error=f"{asked} is none of: {', '.join(self._answers)}")
         return answer()
 
-    @override
-    async def cleanup(self) -> None:
+    def _close(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -116,6 +124,22 @@ class Control(Service):
     @override
     def health(self) -> Health:
         return HEALTHY if self._server is not None else unhealthy("nobody listens")
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket at `path` that is the owner's before anybody can connect to it.
+
+    Nobody can before it listens. Narrowing the process's file mode mask instead would narrow what
+    other threads make meanwhile.
+    """
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        line.bind(str(path))
+        path.chmod(0o600)
+    except OSError:
+        line.close()
+        raise
+    return line
 
 
 def ask(path: Path, what: str) -> bytes:
@@ -136,6 +160,18 @@ def ask(path: Path, what: str) -> bytes:
             f"the running program does not answer: {error}",
             "its log says what it does; stop it with Ctrl+C or TERM, a second time to force it",
         ) from error
-    if not answer:
+    if not answer.endswith(b"\n"):
         raise DataRefused(str(path), "the running program gave no answer", "ask again")
+    refused = _refused(answer)
+    if refused is not None:
+        remedy = "it may be of another version than this one: stop it and start it again"
+        what = f"the running program did not understand: {refused.error}"
+        raise DataRefused(str(path), what, remedy)
     return answer
+
+
+def _refused(answer: bytes) -> Refused | None:
+    try:
+        return msgspec.json.decode(answer, type=Refused)
+    except msgspec.MsgspecError:
+        return None

@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from holdfast.domain.event import AnyEvent, Link, LinkChanged
 from holdfast.ports import Clock, Connection
+from holdfast.runtime.fault import Fault
 from holdfast.runtime.health import HEALTHY, Health, unhealthy
 from holdfast.runtime.service import Ready, Service
 
@@ -14,8 +15,9 @@ from holdfast.runtime.service import Ready, Service
 class Pings(Service):
     """Connects, says that it is ready, pings, and gives the connection back.
 
-    A ping that is not answered within `timeout_s` ends this life of the service; the supervisor
-    begins another one, which connects anew.
+    While a ping is unanswered for longer than `timeout_s`, or fails, the link counts as down. It is
+    up again with the next one that is answered; five failures in a row, or silence, end this life
+    of the service, and the supervisor begins another one, which connects anew.
     """
 
     link: Link
@@ -35,7 +37,7 @@ class Pings(Service):
         self._tell = tell
         self._clock = clock
         self._interval_s, self._timeout_s = interval_s, timeout_s
-        self._is_up = False
+        self._is_up = self._is_lost = False
 
     @override
     async def run(self, ready: Ready) -> None:
@@ -51,8 +53,15 @@ class Pings(Service):
         ready()
 
     def _come_up(self) -> None:
-        self._is_up = True
+        self._is_up, self._is_lost = True, False
         self._tell(LinkChanged(at_ns=self._clock.now_ns(), link=self.link, is_up=True))
+
+    def _go_down(self, reason: str) -> None:
+        if self._is_up:
+            self._is_up = False
+            self._tell(
+                LinkChanged(at_ns=self._clock.now_ns(), link=self.link, is_up=False, reason=reason)
+            )
 
     async def _keep(self) -> None:
         """Ping for as long as it is answered."""
@@ -62,17 +71,20 @@ class Pings(Service):
         )
 
     async def _ping(self) -> None:
-        async with asyncio.timeout(self._timeout_s):
-            await self._connection.ping()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._connection.ping()
+        except OSError as error:  # a time-out is one
+            self._is_lost = self._is_lost or self._is_up
+            self._go_down(f"a ping was not answered: {Fault.of(error).text}")
+            raise
+        if self._is_lost:
+            self._come_up()
 
     @override
     async def cleanup(self) -> None:
-        if self._is_up:
-            self._is_up = False
-            reason = f"{self.name} ended"
-            self._tell(
-                LinkChanged(at_ns=self._clock.now_ns(), link=self.link, is_up=False, reason=reason)
-            )
+        self._is_lost = False
+        self._go_down(f"{self.name} ended")
         await self._connection.close()
 
     @override

@@ -88,12 +88,7 @@ class Day:
         self._began_ns = clock.now_ns()
         self._is_taking = True
         self._is_closed = False
-        self.is_over = False
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether there is an engine that was told of the start."""
-        return self._driver is not None
+        self.has_begun = self.is_over = False
 
     # -- what is told to it
 
@@ -115,8 +110,13 @@ class Day:
     # -- its life
 
     def begin(self, begun: Begun, venue: VenueDriver, journal: DayJournal) -> None:
-        """Join engine, venue and journal, and deliver what this start tells the engine."""
-        assert not self.has_begun, "a day begins once in a process"
+        """Join engine, venue and journal, and deliver what this start tells the engine.
+
+        All of it is read before any of it is delivered: where reading fails nothing has begun, and
+        the next attempt reads again.
+        """
+        assert self._driver is None, "a day begins once in a process"
+        told = tuple(begun.beginning)
         self._engine = begun.engine
         self._router = Router(venue, journal, self._late.append, notify=self._notify)
         self._router.remember(begun.engine.order_ids)
@@ -129,8 +129,9 @@ class Day:
             late=self._late,
             checkpoint=begun.checkpoint,
         )
-        for event in begun.beginning:
+        for event in told:
             self._driver.take(event)
+        self.has_begun = True
 
     async def drive(self, beat: Callable[[], None]) -> None:
         """Take from the inbox until the market has ended, then see the day out.

@@ -44,6 +44,7 @@ class FeedService(Pings):
         self._may_begin = may_begin
         self._refuse = refuse
         self._taken: Sequence[Tick] = ()
+        self._is_refused = False
         self.packets = 0
 
     @override
@@ -51,19 +52,27 @@ class FeedService(Pings):
         self.task(self._listen(ready), name=LISTENER)
 
     async def _listen(self, ready: Ready) -> None:
-        """Bring packets to the inbox, then, when the data has ended, stay up."""
+        """Bring packets to the inbox, then, when the data has ended or is refused, stay up.
+
+        Refused is not ended: the day is not over, and nobody may act as if it were.
+        """
         try:
-            self._taken = self._taken or await self._feed.packets()
-            self._come_up()
-            ready()
-            await self._may_begin()
-            while self._taken and not self._inbox.is_left:
-                await self._hand_over()
-                self._taken = await self._feed.packets()
+            if not self._is_refused:
+                await self._bring(ready)
         except HoldfastError as error:
+            self._is_refused = True
             self._refuse(error)
-        self._inbox.end_market()
         await self.stay()
+
+    async def _bring(self, ready: Ready) -> None:
+        self._taken = self._taken or await self._feed.packets()
+        self._come_up()
+        ready()
+        await self._may_begin()
+        while self._taken and not self._inbox.is_left:
+            await self._hand_over()
+            self._taken = await self._feed.packets()
+        self._inbox.end_market()
 
     async def _hand_over(self) -> None:
         self.beat()

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 from typing_extensions import override
 
+from holdfast.domain.command import Notify, Severity
 from holdfast.runtime.health import HEALTHY, Health, unhealthy
 from holdfast.runtime.service import Group, Ready, Service
 
@@ -28,10 +29,17 @@ class Monitor(Service):
     needs: tuple[str, ...] = ("engine",)
     group = Group.ORDER
 
-    def __init__(self, watermark: Watermark, *, interval_s: float) -> None:
-        """`interval_s` between two looks."""
+    def __init__(
+        self,
+        watermark: Watermark,
+        *,
+        interval_s: float,
+        notify: Callable[[Notify], None] = lambda _notify: None,
+    ) -> None:
+        """`interval_s` between two looks. `notify` tells people; called from any thread."""
         self._watermark = watermark
         self._interval_s = interval_s
+        self._notify = notify
         self._age_s: float | None = None
         self._is_read = self._is_alarmed = False
 
@@ -47,14 +55,19 @@ class Monitor(Service):
         self._is_read = True
         is_old = self._age_s is not None and self._age_s > WATERMARK_S
         if is_old and not self._is_alarmed:
-            _log.critical("exits are not evaluated", component="PositionMonitor", age_s=self._age_s)
+            self._alarm("PositionMonitor")
         self._is_alarmed = is_old
 
     def while_hung(self, age_s: float) -> None:
         """Called by the watchdog's thread while the event loop is stuck: nobody looks, then."""
         if self._watermark() is not None and not self._is_alarmed and age_s > WATERMARK_S:
-            self._is_alarmed = True
-            _log.critical("exits are not evaluated", component="Watchdog", age_s=round(age_s, 1))
+            self._is_alarmed, self._age_s = True, age_s
+            self._alarm("Watchdog")
+
+    def _alarm(self, component: str) -> None:
+        _log.critical("exits are not evaluated", component=component, age_s=self._age_s)
+        text = f"the rules of an open position last ran {self._age_s:.1f} s ago"
+        self._notify(Notify(severity=Severity.ALARM, text=text))
 
     @override
     def health(self) -> Health:

@@ -436,7 +436,9 @@ class Tree:
             fault = Fault(kind="NeedParked", message=f"needs {parked.name}: {parked.reason}")
             node.fault = fault
             self._park(node, fault.text, fault, now_s)
-        elif all(self._satisfies(need) for need in needs) and not self._is_held(node):
+        elif self._lost_need(node) is not None or self._is_held(node):
+            pass  # what it needs is about to end: started now, it would hold that up for ever
+        elif all(self._satisfies(need) for need in needs):
             node.life += 1
             node.is_alive, node.is_abandoned, node.is_life_ready = True, False, False
             node.due_s = now_s + node.plan.ready_within_s

@@ -2,9 +2,9 @@
 
 import pytest
 
-from holdfast.domain.audit import Denied, EntriesBlocked, ExitDecided, IntentFormed
+from holdfast.domain.audit import Anomaly, Denied, EntriesBlocked, ExitDecided, IntentFormed
 from holdfast.domain.command import Notify, PlaceOrder, Severity
-from holdfast.domain.event import Restarted, ServiceState
+from holdfast.domain.event import ProjectionDiffers, Restarted, ServiceState
 from tests.support.desk import DAY, Desk
 
 NOT_READY = [state for state in ServiceState if state is not ServiceState.READY]
@@ -68,3 +68,33 @@ def test_a_part_that_was_given_up_calls_a_person(core: bool, severity: Severity)
         (severity, "feed was given up: 3 crashes within 60 s")
     ]
     assert not [command for command in step.commands if isinstance(command, PlaceOrder)]
+
+
+def test_projections_that_differ_call_a_person_and_trading_goes_on() -> None:
+    """What people read is wrong, what is traded on is not: entries and exits go on as ever (1.4)."""
+    desk = Desk()
+    differs = ProjectionDiffers(at_ns=desk.now, differences=("positions at 7", "orders at 7"))
+    step = desk.tell(differs)
+    called = [command for command in step.commands if isinstance(command, Notify)]
+    assert [(one.severity, one.text) for one in called] == [
+        (Severity.ALARM, "projections differ: first positions at 7")
+    ]
+    [anomaly] = [audit for audit in step.audits if isinstance(audit, Anomaly)]
+    assert anomaly.values == {"first": "positions at 7"}
+    desk.hold()
+    desk.tell(ProjectionDiffers(at_ns=desk.now, differences=("positions at 9",)))
+    desk.breach(70)
+    assert len(desk.told(ExitDecided)) == 1
+
+
+def test_the_watermark_is_that_of_the_position_that_waits_longest() -> None:
+    """None is held, one is opened, its rules run: the stamp of their last run."""
+    desk = Desk()
+    marks = [desk.engine.evaluated_ns]
+    desk.hold()
+    opened = desk.engine.evaluated_ns
+    desk.at(70).tick()
+    marks.append(desk.engine.evaluated_ns)
+    assert opened is not None
+    assert marks == [None, desk.now]
+    assert opened < desk.now

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from holdfast.domain.command import ReadFunds, Subscribe
+from holdfast.domain.command import ReadBook, ReadFunds, Subscribe
 from holdfast.domain.decision import Direction
 from holdfast.domain.event import (
     Action,
@@ -26,6 +26,7 @@ from holdfast.runtime.driver import YIELD_EVERY
 from holdfast.runtime.inbox import Inbox
 from tests.support.desk import CALL, NIFTY, OPEN, PUT, SECOND
 from tests.support.shell import START, Shell, tick
+from tests.support.virtual import virtually
 
 
 def test_an_event_is_journaled_before_anything_is_done_about_it() -> None:
@@ -34,11 +35,11 @@ def test_an_event_is_journaled_before_anything_is_done_about_it() -> None:
     journal = shell.journal
     numbers = [number for number, row in enumerate(journal.rows, 1) if row in journal.decisions]
     assert [decided.cause for decided in journal.decisions] == [n - 1 for n in numbers]
-    [loaded] = [d for d in journal.decisions if d.commands]
+    loaded = next(d for d in journal.decisions if d.commands)
     assert isinstance(journal.rows[loaded.cause - 1], InstrumentsLoaded)
-    assert list(loaded.commands) == shell.venue.asked()
-    assert isinstance(loaded.commands[0], Subscribe)
-    assert loaded.commands[1:] == (ReadFunds(),)
+    assert [type(command) for command in loaded.commands] == [Subscribe, ReadFunds, ReadBook]
+    decided = [command for d in journal.decisions for command in d.commands]
+    assert decided == [command for _, command in shell.venue.submitted]
     rows = len(journal.rows)
     shell.driver.take(FundsRead(at_ns=START, available_paise=1))
     assert len(journal.rows) == rows + 1
@@ -212,3 +213,22 @@ def test_running_takes_from_the_inbox_until_the_market_ends() -> None:
     assert shell.driver.ticks == 2 * YIELD_EVERY + 1
     assert told == [YIELD_EVERY, 2 * YIELD_EVERY, 2 * YIELD_EVERY + 1]
     assert turns >= 2
+
+
+def test_an_idle_driver_says_that_it_lives() -> None:
+    """At least each second while nothing comes, and at every turn that it gives to others."""
+    shell = Shell().begin()
+    beats: list[float] = []
+
+    async def story() -> None:
+        inbox = Inbox()
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            run = shell.driver.run(inbox, lambda _ticks: None, lambda: beats.append(loop.time()))
+            group.create_task(run)
+            await asyncio.sleep(3.5)
+            await inbox.put_market([tick(number / 100) for number in range(YIELD_EVERY)])
+            inbox.end_market()
+
+    virtually(story())
+    assert beats == [0.0, 1.0, 2.0, 3.0, 3.5]

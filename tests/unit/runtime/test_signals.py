@@ -105,3 +105,46 @@ def test_what_caught_them_before_is_put_back() -> None:
     signals.restore()
     assert {number: signal.getsignal(number) for number in ENDING} == before
     assert heard.what == []
+
+
+@pytest.mark.parametrize("came", [None, *ENDING], ids=str)
+def test_given_back_a_signal_that_came_ends_what_does_not_end_in_order(
+    came: signal.Signals | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A verb without a day to stop: whoever caught it before gets it now, once, and no bound stays."""
+    taken: list[int] = []
+    before = {number: signal.signal(number, lambda one, _: taken.append(one)) for number in ENDING}
+    try:
+        signals = Signals()
+        signals.install()
+        if came is not None:
+            signal.raise_signal(came)
+        held_back = list(taken)
+        signals.give_back()
+        assert (held_back, taken) == ([], [] if came is None else [came])
+        signal.raise_signal(signal.SIGINT)
+        assert taken[-1] == signal.SIGINT
+        assert len(taken) == (1 if came is None else 2)
+    finally:
+        for number, caught in before.items():
+            signal.signal(number, caught)
+    assert ("Caught signal" in capfd.readouterr().err) == (came is not None)
+
+
+def test_disarmed_the_bound_on_a_stuck_program_is_gone(
+    signals: Signals, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What follows a stop, a report for one, may take longer than a stop may."""
+    armed: list[str] = []
+    monkeypatch.setattr(
+        faulthandler, "dump_traceback_later", lambda _s, **_kw: armed.append("armed")
+    )
+    monkeypatch.setattr(
+        faulthandler, "cancel_dump_traceback_later", lambda: armed.append("disarmed")
+    )
+    signals.install()
+    signal.raise_signal(signal.SIGTERM)
+    signals.disarm()
+    assert armed == ["armed", "disarmed"]
+    assert signals.shutting_down, "that it came is not forgotten"
+    assert capfd.readouterr().err

@@ -76,6 +76,44 @@ def test_start_and_stop_may_be_called_as_often_as_one_likes() -> None:
     )
 
 
+@pytest.mark.proves("SUP-13", "SUP-16", "APP-15")
+def test_a_life_that_is_cancelled_before_its_first_step_ends_too() -> None:
+    """Start and stop in one turn of the loop: nothing of it ran, and nobody waits for its end."""
+
+    async def story(watched: Watched) -> None:
+        starting = asyncio.ensure_future(watched.supervisor.start())
+        await asyncio.sleep(0)
+        assert await watched.supervisor.stop(*Group, within_s=5.0) == Stopped()
+        assert asyncio.get_running_loop().time() == 0.0
+        await starting
+        assert watched.supervisor.active_tasks() == ()
+
+    done = supervised(chain(), story)
+    assert done.diary == []
+    ran = [one.state for one in done.records if one.service == "store"]
+    assert ran == [
+        ServiceState.WAITING,
+        ServiceState.STARTING,
+        ServiceState.STOPPING,
+        ServiceState.STOPPED,
+    ]
+
+
+@pytest.mark.proves("SUP-14", "I-09")
+def test_a_service_that_others_need_in_two_ways_comes_back_with_all_of_them() -> None:
+    """A crash below two that need one another's need: each starts again once, and nothing spins."""
+
+    async def story(watched: Watched) -> None:
+        await watched.supervisor.start()
+        await asyncio.sleep(5)
+        assert {one.state for one in watched.supervisor.status()} == {ServiceState.READY}
+
+    monitor = Toy("monitor", group=Group.ORDER, needs=["engine"])
+    done = supervised([*chain(feed="crashes,ready"), monitor], story)
+    lives = {name: toy.lives for name, toy in done.toys.items()}
+    assert lives == {"store": 1, "feed": 2, "engine": 2, "router": 2, "monitor": 2, "page": 1}
+
+
 def test_a_stop_before_any_start_has_nothing_to_do() -> None:
     """It does not wait for anything."""
 

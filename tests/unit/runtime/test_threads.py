@@ -212,6 +212,27 @@ def test_blocking_work_is_done_beside_the_loop_and_answers_or_raises() -> None:
     asyncio.run(play())
 
 
+@pytest.mark.proves("I-14")
+def test_an_errands_thread_is_not_a_lost_one() -> None:
+    """It ends by itself when it has done its work; one that should live and ended is lost."""
+
+    async def play() -> None:
+        threads = Threads()
+        assert await threads.call("JournalCheck", lambda: 7, owner="store") == 7
+        assert [thread.name for thread in threads.of("store")] == ["JournalCheck"]
+        assert threads.lost("store") is None
+        told = threads.start("Told", until_told, owner="store")
+        assert threads.lost("store") is None
+        await threads.stop("store")
+        assert threads.lost("store") is None
+        assert not told.is_alive
+        await threads.start("Gone", lambda _flag: None, owner="store").join()
+        assert threads.lost("store") == "Gone"
+        assert threads.lost("recorder") is None
+
+    asyncio.run(play())
+
+
 def test_an_ended_thread_may_be_joined_again_and_by_a_loop_that_was_closed() -> None:
     """Nobody who waited and went away is in the way of its end."""
     let_go = threading.Event()

@@ -305,6 +305,25 @@ def test_a_crash_restarts_it_within_a_second_with_what_depends_on_it_around() ->
     ], "the page restarts alone, and the store is below"
 
 
+@pytest.mark.proves("SUP-14", "I-117")
+@pytest.mark.parametrize("first", ["router", "monitor"])
+def test_two_that_need_a_restarting_one_end_once_each_before_it_does(first: str) -> None:
+    """The first to have ended waits for the other: started at once, it would hold the engine up.
+
+    Two of them would then end and start in turns for ever, and the feed would never come back.
+    """
+    monitor = Plan(name="monitor", group=Group.ORDER, needs=("engine",))
+    second = {"router": "monitor", "monitor": "router"}[first]
+    play = Play(*CHAIN, monitor).all_up()
+    assert sorted(play.end("feed", BROKE)) == ["cancel monitor", "cancel router"]
+    assert play.end(first) == []
+    assert play.end(second) == ["cancel engine"]
+    assert play.end("engine") == []
+    assert play.wait(0.2) == ["run feed"]
+    assert play.ready("feed") == ["run engine"]
+    assert sorted(play.ready("engine")) == ["run monitor", "run router"]
+
+
 def test_a_side_service_crashes_alone() -> None:
     """Nobody of the chain is cancelled for it."""
     play = Play().all_up()
