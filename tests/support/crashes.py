@@ -66,7 +66,7 @@ FLAT_AT = 112
 ENDS = 130
 
 
-class Killed(Exception):  # noqa: N818 it says what happened
+class Killed(Exception):
     """The process is gone."""
 
 

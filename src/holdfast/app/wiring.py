@@ -40,6 +40,7 @@ from holdfast.ports import MarketSource
 from holdfast.research.verify import Checked, verify
 from holdfast.runtime.clock import VirtualClock, cost_ns, elapsed_s
 from holdfast.runtime.day import Day, Outcome, Pace, StopRequest
+from holdfast.runtime.recover import in_order
 from holdfast.store.buffers import StoreSettings
 from holdfast.store.imports.recording import Recording, load_table
 from holdfast.store.imports.upstox import ImportReport, OptionTerms, import_upstox_full
@@ -155,11 +156,10 @@ def verify_run(run_dir: Path, progress: Progress) -> VerifyResult:
     def rebuild(facts: DayFacts, instruments: tuple[Instrument, ...]) -> Engine:
         return _engine(config, _session(config, facts, instruments), instruments)
 
+    in_force = config_sha256(config)
     checked: Checked = verify(
-        records(run_dir / FILE_NAME),
-        _tape_events(run_dir),
-        rebuild,
-        config_sha256(config),
+        lambda: in_order(records(run_dir / FILE_NAME), _tape_events(run_dir)),
+        lambda wanted: rebuild if wanted == in_force else None,
         progress,
     )
     return VerifyResult(
