@@ -2,9 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
-from heapq import merge
 from importlib.metadata import version
-from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -41,11 +39,11 @@ from holdfast.ports import MarketSource
 from holdfast.research.verify import Checked, verify
 from holdfast.runtime.clock import VirtualClock, cost_ns, elapsed_s
 from holdfast.runtime.day import Standing
+from holdfast.runtime.recover import Make, Numbered, in_order
 from holdfast.runtime.starting import Ground
 from holdfast.store.imports.recording import Recording, load_table
 from holdfast.store.imports.upstox import ImportReport, OptionTerms, import_upstox_full
 from holdfast.store.query import last_at_ns, records
-from holdfast.store.records import Record
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
 from holdfast.store.snapshot import Origin
@@ -85,6 +83,9 @@ INDICES: Final[Mapping[str, SimulatedIndex]] = {
 }
 """Parameters of the simulation, not facts: any level would do."""
 
+CONFIGS: Final = "configs"
+"""In the folder of a run: every configuration that it was begun or continued with."""
+
 SECURITY_IDS_APART: Final = 1_000
 
 
@@ -98,15 +99,6 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     has_begun: bool
     stopped_early: bool
     wall: dict[str, float | int]
-
-
-class VerifyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was compared, and the first difference in words, `None` when there is none."""
-
-    events: int
-    ticks: int
-    decisions: int
-    first_difference: str | None
 
 
 def run_sim(config: Config, run_dir: Path, progress: Progress, host: Host = ALONE) -> RunResult:
@@ -162,26 +154,24 @@ def import_tape(source: Path, target: Path) -> ImportReport:
     return import_upstox_full(source, target, terms=terms)
 
 
-def verify_run(run_dir: Path, progress: Progress) -> VerifyResult:
+def verify_run(run_dir: Path, progress: Progress) -> Checked:
     """Step a new engine through a run's journal and tape and compare every decision."""
-    config = _stored_config(run_dir)
+    configs = _stored_configs(run_dir)
 
-    def rebuild(facts: DayFacts, instruments: tuple[Instrument, ...]) -> Engine:
+    def engine_of(sha256: str) -> Make | None:
+        config = configs.get(sha256)
+        return _maker(config) if config is not None else None
+
+    return verify(lambda: _past(run_dir), engine_of, progress)
+
+
+def _maker(config: Config) -> Make:
+    """Makes engines of one configuration that were never stepped."""
+
+    def make(facts: DayFacts, instruments: tuple[Instrument, ...]) -> Engine:
         return _engine(config, _session(config, facts, instruments), instruments)
 
-    checked: Checked = verify(
-        records(run_dir / FILE_NAME),
-        _tape_events(run_dir),
-        rebuild,
-        config_sha256(config),
-        progress,
-    )
-    return VerifyResult(
-        events=checked.events,
-        ticks=checked.ticks,
-        decisions=checked.decisions,
-        first_difference=checked.first_difference,
-    )
+    return make
 
 
 def _tape_events(run_dir: Path) -> Iterator[tuple[int, AnyEvent]]:
@@ -207,9 +197,7 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
     until_ns = _known_until(run.folder, facts.day)
     clock = VirtualClock(until_ns or session.open_ns - BEFORE_OPEN_NS)
     ground = Ground(
-        make=lambda facts, instruments: _engine(
-            config, _session(config, facts, instruments), instruments
-        ),
+        make=_maker(config),
         facts=facts,
         instruments=instruments,
         origin=_origin(config, facts, instruments),
@@ -253,10 +241,9 @@ def _known_until(folder: Path, day: str) -> int | None:
     return max((stamp for stamp in stamps if stamp is not None), default=None)
 
 
-def _past(folder: Path) -> Iterator[tuple[int, Record | AnyEvent]]:
+def _past(folder: Path) -> Iterator[Numbered]:
     """What is durable of a day, journal and tape as one run of numbers."""
-    journal = ((sequence, record) for sequence, _, record in records(folder / FILE_NAME))
-    return merge(journal, _tape_events(folder), key=itemgetter(0))
+    return in_order(records(folder / FILE_NAME), _tape_events(folder))
 
 
 def _origin(config: Config, facts: DayFacts, instruments: tuple[Instrument, ...]) -> Origin:
@@ -415,12 +402,22 @@ def _header(config: Config, facts: DayFacts, source: MarketSource) -> TapeHeader
 
 
 def _store_config(config: Config, run_dir: Path) -> None:
+    """Keep the configuration, and every one that the day was begun with, under its hash."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / CONFIG_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(config)))
+    text = msgspec.json.format(msgspec.json.encode(config))
+    (run_dir / CONFIGS).mkdir(exist_ok=True)
+    (run_dir / CONFIGS / f"{config_sha256(config)}.json").write_bytes(text)
+    (run_dir / CONFIG_FILE).write_bytes(text)
 
 
-def _stored_config(run_dir: Path) -> Config:
-    path = run_dir / CONFIG_FILE
+def _stored_configs(run_dir: Path) -> dict[str, Config]:
+    """Each configuration of a run by its hash. Raises DataRefused where one cannot be read."""
+    files = [run_dir / CONFIG_FILE, *sorted((run_dir / CONFIGS).glob("*.json"))]
+    configs = [_stored_config(path) for path in files]
+    return {config_sha256(config): config for config in configs}
+
+
+def _stored_config(path: Path) -> Config:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Config)
     except FileNotFoundError as error:

@@ -127,8 +127,9 @@ class Day:
             venue=venue,
             clock=self._clock,
             late=self._late,
-            checkpoint=begun.checkpoint,
         )
+        if begun.checkpoint is not None:
+            self._driver.go_back_to(begun.checkpoint)
         for event in told:
             self._driver.take(event)
         self.has_begun = True

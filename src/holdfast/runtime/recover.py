@@ -7,9 +7,11 @@ is compared with what was recorded of it, and where the two differ the books bec
 record, because that is what was sent. Nothing is executed and nothing is journaled.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
+from heapq import merge
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -422,3 +424,11 @@ def _resumed(records: Iterator[Numbered], make: Make, start: Start) -> Fold:
             engine.restore(start.image)
             return Fold(make, {}, engine=engine, numbers=numbers)
     raise ImageUnusable("it is of another past than the journal's")
+
+
+def in_order(
+    records: Iterable[tuple[int, int, Record]], tape: Iterable[tuple[int, AnyEvent]]
+) -> Iterator[Numbered]:
+    """Journal, (sequence, at_ns, record), and tape, (sequence, event), as one run of numbers."""
+    journal = ((sequence, record) for sequence, _, record in records)
+    return merge(journal, tape, key=itemgetter(0))
