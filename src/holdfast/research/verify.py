@@ -20,7 +20,7 @@ from holdfast.domain.event import (
 from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Tick
 from holdfast.store.columns import KINDS
-from holdfast.store.records import Decided, Record, TapeRange
+from holdfast.store.records import Decided, Record, Stopped, TapeRange
 
 Rebuild = Callable[[DayFacts, tuple[Instrument, ...]], Engine]
 """Makes the engine that the recorded configuration describes."""
@@ -93,6 +93,8 @@ class _Comparing:
             return self._vouch(sequence, record)
         if isinstance(record, Decided):
             return self._compare(record)
+        if isinstance(record, Stopped):
+            return None
         difference = self._wrong_configuration(sequence, record) or self._unrecorded()
         if isinstance(record, Tick | CandleLoaded | QuotesRead):
             self._on_tape[KINDS[type(record)].name].append(sequence)

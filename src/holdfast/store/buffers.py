@@ -25,7 +25,7 @@ from holdfast.domain.event import (
 from holdfast.domain.instrument import Instrument
 from holdfast.ports import Clock
 from holdfast.store.columns import KINDS, Numbered
-from holdfast.store.records import Decided, Record, TapeRange
+from holdfast.store.records import Decided, Record, Stopped, TapeRange
 from holdfast.store.room import MEBIBYTE, Room
 from holdfast.store.tape import TapeWriter
 from holdfast.store.writer import EventsTable
@@ -33,8 +33,8 @@ from holdfast.store.writer import EventsTable
 SECOND_NS: Final = 1_000_000_000
 
 _ORDER_FACTS: Final = (OrderAcknowledged, OrderUpdated, SendFailed, Decided)
-_FEW: Final = (OperatorAsked, TapeRange)
-"""Kept with them: what a person asked, and what vouches for the tape (a few in a second)."""
+_FEW: Final = (OperatorAsked, TapeRange, Stopped)
+"""Kept with them: what a person asked, what vouches for the tape (a few in a second), the end."""
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ from holdfast.ports import Clock
 from holdfast.store.buffers import SECOND_NS, RecordBuffer, StoreSettings, TapeBuffer
 from holdfast.store.chain import require_intact
 from holdfast.store.migrate import revision_of, unusable
-from holdfast.store.records import Decided, Record, TapeRange
+from holdfast.store.records import Decided, Record, Stopped, TapeRange
 from holdfast.store.room import Room
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
@@ -116,7 +116,7 @@ class ServedJournal:
         self._told = ""
         self._telling = threading.RLock()
         self._retry_at_ns = 0
-        self._last = 0
+        self._last = self._checked = 0
         self._report: CloseReport | None = None
         self._lock = threading.Lock()
         self._records_due = threading.Condition(self._lock)
@@ -140,6 +140,11 @@ class ServedJournal:
     def durable(self) -> int:
         """The number of the last record on the disk."""
         return self._records.durable
+
+    @property
+    def checked(self) -> int:
+        """The last record that was there, and found sound, when the database was opened."""
+        return self._checked
 
     @property
     def lag(self) -> int:
@@ -181,6 +186,13 @@ class ServedJournal:
         with self._lock:
             sequence = self._take(decided)
         self._write_if_due(at_ns)
+        return sequence
+
+    def append_stopped(self, stopped: Stopped) -> int:
+        """Keep what the process leaves behind; returns the record's number."""
+        with self._lock:
+            sequence = self._take(stopped)
+        self._write_if_due(stopped.at_ns)
         return sequence
 
     def append_market(self, event: TapeEvent) -> int:
@@ -252,6 +264,7 @@ class ServedJournal:
             with self._lock:
                 self._last = max(self._last, table.last)
                 self._is_database_read = True
+            self._checked = table.last
             self._records.attach(table)
             self._report = None
 
