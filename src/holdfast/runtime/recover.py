@@ -34,7 +34,7 @@ from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Tick
 from holdfast.domain.order import OrderId
 from holdfast.runtime.stepping import StepFault, attempt, leave_out
-from holdfast.store.records import Decided, Record, TapeRange
+from holdfast.store.records import Decided, Record, Stopped, TapeRange
 
 Numbered = tuple[int, Record | AnyEvent]
 
@@ -183,7 +183,7 @@ class Fold:
         if isinstance(record, Restarted):
             self._end_stretch(sequence)
         is_whole = self.numbers.take(sequence, record)
-        if isinstance(record, TapeRange):
+        if isinstance(record, TapeRange | Stopped):
             return
         if self.engine is None:
             yield from self._take_before(sequence, record)
@@ -216,7 +216,7 @@ class Fold:
             self._step_held()
         if isinstance(record, Decided):
             yield from self._stand(record)
-        elif isinstance(record, TapeRange):
+        elif isinstance(record, TapeRange | Stopped):
             return
         elif is_whole or isinstance(record, FACTS):
             yield from self._resolved()
