@@ -270,3 +270,26 @@ def test_no_rule_finds_what_it_allows(rule: object, text: str) -> None:
     """The nearest things that are fine."""
     assert callable(rule)
     assert list(rule(parse("core/made_up.py", text))) == []
+
+
+RESERVED_IN_LOGS = {"event", "level", "timestamp", "exc_info"}
+"""Fields that the logger itself writes: to pass one of them raises, in the middle of an error."""
+
+
+def clashing_fields(module: Module) -> Iterator[str]:
+    """Calls of a logger with a field of a name that is the logger's own."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_log."):
+            yield from (
+                f"{module.at(node)} {field.arg}"
+                for field in node.keywords
+                if field.arg in RESERVED_IN_LOGS
+            )
+
+
+@pytest.mark.proves("B-05")
+def test_no_log_call_can_raise_for_the_name_of_a_field() -> None:
+    """An error handler that fails in its log call hides the error that it was about to tell."""
+    assert [found for module in modules() for found in clashing_fields(module)] == []
+    wrong = parse("x.py", '_log.error("step failed", event="tick", error="x")')
+    assert len(list(clashing_fields(wrong))) == 1

@@ -91,6 +91,8 @@ def main() -> None:
         moments.begin()
 
     Signals.install = installed  # type: ignore[assignment, method-assign]
+    if plan.get("poison"):
+        _poison(plan["poison"])
     if plan.get("watches"):
         _watch(moments, plan.get("batches"))
     sys.argv = ["holdfast", *plan["argv"]]
@@ -100,6 +102,40 @@ def main() -> None:
         program()
     finally:
         moments.mark("ended")
+
+
+def _poison(poison: dict[str, Any]) -> None:
+    """Let one tick be more than a rule, or than the step itself, can bear.
+
+    `at_ns` and `instrument` name the tick. `where`: "rule" (the target's), "step" (with strategies
+    and entries), "bare" (also without them).
+    """
+    from holdfast.core.engine import Engine  # noqa: PLC0415 as above
+    from holdfast.core.risk import exits  # noqa: PLC0415 as above
+    from holdfast.domain.market import Tick  # noqa: PLC0415 as above
+
+    on_tick = Engine._on_tick  # noqa: SLF001 poisoned
+
+    def poisoned(engine: Engine, tick: Tick) -> None:
+        is_it = (tick.at_ns, tick.instrument) == (poison["at_ns"], poison["instrument"])
+        is_bare = engine._is_bare  # noqa: SLF001 poisoned
+        on_tick(engine, tick)
+        if is_it and (poison["where"] == "bare" or not is_bare):
+            raise ZeroDivisionError("poison")
+
+    takes_profit = exits.TakeProfit.__call__
+    eaten: list[int] = []
+
+    def breaks(rule: Any, position: Any, market: Any) -> Any:
+        if market.now_ns >= poison["at_ns"] and not eaten:
+            eaten.append(market.now_ns)
+            raise ZeroDivisionError("poison")
+        return takes_profit(rule, position, market)
+
+    if poison["where"] == "rule":
+        exits.TakeProfit.__call__ = breaks  # type: ignore[method-assign]
+    else:
+        Engine._on_tick = poisoned  # type: ignore[assignment, method-assign]  # noqa: SLF001 as above
 
 
 def _watch(moments: Moments, batches: int | None) -> None:

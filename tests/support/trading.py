@@ -50,6 +50,7 @@ class Trading:
         watches: bool = False,
         batches: int | None = None,
         beside: Sequence[dict[str, Any]] | None = None,
+        poison: dict[str, Any] | None = None,
         arguments: tuple[str, ...] = ("run",),
         **environ: str,
     ) -> None:
@@ -68,6 +69,7 @@ class Trading:
             "watches": watches,
             "batches": batches,
             "beside": beside,
+            "poison": poison,
         }
         module = "traded" if beside is None else "faulty"
         self.stderr_file = home / "stderr"

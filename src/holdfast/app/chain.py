@@ -21,13 +21,17 @@ from holdfast.runtime.trading import Trading
 
 
 class Market(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands behind the ports: chosen by the mode, in `wiring`, and by nobody else."""
+    """What stands behind the ports: chosen by the mode, in `wiring`, and by nobody else.
+
+    `close` gives back, at the very end, what no connection holds.
+    """
 
     venue: VenueDriver
     account: Account
     feed: MarketFeed
     updates: Connection
     orders: Connection
+    close: Callable[[], None]
 
 
 class Hooks(msgspec.Struct, frozen=True, kw_only=True):

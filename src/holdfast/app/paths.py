@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from holdfast.domain.errors import DataRefused, HoldfastError
+from holdfast.domain.errors import DataRefused, HoldfastError, StepGivenUp
 from holdfast.store import schema
 
 JOURNAL: Final = schema.FILE_NAME
@@ -133,6 +133,8 @@ class Runs:
         continues = self._prepare(runs, name, folder, anew=anew)
         try:
             yield RunFolder(path=folder, continues=continues)
+        except StepGivenUp:
+            raise  # positions may be open: the next start goes on with what is written
         except (HoldfastError, OSError):
             # Refused: nothing half-written stays. After a bug it does stay, as the evidence; and
             # what was continued stays to be continued again.

@@ -81,7 +81,10 @@ class Program:
 
     def run(self) -> int:
         """The day, from its first service to its exit code. Raises what it failed for."""
-        code = self.application.run()
+        try:
+            code = self.application.run()
+        finally:
+            self._market.close()
         if self._host.signals is not None:
             self._host.signals.disarm()
         if self._refused is not None:

@@ -275,6 +275,7 @@ def _market(
         feed=PlayedFeed(broker, speed=config.sim.speed),
         updates=PlayedLine(),
         orders=PlayedLine(),
+        close=broker.close,
     )
 
 

@@ -35,17 +35,16 @@ class PlayedBroker:
         self.venue = venue
         # What a market costs to make is paid here, where nobody waits for an event loop.
         self.ticks: Iterator[Tick] = chain(list(islice(ticks, 1)), ticks)
-        self._memory = memory
+        self._file = memory
+        self._memory: BrokerMemory | None = None
         self._until_ns = until_ns
-        self._is_open = False
 
     async def open(self) -> None:
         """Be as it was left. A second call does nothing. Raises DataRefused at a damaged memory."""
-        if self._is_open:
+        if self._memory is not None:
             return
-        self._is_open = True
         if self._until_ns is not None:
-            remembered = read_memory(self._memory)
+            remembered = read_memory(self._file)
             steps = rebuilding(self.venue, self.ticks, remembered, until_ns=self._until_ns)
             while True:
                 try:
@@ -54,7 +53,13 @@ class PlayedBroker:
                     self.ticks = end.value
                     break
                 await asyncio.sleep(0)
-        self.venue.remember(BrokerMemory(self._memory))
+        self._memory = BrokerMemory(self._file)
+        self.venue.remember(self._memory)
+
+    def close(self) -> None:
+        """Give its memory back: the process ends, the broker does not."""
+        if self._memory is not None:
+            self._memory.close()
 
 
 class PlayedAccount:

@@ -190,6 +190,11 @@ class Day:
     # -- what is asked of it
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the engine has done all of every event that it began."""
+        return self._driver is None or self._driver.is_between_events
+
+    @property
     def engine(self) -> Engine | None:
         """The engine; `None` before the day has begun."""
         return self._engine

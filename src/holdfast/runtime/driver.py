@@ -45,7 +45,8 @@ IDLE_S = 1.0
 class Driver:
     """Steps the engine through one day of market data.
 
-    `late` holds what came of executing commands and waits for nobody's turn: an order that did not
+    `is_between_events` is False after something failed within an event: that engine may have done
+    half of it, and only a new start may trade on. `late` holds what came of executing commands and waits for nobody's turn: an order that did not
     leave is heard of before anything else happens.
     """
 
@@ -67,6 +68,7 @@ class Driver:
         self._late = late
         self._checkpoint: Checkpoint | None = None
         self._write_halt: Callable[[Halted], None] | None = None
+        self.is_between_events = True
         self.events = 0
         self.ticks = 0
 
@@ -83,6 +85,7 @@ class Driver:
 
         Raises `StepGivenUp` when it cannot be stepped.
         """
+        self.is_between_events = False
         self._clock.move(event.at_ns)
         if isinstance(event, Tick | CandleLoaded | QuotesRead):
             sequence = self._journal.append_market(event)
@@ -96,6 +99,7 @@ class Driver:
         elif self._checkpoint is not None:
             self._checkpoint.note(sequence, event)
         self._send(sequence, step)
+        self.is_between_events = True
 
     def _send(self, sequence: int, step: Step) -> None:
         """Journal what the step of one event decided, and execute it."""
@@ -117,7 +121,7 @@ class Driver:
         and goes on with its exits, so that a fault which every event meets does not end each start.
         """
         failed = StepFailed(at_ns=self._clock.now_ns(), sequence=sequence, error=error)
-        _log.error("step failed", sequence=sequence, event=type(event).__name__, error=error)
+        _log.error("step failed", sequence=sequence, kind=type(event).__name__, error=error)
         if self._checkpoint is None or not self._checkpoint.go_back():
             raise self._given_up(failed)
         self._send(self._journal.append(failed), self._engine.step(failed))

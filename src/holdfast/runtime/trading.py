@@ -43,6 +43,11 @@ class Trading(Service):
     @override
     async def run(self, ready: Ready) -> None:
         try:
+            if not self._day.is_whole:
+                raise StepGivenUp(
+                    "the engine was left in the middle of an event\n"
+                    "  the log says by what; the next start recovers from the journal"
+                )
             if not self._day.has_begun:
                 self._day.begin(await self._recover(), self._venue, self._journal)
             ready()
