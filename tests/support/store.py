@@ -14,6 +14,7 @@ from holdfast.runtime.threads import Threads
 from holdfast.store import query
 from holdfast.store.buffers import StoreSettings
 from holdfast.store.columns import KINDS_BY_NAME
+from holdfast.store.migrate import revision_of
 from holdfast.store.records import Record
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import read_segment
@@ -90,8 +91,8 @@ class Owners:
 def contents(folder: Path) -> tuple[list[tuple[int, Record]], dict[int, object]]:
     """The records of a journal, and the events of its tapes by their numbers; nothing twice."""
     path = folder / FILE_NAME
-    there = path.exists() and path.stat().st_size > 0
-    records = [(number, record) for number, _, record in query.records(path)] if there else []
+    is_made = revision_of(path) is not None  # a kill may come before that
+    records = [(number, record) for number, _, record in query.records(path)] if is_made else []
     market: dict[int, object] = {}
     for segment in (one for day in sorted((folder / FOLDER).glob("*")) for one in segments(day)):
         content = read_segment(segment)
