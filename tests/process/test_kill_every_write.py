@@ -8,17 +8,14 @@ import pytest
 
 from holdfast.domain.event import Restarted
 from holdfast.domain.market import Tick
-from holdfast.store import query
 from holdfast.store.audit import audit
 from holdfast.store.buffers import StoreSettings
 from holdfast.store.chain import require_intact
-from holdfast.store.columns import KINDS_BY_NAME
 from holdfast.store.journal import StoreJournal
-from holdfast.store.records import Decided, Record, Stopped, TapeRange
+from holdfast.store.records import Decided, Stopped, TapeRange
 from holdfast.store.schema import FILE_NAME
-from holdfast.store.segment import read_segment
-from holdfast.store.tape import FOLDER, segments
 from tests.support.disk import Image, SimulatedDisk
+from tests.support.store import contents, first_missing
 from tests.unit.store.samples import DAY, HEADER, T0, a_day, play, tick
 
 SMALL = StoreSettings(threaded=False, db_transaction_batch_size=1, tape_batch_rows=4)
@@ -33,27 +30,6 @@ class Reached(NamedTuple):
 
     durable: int
     given: int
-
-
-def contents(folder: Path) -> tuple[list[tuple[int, Record]], dict[int, object]]:
-    """The records of the journal, and the events of the tape by their numbers."""
-    path = folder / FILE_NAME
-    records = (
-        [(number, record) for number, _, record in query.records(path)] if path.exists() else []
-    )
-    market: dict[int, object] = {}
-    for segment in segments(folder / FOLDER / DAY):
-        content = read_segment(segment)
-        market |= dict(KINDS_BY_NAME[content.header.kind].decode(content.table))
-    return records, market
-
-
-def first_missing(numbers: set[int]) -> int:
-    """Where the fold of the past ends (decisions 4.11)."""
-    number = 1
-    while number in numbers:
-        number += 1
-    return number
 
 
 class Day:
@@ -112,7 +88,7 @@ def check_image(day: Day, image: Image) -> None:
 
     # Without a gap up to where the fold ends, and equal to what was given.
     events = {n: r for n, r in records if not isinstance(r, Decided | TapeRange | Stopped)} | market
-    end = first_missing({number for number, _ in records} | set(market))
+    end = first_missing({number for number, _ in records} | market.keys())
     assert {n: e for n, e in events.items() if n < end} == {
         n: e for n, e in day.given.items() if n < end
     }

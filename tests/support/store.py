@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import closing, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
@@ -10,9 +11,15 @@ from queue import SimpleQueue
 from holdfast.ports import Clock
 from holdfast.runtime.clock import WallClock
 from holdfast.runtime.threads import Threads
+from holdfast.store import query
 from holdfast.store.buffers import StoreSettings
+from holdfast.store.columns import KINDS_BY_NAME
+from holdfast.store.migrate import revision_of
+from holdfast.store.records import Record
 from holdfast.store.schema import FILE_NAME
+from holdfast.store.segment import read_segment
 from holdfast.store.served import CloseReport, ServedJournal
+from holdfast.store.tape import FOLDER, segments
 from tests.unit.store.samples import HEADER
 
 QUICK = StoreSettings(db_commit_interval_s=0.01, retry_s=0.02)
@@ -79,6 +86,29 @@ class Owners:
         self.journal.close_tape()
         assert self.stop("JournalWriter") == ()
         return self.journal.close_database()
+
+
+def contents(folder: Path) -> tuple[list[tuple[int, Record]], dict[int, object]]:
+    """The records of a journal, and the events of its tapes by their numbers; nothing twice."""
+    path = folder / FILE_NAME
+    is_made = revision_of(path) is not None  # a kill may come before that
+    records = [(number, record) for number, _, record in query.records(path)] if is_made else []
+    market: dict[int, object] = {}
+    for segment in (one for day in sorted((folder / FOLDER).glob("*")) for one in segments(day)):
+        content = read_segment(segment)
+        rows = dict(KINDS_BY_NAME[content.header.kind].decode(content.table))
+        assert not rows.keys() & market.keys()
+        market |= rows
+    assert not market.keys() & {number for number, _ in records}
+    return records, market
+
+
+def first_missing(numbers: AbstractSet[int]) -> int:
+    """Where the fold of the past ends (decisions 4.11)."""
+    number = 1
+    while number in numbers:
+        number += 1
+    return number
 
 
 @contextmanager
