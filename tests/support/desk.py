@@ -500,6 +500,14 @@ class Desk:
         )
         return self.tell_row(row, is_read=is_read)
 
+    def row_event(self, row: OrderRow) -> OrderUpdated:
+        """The broker's word, not told yet."""
+        return OrderUpdated(at_ns=self.now, row=row)
+
+    def timer(self, at_ns: int) -> TimerFired:
+        """A deadline, not told yet."""
+        return TimerFired(at_ns=at_ns)
+
     def tell_row(self, row: OrderRow, *, is_read: bool = False) -> Step:
         """The broker's word as it stands."""
         return self.tell(OrderUpdated(at_ns=self.now, row=row, is_read=is_read))
