@@ -104,7 +104,7 @@ class Driver:
         and goes on with its exits, so that a fault which every event meets does not end each start.
         """
         failed = StepFailed(at_ns=self._clock.now_ns(), sequence=sequence, error=error)
-        _log.error("step failed", sequence=sequence, event=type(event).__name__, error=error)
+        _log.error("step failed", sequence=sequence, kind=type(event).__name__, error=error)
         if self._checkpoint is None or not self._checkpoint.go_back():
             raise self._given_up(failed)
         self._send(self._journal.append(failed), self._engine.step(failed))
