@@ -6,7 +6,7 @@ Nothing of it answers by itself.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -253,13 +253,53 @@ class Desk:
         self.tell(Restarted(at_ns=self.now, day=DAY, code_version="1", config_sha256="c"))
         self.tell(FactsLoaded(at_ns=self.now, sha256="f", facts=FACTS))
         self.tell(InstrumentsLoaded(at_ns=self.now, sha256="i", instruments=instruments))
+        self._connect()
+        self.book()
+        self.book()
+        self.funds()
+
+    def restart(self, seconds: float, *, links: bool = True) -> Step:
+        """The process died, and another begins at this time with what the engine has folded."""
+        self.now = OPEN + round(seconds * SECOND)
+        started = Restarted(at_ns=self.now, day=DAY, code_version="2", config_sha256="c")
+        step = self._step(started)
+        if links:
+            self._connect()
+        return step
+
+    def _connect(self) -> None:
         for link in Link:
             self.tell(LinkChanged(at_ns=self.now, link=link, is_up=True))
         self.tell(JournalChanged(at_ns=self.now, is_durable=True))
         self.service(ServiceState.READY)
-        self.book()
-        self.book()
-        self.funds()
+
+    def book_row(  # noqa: PLR0913 a row has that many columns
+        self,
+        placed: PlaceOrder,
+        status: BrokerStatus = BrokerStatus.WORKING,
+        *,
+        terms: OrderTerms | None = None,
+        filled: int = 0,
+        price: float = 100.05,
+        number: str = "",
+        venue_ns: int | None = None,
+    ) -> OrderRow:
+        """How the broker's book shows an order; `number` where it is not the usual one."""
+        return OrderRow(
+            order_id=placed.order_id,
+            broker_id=BrokerOrderId(number) if number else self.broker_id(placed.order_id),
+            status=status,
+            terms=placed.terms if terms is None else terms,
+            filled_quantity=filled,
+            filled_value_paise=round(filled * price * 100),
+            venue_at_ns=self.now if venue_ns is None else venue_ns,
+        )
+
+    def read_book(self, *orders: OrderRow, seconds: float, **parts: Any) -> Step:
+        """Two passes that agree, begun and answered at this time: a stable read."""
+        self.at(seconds)
+        self.book(*orders, **parts)
+        return self.book(*orders, **parts)
 
     def tell(self, event: AnyEvent) -> Step:
         """Step deadlines that lie before the event, then the event; remember what came of it."""
@@ -371,6 +411,17 @@ class Desk:
             OperatorAsked(at_ns=self.now, request=request, reason=reason, position=position)
         )
 
+    def close_anyway(self, *, position: int) -> Step:
+        """A person closes one position without waiting for the broker's book."""
+        asked = OperatorAsked(
+            at_ns=self.now,
+            request=OperatorRequest.CLOSE,
+            reason="test",
+            position=position,
+            is_anyway=True,
+        )
+        return self.tell(asked)
+
     def read(
         self, instrument: Instrument = CALL, last: float = 100.0, *, bid: float, ask: float
     ) -> Step:
@@ -448,6 +499,14 @@ class Desk:
             reason=reason,
         )
         return self.tell_row(row, is_read=is_read)
+
+    def row_event(self, row: OrderRow) -> OrderUpdated:
+        """The broker's word, not told yet."""
+        return OrderUpdated(at_ns=self.now, row=row)
+
+    def timer(self, at_ns: int) -> TimerFired:
+        """A deadline, not told yet."""
+        return TimerFired(at_ns=at_ns)
 
     def tell_row(self, row: OrderRow, *, is_read: bool = False) -> Step:
         """The broker's word as it stands."""

@@ -135,15 +135,15 @@ class Shell:
         self.journal = MemoryJournal()
         self.venue = ToldVenue()
         self.clock = VirtualClock(START)
-        late: deque[AnyEvent] = deque()
-        router = Router(self.venue, self.journal, late.append)
+        self.late: deque[AnyEvent] = deque()
+        self.router = Router(self.venue, self.journal, self.late.append)
         self.driver = Driver(
             self.engine,
             self.journal,
-            router=router,
+            router=self.router,
             venue=self.venue,
             clock=self.clock,
-            late=late,
+            late=self.late,
         )
 
     def begin(self) -> "Shell":

@@ -72,7 +72,10 @@ def decode(image: bytes) -> dict[str, Any]:
 
 
 class _Taking:
-    """Takes a graph apart into tagged lists; what was met before is named by its number."""
+    """Takes a graph apart into tagged lists; an object that was met before is named by its number.
+
+    Values are written out each time: that two of them are one and the same means nothing.
+    """
 
     def __init__(self) -> None:
         self._met: dict[int, int] = {}
@@ -93,13 +96,13 @@ class _Taking:
             return ["e", _NAMES[kind], value.value]
         if issubclass(kind, tuple):
             return ["n", _NAMES[kind], [self.take(item) for item in value]]
+        if issubclass(kind, msgspec.Struct):
+            return ["s", _NAMES[kind], value]
         number = self._met.get(id(value))
         if number is not None:
             return ["r", number]
         self._met[id(value)] = len(self._kept)
         self._kept.append(value)  # alive until the end, so that no other gets its identity
-        if issubclass(kind, msgspec.Struct):
-            return ["s", _NAMES[kind], value]
         parts = {name: self.take(part) for name, part in _attributes(value)}
         return ["o", _NAMES[kind], parts]
 
@@ -166,9 +169,7 @@ class _Making:
         return self._made[number]
 
     def make_struct(self, name: str, fields: Any) -> Any:
-        made = msgspec.convert(fields, type=_class(name, _VALUES))
-        self._made.append(made)
-        return made
+        return msgspec.convert(fields, type=_class(name, _VALUES))
 
     def make_object(self, name: str, parts: dict[str, Any]) -> Any:
         kind = _class(name, _OBJECTS)

@@ -73,6 +73,8 @@ def tend(state: State, position: Position) -> None:
     _tend_entries(state, position)
     _tend_strays(state, position)
     closer = _closer(state, position)
+    if not state.book.is_listed:
+        _call_barred(state, position, closer)
     if not position.closable_quantity:
         _tend_orphan(state, closer)
     elif closer is None or not closer.is_live:
@@ -154,16 +156,17 @@ def _may_place(state: State, position: Position) -> bool:
     fills say and nobody knows why (T5).
     """
     if not state.book.is_listed and position.number not in state.book.anyway:
-        _call_barred(state, position)
         return False
     drifted = state.drifts.get(position.key)
     return drifted is None or not drifted.is_present or drifted.is_believed
 
 
-def _call_barred(state: State, position: Position) -> None:
-    """An exit without any order at the broker waits for a read: a person hears of it each 10 s."""
+def _call_barred(state: State, position: Position, closer: Order | None) -> None:
+    """An exit without a known order at the broker waits for a read: a person hears each 10 s."""
+    is_resting = closer is not None and closer.is_live and closer.broker_id is not None
     since_ns = max(state.book.began_ns, position.exit_at_ns, position.barred_told_ns)
-    if position.exit is None or state.now_ns - since_ns < BARRED_NS:
+    is_waiting = position.exit is not None and position.is_open and not is_resting
+    if not is_waiting or state.now_ns - since_ns < BARRED_NS:
         return
     position.barred_told_ns = state.now_ns
     todo = f"{position.closing_side.value} {position.open_quantity} {position.instrument.symbol}"
