@@ -19,28 +19,23 @@ DURABLE_WAIT_S: Final = 2.0
 class Comparison:
     """The books of one day against the projections in one database."""
 
-    def __init__(
-        self, day: Day, store: Store, threads: Threads, path: Path, *, threaded: bool
-    ) -> None:
-        """`path` is the database. Threaded, it is read beside the event loop."""
+    def __init__(self, day: Day, store: Store, threads: Threads, path: Path) -> None:
+        """`path` is the database: read beside the event loop where the store is threaded."""
         self._day = day
         self._store = store
         self._threads = threads
         self._path = path
-        self._threaded = threaded
 
     async def __call__(self) -> Sequence[str]:
         """Every difference. None where the books moved meanwhile, or nothing can be written now.
 
         The journal says itself when it cannot be written.
         """
-        if not self._day.has_begun:
-            return ()
-        books = self._day.engine.books
-        if not await self._is_durable():
+        books = self._day.books
+        if books is None or not await self._is_durable():
             return ()
         found = await self._read(books)
-        return found if self._day.engine.books == books else ()
+        return found if self._day.books == books else ()
 
     async def _is_durable(self) -> bool:
         journal = self._store.journal
@@ -62,6 +57,6 @@ class Comparison:
                 books, query.orders(self._path, day), query.positions(self._path, day)
             )
 
-        if self._threaded:
+        if self._store.threaded:
             return await self._threads.call("ProjectionRead", read, owner="book")
         return read()

@@ -219,11 +219,15 @@ def _swap(fresh: Path, target: Path) -> None:
 
 
 def is_alive(process_id: int) -> bool:
-    """Whether a process of that number runs on this machine."""
+    """Whether a process of that number runs on this machine. One that waits to be buried does not."""
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        status = Path(f"/proc/{process_id}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return True  # no such file system, or it has just ended: then it is gone at the next look
+    return status.rpartition(")")[2].split()[0] != "Z"

@@ -1,45 +1,38 @@
 """One supervised day as a program: its services, wired from parts that know no mode."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 import msgspec
 
+from holdfast.app.chain import Chain, Hooks, Market
 from holdfast.app.comparing import Comparison
 from holdfast.app.config import Config, RuntimeSettings
 from holdfast.control.socket import Control
-from holdfast.core.engine import Engine
 from holdfast.domain.command import Notify
 from holdfast.domain.dated import Session
 from holdfast.domain.errors import HoldfastError
-from holdfast.domain.event import AnyEvent, ServiceChanged
-from holdfast.ports import Account, Connection, MarketFeed, VenueDriver
 from holdfast.runtime.application import Application, Parts
-from holdfast.runtime.book import Book, Compare, InstrumentMaster, Login
 from holdfast.runtime.clock import VirtualClock, WallClock
 from holdfast.runtime.day import Day, Standing
 from holdfast.runtime.ending import DayEnd
-from holdfast.runtime.feed import FeedService
-from holdfast.runtime.links import Routing, Updates
 from holdfast.runtime.monitor import Monitor
 from holdfast.runtime.notifier import Notifier, is_urgent
 from holdfast.runtime.service import Service
 from holdfast.runtime.shutdown import StopLimits
 from holdfast.runtime.signals import Signals
-from holdfast.runtime.storing import Recorder, Store
+from holdfast.runtime.snapshots import Snapshots
+from holdfast.runtime.starting import Ground, Starting
+from holdfast.runtime.storing import Store
 from holdfast.runtime.systemd import Systemd
 from holdfast.runtime.threads import Threads
-from holdfast.runtime.trading import Trading
 from holdfast.runtime.watchdog import Watchdog
 from holdfast.store.buffers import StoreSettings
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
 from holdfast.store.served import OnChanged, ServedJournal
-
-SPARE_S: Final = 0.25
-"""Of the deadline, kept for the end of the process itself."""
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,23 +44,12 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     beside: Sequence[Service] = ()
 
 
-class Market(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands behind the ports: chosen by the mode, in `wiring`, and by nobody else."""
-
-    venue: VenueDriver
-    account: Account
-    feed: MarketFeed
-    updates: Connection
-    orders: Connection
-
-
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """What is traded with, and what every start tells the engine."""
+    """The day itself: what its engine is made of, its time, its hours, its tape, who watches."""
 
-    engine: Engine
+    ground: Ground
     clock: VirtualClock
     session: Session
-    beginning: Callable[[], Iterable[AnyEvent]]
     header: TapeHeader
     progress: Callable[[int], None]
 
@@ -87,6 +69,7 @@ class Program:
         self._refused: HoldfastError | None = None
         self._day: Day | None = None
         self._monitor: Monitor | None = None
+        self._starting: Starting | None = None
         self.application = Application(
             self._parts,
             signals=host.signals,
@@ -116,12 +99,9 @@ class Program:
 
     def _parts(self) -> Parts:
         """Everything, made inside the event loop."""
-        config, work = self._config, self._work
-        threads = Threads()
+        work, threads = self._work, Threads()
         notifier = Notifier(_to_terminal)
         day = self._day = Day(
-            work.engine,
-            self._market.venue,
             work.clock,
             ends_ns=work.session.close_ns,
             progress=work.progress,
@@ -130,61 +110,37 @@ class Program:
         store = Store(
             self._journal(day.journal_changed), day.tell, work.clock, threaded=self._threaded
         )
-        compare = Comparison(day, store, threads, self._folder / FILE_NAME, threaded=self._threaded)
+        compare = Comparison(day, store, threads, self._folder / FILE_NAME)
         return Parts(
             services=[
-                *self._services(day, store, compare),
+                *self._core(day, store, compare, threads),
                 notifier,
                 *self._control(),
                 *self._host.beside,
             ],
             final=DayEnd(day, store, threads, self._folder, compare=compare),
             clock=work.clock,
-            record=_record(day),
+            record=day.tell,
             threads=threads,
-            limits=stop_limits(config.runtime),
+            limits=stop_limits(self._config.runtime),
         )
 
-    def _services(self, day: Day, store: Store, compare: Compare) -> list[Service]:
-        """The core chain, in the order of the table in docs/operations.md."""
-        market, work, runtime = self._market, self._work, self._config.runtime
-        clock = work.clock
-        kept: dict[str, Any] = {
-            "interval_s": runtime.websocket_ping_interval_s,
-            "timeout_s": runtime.websocket_ping_timeout_s,
-        }
-        monitor = Monitor(lambda: day.watermark_s, interval_s=runtime.monitor_loop_interval_s)
-        self._monitor = monitor
-        feed = FeedService(
-            market.feed,
-            day.inbox,
-            clock,
-            tell=day.tell,
+    def _core(
+        self, day: Day, store: Store, compare: Comparison, threads: Threads
+    ) -> Sequence[Service]:
+        work = self._work
+        snapshots = Snapshots(self._folder, work.ground.origin, inline=not self._threaded)
+        self._starting = Starting(work.ground, self._folder, threads, snapshots)
+        chain = Chain(self._config, self._market, day, work.clock)
+        self._monitor = chain.monitor
+        hooks = Hooks(
+            recover=self._starting,
+            compare=compare,
             may_begin=self.application.wait_up,
+            over=self._over,
             refuse=self._refuse,
-            **kept,
         )
-        services: list[Service] = [
-            store,
-            Recorder(store.journal, threaded=self._threaded),
-            Login(market.account, clock, close_ns=work.session.close_ns),
-            InstrumentMaster(market.account, underlyings=self._config.account.underlyings),
-            Book(
-                market.account,
-                self._config.account.client_id,
-                compare=compare,
-                tell=day.tell,
-                clock=clock,
-            ),
-            feed,
-            Trading(day, journal=lambda: store.journal, beginning=work.beginning, over=self._over),
-            monitor,
-            Updates(market.updates, day.tell, clock, **kept),
-            Routing(market.orders, day.tell, clock, settle=day.settle, **kept),
-        ]
-        for service in services:
-            service.loop_interval_s = runtime.monitor_loop_interval_s
-        return services
+        return chain.services(store, snapshots, hooks, close_ns=work.session.close_ns)
 
     def _control(self) -> Sequence[Service]:
         if self._host.control is None:
@@ -193,6 +149,7 @@ class Program:
 
     @property
     def _threaded(self) -> bool:
+        """Whether time passes by itself. At the highest speed numbers and files hang on no thread."""
         return self._config.sim.speed > 0
 
     def _journal(self, on_changed: OnChanged) -> ServedJournal:
@@ -217,16 +174,18 @@ class Program:
         self.application.ask_stop("the day is over")
 
     def _refuse(self, error: HoldfastError) -> None:
-        """The market's data cannot be used: there is no sense in trying again."""
+        """The day cannot go on, and there is no sense in trying again."""
         self._refused = error
         self.application.ask_stop(str(error), exit_code=error.exit_code)
 
     def _status(self) -> dict[str, Any]:
         assert self._day is not None, "it runs"
+        assert self._starting is not None, "it runs"
         return {
             "services": self.application.status(),
             "shutting_down": self.application.shutting_down,
             "standing": self._day.standing,
+            "recovered": self._starting.recovered,
         }
 
 
@@ -237,10 +196,6 @@ def stop_limits(runtime: RuntimeSettings) -> StopLimits:
         price_s=runtime.shutdown_timeout_price_s,
         state_s=runtime.shutdown_timeout_state_s,
     )
-
-
-def _record(day: Day) -> Callable[[ServiceChanged], None]:
-    return day.tell
 
 
 def _to_terminal(notify: Notify) -> None:

@@ -9,9 +9,12 @@ from typing import Final
 import msgspec
 
 from holdfast import __version__
+from holdfast.app.chain import Market
 from holdfast.app.config import CONFIG_FILE, Config, Mode, config_sha256, engine_settings
-from holdfast.app.program import Host, Market, Program, Work
-from holdfast.brokers.played import PlayedAccount, PlayedFeed, PlayedLine
+from holdfast.app.program import Host, Program, Work
+from holdfast.brokers.memory import FILE as MEMORY
+from holdfast.brokers.memory import read_memory
+from holdfast.brokers.played import PlayedAccount, PlayedBroker, PlayedFeed, PlayedLine
 from holdfast.brokers.simulated import SimulatedVenue
 from holdfast.core.engine import Engine
 from holdfast.core.strategy import Strategy
@@ -36,12 +39,15 @@ from holdfast.ports import MarketSource
 from holdfast.research.verify import Checked, verify
 from holdfast.runtime.clock import VirtualClock, cost_ns, elapsed_s
 from holdfast.runtime.day import Standing
+from holdfast.runtime.recover import Make, Numbered, in_order
+from holdfast.runtime.starting import Ground
 from holdfast.store.imports.recording import Recording, load_table
 from holdfast.store.imports.upstox import ImportReport, OptionTerms, import_upstox_full
-from holdfast.store.query import records
+from holdfast.store.query import last_at_ns, records
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
-from holdfast.store.tape import FOLDER, read_tape
+from holdfast.store.snapshot import Origin
+from holdfast.store.tape import FOLDER, last_tick_ns, read_tape, segments
 from holdfast.strategies.registry import BUILT_IN
 
 MINUTE_NS: Final = 60 * 1_000_000_000
@@ -77,6 +83,9 @@ INDICES: Final[Mapping[str, SimulatedIndex]] = {
 }
 """Parameters of the simulation, not facts: any level would do."""
 
+CONFIGS: Final = "configs"
+"""In the folder of a run: every configuration that it was begun or continued with."""
+
 SECURITY_IDS_APART: Final = 1_000
 
 
@@ -90,15 +99,6 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     has_begun: bool
     stopped_early: bool
     wall: dict[str, float | int]
-
-
-class VerifyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was compared, and the first difference in words, `None` when there is none."""
-
-    events: int
-    ticks: int
-    decisions: int
-    first_difference: str | None
 
 
 def run_sim(config: Config, run_dir: Path, progress: Progress, host: Host = ALONE) -> RunResult:
@@ -154,31 +154,30 @@ def import_tape(source: Path, target: Path) -> ImportReport:
     return import_upstox_full(source, target, terms=terms)
 
 
-def verify_run(run_dir: Path, progress: Progress) -> VerifyResult:
+def verify_run(run_dir: Path, progress: Progress) -> Checked:
     """Step a new engine through a run's journal and tape and compare every decision."""
-    config = _stored_config(run_dir)
+    configs = _stored_configs(run_dir)
 
-    def rebuild(facts: DayFacts, instruments: tuple[Instrument, ...]) -> Engine:
+    def engine_of(sha256: str) -> Make | None:
+        config = configs.get(sha256)
+        return _maker(config) if config is not None else None
+
+    return verify(lambda: _past(run_dir), engine_of, progress)
+
+
+def _maker(config: Config) -> Make:
+    """Makes engines of one configuration that were never stepped."""
+
+    def make(facts: DayFacts, instruments: tuple[Instrument, ...]) -> Engine:
         return _engine(config, _session(config, facts, instruments), instruments)
 
-    checked: Checked = verify(
-        records(run_dir / FILE_NAME),
-        _tape_events(run_dir),
-        rebuild,
-        config_sha256(config),
-        progress,
-    )
-    return VerifyResult(
-        events=checked.events,
-        ticks=checked.ticks,
-        decisions=checked.decisions,
-        first_difference=checked.first_difference,
-    )
+    return make
 
 
 def _tape_events(run_dir: Path) -> Iterator[tuple[int, AnyEvent]]:
     for folder in sorted((run_dir / FOLDER).glob("*")):
-        yield from read_tape(folder).events()
+        if segments(folder):  # a day may be killed before its first tick is written
+            yield from read_tape(folder).events()
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,16 +194,26 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
     instruments = tuple(source.instruments)
     session = _session(config, facts, instruments)
     _store_config(config, run.folder)
-    clock = VirtualClock(session.open_ns - BEFORE_OPEN_NS)
+    until_ns = _known_until(run.folder, facts.day)
+    clock = VirtualClock(until_ns or session.open_ns - BEFORE_OPEN_NS)
+    ground = Ground(
+        make=_maker(config),
+        facts=facts,
+        instruments=instruments,
+        origin=_origin(config, facts, instruments),
+        past=None if until_ns is None else lambda: _past(run.folder),
+        beginning=lambda recovered: _beginning(
+            config, facts, source, clock.now_ns(), recovered=recovered
+        ),
+    )
     program = Program(
         config,
         run.folder,
-        _market(config, facts, source, session),
+        _market(config, facts, source, run.folder, until_ns=until_ns),
         Work(
-            engine=_engine(config, session, instruments),
+            ground=ground,
             clock=clock,
             session=session,
-            beginning=lambda: _beginning(config, facts, source, clock.now_ns()),
             header=_header(config, facts, source),
             progress=run.progress,
         ),
@@ -219,19 +228,51 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
     )
 
 
-def _market(config: Config, facts: DayFacts, source: MarketSource, session: Session) -> Market:
-    """What stands behind the ports in this mode."""
+def _known_until(folder: Path, day: str) -> int | None:
+    """The last moment that journal, tape or the simulated broker know of; `None`: the day begins."""
+    if not (folder / FILE_NAME).exists():
+        return None
+    remembered = read_memory(folder / MEMORY)
+    stamps = (
+        last_at_ns(folder / FILE_NAME),
+        last_tick_ns(folder / FOLDER / day),
+        remembered[-1].at_ns if remembered else None,
+    )
+    return max((stamp for stamp in stamps if stamp is not None), default=None)
+
+
+def _past(folder: Path) -> Iterator[Numbered]:
+    """What is durable of a day, journal and tape as one run of numbers."""
+    return in_order(records(folder / FILE_NAME), _tape_events(folder))
+
+
+def _origin(config: Config, facts: DayFacts, instruments: tuple[Instrument, ...]) -> Origin:
+    return Origin(
+        code_version=__version__,
+        config_sha256=config_sha256(config),
+        facts_sha256=facts_sha256(facts),
+        master_sha256=_master_sha256(instruments),
+    )
+
+
+def _market(
+    config: Config, facts: DayFacts, source: MarketSource, folder: Path, *, until_ns: int | None
+) -> Market:
+    """What stands behind the ports in this mode; a broker that lives on is as it was left."""
     instruments = tuple(source.instruments)
+    session = _session(config, facts, instruments)
     seed = config.sim.seed
     exchange = SimulatedExchange(instruments, facts, cash_paise=config.sim.cash_paise, seed=seed)
     # A tape knows nothing newer than its last tick: only a generated market answers a read.
     is_sim = config.mode is Mode.SIM
+    venue = SimulatedVenue(exchange, Latency(seed=seed), quotes_available=is_sim)
+    broker = PlayedBroker(venue, source.ticks(), folder / MEMORY, until_ns=until_ns)
     return Market(
-        venue=SimulatedVenue(exchange, Latency(seed=seed), quotes_available=is_sim),
+        venue=venue,
         account=PlayedAccount(
-            config.account.client_id, instruments, valid_until_ns=session.close_ns + DAY_NS
+            config.account.client_id, broker, instruments, valid_until_ns=session.close_ns + DAY_NS
         ),
-        feed=PlayedFeed(source.ticks(), speed=config.sim.speed),
+        feed=PlayedFeed(broker, speed=config.sim.speed),
         updates=PlayedLine(),
         orders=PlayedLine(),
     )
@@ -257,9 +298,9 @@ def _result(standing: Standing, *, exit_code: int, has_begun: bool, seconds: flo
 
 
 def _beginning(
-    config: Config, facts: DayFacts, source: MarketSource, at_ns: int
+    config: Config, facts: DayFacts, source: MarketSource, at_ns: int, *, recovered: bool
 ) -> Iterator[AnyEvent]:
-    """What every start tells the engine, in order."""
+    """What every start tells the engine, in order; one that was recovered knows its history."""
     instruments = tuple(source.instruments)
     yield Restarted(
         at_ns=at_ns,
@@ -272,7 +313,7 @@ def _beginning(
     yield InstrumentsLoaded(
         at_ns=at_ns, sha256=_master_sha256(instruments), instruments=instruments
     )
-    for loaded in source.history():
+    for loaded in () if recovered else source.history():
         yield msgspec.structs.replace(loaded, at_ns=at_ns)
 
 
@@ -361,12 +402,22 @@ def _header(config: Config, facts: DayFacts, source: MarketSource) -> TapeHeader
 
 
 def _store_config(config: Config, run_dir: Path) -> None:
+    """Keep the configuration, and every one that the day was begun with, under its hash."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / CONFIG_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(config)))
+    text = msgspec.json.format(msgspec.json.encode(config))
+    (run_dir / CONFIGS).mkdir(exist_ok=True)
+    (run_dir / CONFIGS / f"{config_sha256(config)}.json").write_bytes(text)
+    (run_dir / CONFIG_FILE).write_bytes(text)
 
 
-def _stored_config(run_dir: Path) -> Config:
-    path = run_dir / CONFIG_FILE
+def _stored_configs(run_dir: Path) -> dict[str, Config]:
+    """Each configuration of a run by its hash. Raises DataRefused where one cannot be read."""
+    files = [run_dir / CONFIG_FILE, *sorted((run_dir / CONFIGS).glob("*.json"))]
+    configs = [_stored_config(path) for path in files]
+    return {config_sha256(config): config for config in configs}
+
+
+def _stored_config(path: Path) -> Config:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Config)
     except FileNotFoundError as error:

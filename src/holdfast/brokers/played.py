@@ -3,8 +3,11 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
+from pathlib import Path
 from typing import Final
 
+from holdfast.brokers.memory import BrokerMemory, read_memory
+from holdfast.brokers.simulated import SimulatedVenue, rebuilding
 from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Tick
 from holdfast.ports import Profile, Token
@@ -15,19 +18,65 @@ TURN: Final = 64
 """Ticks at most between two turns of everybody else, when the pace is lost."""
 
 
+class PlayedBroker:
+    """The simulated broker of a played day: its exchange, what it remembers, and its market.
+
+    Its memory outlives our process. After a kill the exchange is built again, from the market and
+    from the requests that it has had, up to the last moment that anybody knows of.
+    """
+
+    def __init__(
+        self, venue: SimulatedVenue, ticks: Iterator[Tick], memory: Path, *, until_ns: int | None
+    ) -> None:
+        """`ticks` from the beginning of the day. `until_ns`: how far it has come; `None`: nowhere.
+
+        Raises what reading the first tick raises.
+        """
+        self.venue = venue
+        # What a market costs to make is paid here, where nobody waits for an event loop.
+        self.ticks: Iterator[Tick] = chain(list(islice(ticks, 1)), ticks)
+        self._memory = memory
+        self._until_ns = until_ns
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Be as it was left. A second call does nothing. Raises DataRefused at a damaged memory."""
+        if self._is_open:
+            return
+        self._is_open = True
+        if self._until_ns is not None:
+            remembered = read_memory(self._memory)
+            steps = rebuilding(self.venue, self.ticks, remembered, until_ns=self._until_ns)
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    self.ticks = end.value
+                    break
+                await asyncio.sleep(0)
+        self.venue.remember(BrokerMemory(self._memory))
+
+
 class PlayedAccount:
     """Answers as a broker does, from what the day was made of."""
 
     def __init__(
-        self, client_id: str, instruments: Sequence[Instrument], *, valid_until_ns: int
+        self,
+        client_id: str,
+        broker: PlayedBroker,
+        instruments: Sequence[Instrument],
+        *,
+        valid_until_ns: int,
     ) -> None:
         """The session that it opens lasts until `valid_until_ns`."""
         self._client_id = client_id
+        self._broker = broker
         self._instruments = tuple(instruments)
         self._valid_until_ns = valid_until_ns
 
     async def login(self) -> Token:
-        """Nobody is refused."""
+        """Nobody is refused; who comes back after a kill waits until the broker is as it was."""
+        await self._broker.open()
         return Token(valid_until_ns=self._valid_until_ns)
 
     async def profile(self) -> Profile:
@@ -63,16 +112,11 @@ class PlayedLine:
 class PlayedFeed(PlayedLine):
     """A day's ticks as a feed brings them: as fast as they are taken, or at their time."""
 
-    def __init__(self, ticks: Iterator[Tick], *, speed: int) -> None:
-        """`speed` times real time; 0 as fast as they are taken.
-
-        Raises what reading the first tick raises.
-        """
+    def __init__(self, broker: PlayedBroker, *, speed: int) -> None:
+        """`speed` times real time; 0 as fast as they are taken."""
         super().__init__()
         self.can_wait = speed == 0
-        # What a market costs to make is paid here, where nobody waits for an event loop.
-        first = list(islice(ticks, 1))
-        self._ticks = chain(first, ticks)
+        self._broker = broker
         self._speed = speed
         self._next: Tick | None = None
         self._began: tuple[float, int] | None = None
@@ -82,7 +126,7 @@ class PlayedFeed(PlayedLine):
         await self.ping()
         if self.can_wait:
             await asyncio.sleep(0)  # data that is always there must not keep others from their turn
-            return tuple(islice(self._ticks, BATCH))
+            return tuple(islice(self._broker.ticks, BATCH))
         return await self._due()
 
     async def _due(self) -> Sequence[Tick]:
@@ -106,7 +150,7 @@ class PlayedFeed(PlayedLine):
 
     def _peek(self) -> Tick | None:
         if self._next is None:
-            self._next = next(self._ticks, None)
+            self._next = next(self._broker.ticks, None)
         return self._next
 
     def _due_s(self, tick: Tick) -> float:

@@ -1,11 +1,11 @@
 """The simulated exchange behind the port: requests travel, are judged, and answers travel back."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from itertools import chain
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -39,6 +39,9 @@ from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerOrderId, OrderId, OrderRow, Refusal
 from holdfast.exchange.latency import Latency
 from holdfast.exchange.venue import Refused, Result, SimulatedExchange
+
+YIELD_EVERY: Final = 2_000
+"""Ticks that are shown to an exchange between two yields."""
 
 Arrival = Callable[[int], None]
 """What happens at the exchange at an instant that is passed to it."""
@@ -300,14 +303,16 @@ def _as_read(tick: Tick, at_ns: int) -> Tick:
     )
 
 
-def rebuilt(
+def rebuilding(
     venue: SimulatedVenue,
     ticks: Iterator[Tick],
     remembered: Sequence[Remembered],
     *,
     until_ns: int,
-) -> Iterator[Tick]:
+) -> Generator[None, None, Iterator[Tick]]:
     """Bring a new venue to `until_ns` by what its broker remembers; returns the market after that.
+
+    It yields now and then, so that whoever drives it can do other things meanwhile.
 
     `ticks` is the source from its beginning, `venue` built like the one that died: it is shown the
     same ticks and handed the same requests at the same places, and then hears our connection break.
@@ -327,9 +332,28 @@ def rebuilt(
             break
         venue.on_tick(tick)
         count += 1
+        if count % YIELD_EVERY == 0:
+            yield
         tick = next(shown, None)
     venue.hang_up(until_ns)
     return chain([] if tick is None else [tick], shown)
+
+
+def rebuilt(
+    venue: SimulatedVenue,
+    ticks: Iterator[Tick],
+    remembered: Sequence[Remembered],
+    *,
+    until_ns: int,
+) -> Iterator[Tick]:
+    """The same in one go."""
+    steps = rebuilding(venue, ticks, remembered, until_ns=until_ns)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            rest: Iterator[Tick] = end.value
+            return rest
 
 
 def _hand_over(venue: SimulatedVenue, remembered: Remembered) -> None:

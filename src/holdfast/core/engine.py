@@ -48,6 +48,7 @@ from holdfast.domain.event import (
     ServiceChanged,
     ServiceState,
     StepFailed,
+    StopAsked,
     TimerFired,
 )
 from holdfast.domain.instrument import Instrument, InstrumentId, Kind
@@ -226,6 +227,9 @@ class Engine:
                 state.alarm("projections differ", {"first": event.differences[0]})
             case OperatorAsked():
                 self._on_operator(event)
+            case StopAsked():
+                state.is_stopping = True
+                self._look_at_all()
             case TimerFired():
                 self._on_timer()
         watch.note_readiness(state)
@@ -462,8 +466,12 @@ class Engine:
             closing.close_by_hand(state, event.position, event.reason, is_anyway=event.is_anyway)
         else:
             halt.take_request(state, event)
-        for position in tuple(state.live):
-            watching.evaluate(state, self._rules, position, None)
+        self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        """What was just asked concerns every position, not only the one that the next tick moves."""
+        for position in tuple(self._state.live):
+            watching.evaluate(self._state, self._rules, position, None)
 
     # -- time
 

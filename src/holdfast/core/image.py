@@ -111,9 +111,9 @@ class _Taking:
 
     def _row(self, tag: str, value: Any, length_max: int | None) -> Any:
         """A row of values of one class (candles above all) is left to the codec, at its speed."""
-        kinds = {type(item) for item in value}
-        kind = kinds.pop() if len(kinds) == 1 else None
-        if kind is not None and kind in _NAMES and issubclass(kind, msgspec.Struct):
+        kind = type(value[0]) if value else None
+        is_struct = kind is not None and kind in _NAMES and issubclass(kind, msgspec.Struct)
+        if kind is not None and is_struct and all(type(item) is kind for item in value):
             return [tag, length_max, _NAMES[kind], list(value)]
         return [tag, length_max, None, [self.take(item) for item in value]]
 
@@ -123,8 +123,8 @@ class _Taking:
     def take_dict(self, value: dict[Any, Any]) -> Any:
         return ["d", [[self.take(key), self.take(item)] for key, item in value.items()]]
 
-    def take_set(self, value: set[Any]) -> Any:
-        return ["S", [self.take(item) for item in sorted(value)]]
+    def take_set(self, members: set[Any]) -> Any:
+        return ["S", [self.take(item) for item in sorted(members)]]
 
 
 _TAKERS: Final[Mapping[type, Callable[[_Taking, Any], Any]]] = {

@@ -39,6 +39,8 @@ def _session(state: State) -> Values | None:
 
 
 def _halted(state: State) -> Values | None:
+    if state.is_stopping:
+        return {"level": "stopping", "reason": "the program is being stopped"}
     if state.halt is HaltLevel.NONE:
         return None
     return {"level": state.halt.value, "reason": state.halt_reason}

@@ -41,6 +41,7 @@ def ask(state: State) -> None:
 
 def _forget_process(state: State) -> None:
     state.services.clear()
+    state.is_stopping = False
     state.links = dict.fromkeys(Link, False)
     state.journal_durable = False
     state.funds_paise = None

@@ -215,6 +215,12 @@ class StepFailed(Event, frozen=True, kw_only=True):
     is_final: bool = False
 
 
+class StopAsked(Event, frozen=True, kw_only=True):
+    """The process is about to end, in order: nothing is entered until the next start."""
+
+    reason: str
+
+
 class TimerFired(Event, frozen=True, kw_only=True):
     """The engine's own deadline passed; `at_ns` is that deadline, however late the wake-up."""
 
@@ -257,6 +263,7 @@ JournalEvent = (
     | ServiceChanged
     | ProjectionDiffers
     | StepFailed
+    | StopAsked
     | TimerFired
     | OperatorAsked
 )

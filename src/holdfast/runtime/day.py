@@ -13,18 +13,18 @@ from typing import Protocol
 
 import msgspec
 
-from holdfast.core.engine import Engine
+from holdfast.core.engine import Books, Engine
 from holdfast.domain.command import Notify
 from holdfast.domain.event import (
     AnyEvent,
     CandleLoaded,
     JournalChanged,
-    OperatorAsked,
-    OperatorRequest,
     QuotesRead,
+    StopAsked,
 )
 from holdfast.domain.market import Tick
 from holdfast.ports import Journal, VenueDriver
+from holdfast.runtime.checkpoint import Checkpoint
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.driver import Driver
 from holdfast.runtime.inbox import Inbox
@@ -38,18 +38,26 @@ STOP_WORDS_NS = 5 * SECOND_NS
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How a day stands: what was done, and what is still held or could still fill."""
 
-    events: int
-    ticks: int
-    merged_ticks: int
-    commands_sent: int
-    open_positions: int
-    live_orders: tuple[str, ...]
-    is_halted: bool
-    is_over: bool
+    events: int = 0
+    ticks: int = 0
+    merged_ticks: int = 0
+    commands_sent: int = 0
+    open_positions: int = 0
+    live_orders: tuple[str, ...] = ()
+    is_halted: bool = False
+    is_over: bool = False
 
 
 class DayJournal(Journal, DurableJournal, Protocol):
     """A journal that the router can wait for."""
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine that a day begins with, new or recovered, and what this start tells it."""
+
+    engine: Engine
+    beginning: Iterable[AnyEvent]
+    checkpoint: Checkpoint | None = None
 
 
 class Day:
@@ -57,8 +65,6 @@ class Day:
 
     def __init__(
         self,
-        engine: Engine,
-        venue: VenueDriver,
         clock: VirtualClock,
         *,
         ends_ns: int,
@@ -69,20 +75,19 @@ class Day:
 
         `progress` hears the ticks so far, `notify` what people should know.
         """
-        self._notify = notify
-        self.engine = engine
         self.inbox = Inbox()
         self._loop = asyncio.get_running_loop()
-        self._venue = venue
         self._clock = clock
         self._ends_ns = ends_ns
         self._progress = progress
+        self._notify = notify
         self._late: deque[AnyEvent] = deque()
+        self._engine: Engine | None = None
         self._router: Router | None = None
         self._driver: Driver | None = None
+        self._began_ns = clock.now_ns()
         self._is_taking = True
         self._is_closed = False
-        self._halted_before_stop = False
         self.has_begun = self.is_over = False
 
     # -- what is told to it
@@ -104,29 +109,36 @@ class Day:
 
     # -- its life
 
-    def begin(self, journal: DayJournal, beginning: Iterable[AnyEvent]) -> None:
-        """Join engine, venue and journal, and deliver what every start tells the engine.
+    def begin(self, begun: Begun, venue: VenueDriver, journal: DayJournal) -> None:
+        """Join engine, venue and journal, and deliver what this start tells the engine.
 
         All of it is read before any of it is delivered: where reading fails nothing has begun, and
         the next attempt reads again.
         """
         assert self._driver is None, "a day begins once in a process"
-        told = tuple(beginning)
-        self._router = Router(self._venue, journal, self._late.append, notify=self._notify)
+        told = tuple(begun.beginning)
+        self._engine = begun.engine
+        self._router = Router(venue, journal, self._late.append, notify=self._notify)
+        self._router.remember(begun.engine.order_ids)
         self._driver = Driver(
-            self.engine,
+            begun.engine,
             journal,
             router=self._router,
-            venue=self._venue,
+            venue=venue,
             clock=self._clock,
             late=self._late,
         )
+        if begun.checkpoint is not None:
+            self._driver.go_back_to(begun.checkpoint)
         for event in told:
             self._driver.take(event)
         self.has_begun = True
 
     async def drive(self, beat: Callable[[], None]) -> None:
-        """Take from the inbox until the market has ended, then see the day out."""
+        """Take from the inbox until the market has ended, then see the day out.
+
+        Raises `StepGivenUp` when an event cannot be stepped.
+        """
         assert self._driver is not None, "it has begun"
         await self._driver.run(self.inbox, self._progress, beat)
         if self._is_taking and not self.is_over:
@@ -134,24 +146,21 @@ class Day:
             self.is_over = True
 
     def pause(self) -> None:
-        """Take nothing more; take back entries that wait, and let the answers come."""
-        if self._driver is None or not self._is_taking:
+        """Take nothing more from the market; take back entries that wait."""
+        if self._driver is None or not self._is_taking or self._is_closed:
             return
-        self._halted_before_stop = self.engine.is_halted
         self._is_taking = False
         self.inbox.close()
         while (event := self.inbox.take_account_nowait()) is not None:
             self._driver.take(event)
         if not self.is_over:
             now_ns = self._clock.now_ns()
-            reason = "the run is stopped"
-            self._driver.take(
-                OperatorAsked(at_ns=now_ns, request=OperatorRequest.PAUSE, reason=reason)
-            )
+            self._driver.take(StopAsked(at_ns=now_ns, reason="the program is being stopped"))
 
     async def settle(self) -> None:
         """Return when what left has been answered: in the market's time, which passes at once."""
-        if self._driver is not None and not self._is_taking and not self.is_over:
+        is_driven = self._driver is not None and not self._is_taking and not self._is_closed
+        if self._driver is not None and is_driven and not self.is_over:
             self._driver.advance(self._clock.now_ns() + STOP_WORDS_NS)
         await asyncio.sleep(0)
 
@@ -162,35 +171,45 @@ class Day:
                 journal.append(event)
 
     def close(self) -> None:
-        """Nothing is told any more."""
+        """Nothing is told any more, and nothing is stepped."""
         self._is_closed = True
+        self.inbox.close()
 
     # -- what is asked of it
 
     @property
+    def books(self) -> Books | None:
+        """What is traded on; `None` before the day has begun."""
+        return self._engine.books if self._engine is not None else None
+
+    @property
     def ticks(self) -> int:
-        """Ticks that the engine saw."""
+        """Ticks that the engine saw in this process."""
         return self._driver.ticks if self._driver is not None else 0
 
     @property
     def watermark_s(self) -> float | None:
-        """Seconds of the market's time since the rules of a held position ran; `None`: none held."""
-        evaluated_ns = self.engine.evaluated_ns
-        if evaluated_ns is None or self.is_over:
+        """Seconds of the market's time since the rules of a held position ran; `None`: none held.
+
+        Not before this process began: until then nobody was there to run them.
+        """
+        evaluated_ns = self._engine.evaluated_ns if self._engine is not None else None
+        if evaluated_ns is None or self.is_over or not self._is_taking:
             return None
-        return (self._clock.now_ns() - evaluated_ns) / SECOND_NS
+        return (self._clock.now_ns() - max(evaluated_ns, self._began_ns)) / SECOND_NS
 
     @property
     def standing(self) -> Standing:
         """How it stands now."""
-        halted = self.engine.is_halted if self._is_taking else self._halted_before_stop
+        if self._engine is None or self._driver is None or self._router is None:
+            return Standing()
         return Standing(
-            events=self._driver.events if self._driver is not None else 0,
-            ticks=self.ticks,
+            events=self._driver.events,
+            ticks=self._driver.ticks,
             merged_ticks=self.inbox.merged,
-            commands_sent=self._router.sent if self._router is not None else 0,
-            open_positions=self.engine.open_positions,
-            live_orders=tuple(self.engine.live_orders),
-            is_halted=halted,
+            commands_sent=self._router.sent,
+            open_positions=self._engine.open_positions,
+            live_orders=tuple(self._engine.live_orders),
+            is_halted=self._engine.is_halted,
             is_over=self.is_over,
         )

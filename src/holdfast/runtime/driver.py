@@ -45,8 +45,7 @@ class Driver:
     """Steps the engine through one day of market data.
 
     `late` holds what came of executing commands and waits for nobody's turn: an order that did not
-    leave is heard of before anything else happens. With a `checkpoint` a step that raises is taken
-    back and tried once more without strategies and entries; without one it ends the process.
+    leave is heard of before anything else happens.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class Driver:
         venue: VenueDriver,
         clock: VirtualClock,
         late: deque[AnyEvent],
-        checkpoint: Checkpoint | None = None,
     ) -> None:
         self._engine = engine
         self._journal = journal
@@ -66,9 +64,13 @@ class Driver:
         self._venue = venue
         self._clock = clock
         self._late = late
-        self._checkpoint = checkpoint
+        self._checkpoint: Checkpoint | None = None
         self.events = 0
         self.ticks = 0
+
+    def go_back_to(self, checkpoint: Checkpoint) -> None:
+        """Take back a step that raises, and try it once more; without this it ends the process."""
+        self._checkpoint = checkpoint
 
     def deliver(self, event: AnyEvent) -> None:
         """Journal one event, step it, and send what the engine decided.

@@ -7,9 +7,11 @@ is compared with what was recorded of it, and where the two differ the books bec
 record, because that is what was sent. Nothing is executed and nothing is journaled.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
+from heapq import merge
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -32,7 +34,7 @@ from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Tick
 from holdfast.domain.order import OrderId
 from holdfast.runtime.stepping import StepFault, attempt, leave_out
-from holdfast.store.records import Decided, Record, TapeRange
+from holdfast.store.records import Decided, Record, Stopped, TapeRange
 
 Numbered = tuple[int, Record | AnyEvent]
 
@@ -181,7 +183,7 @@ class Fold:
         if isinstance(record, Restarted):
             self._end_stretch(sequence)
         is_whole = self.numbers.take(sequence, record)
-        if isinstance(record, TapeRange):
+        if isinstance(record, TapeRange | Stopped):
             return
         if self.engine is None:
             yield from self._take_before(sequence, record)
@@ -214,7 +216,7 @@ class Fold:
             self._step_held()
         if isinstance(record, Decided):
             yield from self._stand(record)
-        elif isinstance(record, TapeRange):
+        elif isinstance(record, TapeRange | Stopped):
             return
         elif is_whole or isinstance(record, FACTS):
             yield from self._resolved()
@@ -422,3 +424,11 @@ def _resumed(records: Iterator[Numbered], make: Make, start: Start) -> Fold:
             engine.restore(start.image)
             return Fold(make, {}, engine=engine, numbers=numbers)
     raise ImageUnusable("it is of another past than the journal's")
+
+
+def in_order(
+    records: Iterable[tuple[int, int, Record]], tape: Iterable[tuple[int, AnyEvent]]
+) -> Iterator[Numbered]:
+    """Journal, (sequence, at_ns, record), and tape, (sequence, event), as one run of numbers."""
+    journal = ((sequence, record) for sequence, _, record in records)
+    return merge(journal, tape, key=itemgetter(0))

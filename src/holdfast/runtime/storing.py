@@ -10,6 +10,7 @@ from holdfast.domain.event import AnyEvent, JournalChanged
 from holdfast.ports import Clock
 from holdfast.runtime.health import HEALTHY, Health, unhealthy
 from holdfast.runtime.service import BEAT_S, Group, Ready, Service
+from holdfast.runtime.snapshots import Snapshots
 from holdfast.store.served import ServedJournal
 
 OPENING_S: Final = 60.0
@@ -26,10 +27,10 @@ class _Half(Service):
         """Nothing is opened yet. A later life opens again, where the disk stands."""
         self.journal = journal
         self.is_open = False
-        self._threaded = threaded
+        self.threaded = threaded
 
     async def _do(self, name: str, work: Callable[[], None]) -> None:
-        if self._threaded:
+        if self.threaded:
             await self._threads.call(name, work, owner=self.name)
         else:
             work()
@@ -64,7 +65,7 @@ class Store(_Half):
     async def run(self, ready: Ready) -> None:
         await self._do("JournalOpening", self.journal.open_database)
         self.is_open = True
-        if self._threaded:
+        if self.threaded:
             self.thread("JournalWriter", self.journal.write_records, self.journal.wake_records)
         self._tell(JournalChanged(at_ns=self._clock.now_ns(), is_durable=True))
         ready()
@@ -75,16 +76,25 @@ class Store(_Half):
 
 
 class Recorder(_Half):
-    """The tape of the day's market."""
+    """The tape of the day's market; and the snapshots, which like it only ever save time."""
 
     name = "recorder"
     needs: tuple[str, ...] = ("store",)
+
+    def __init__(self, journal: ServedJournal, snapshots: Snapshots, *, threaded: bool) -> None:
+        """`snapshots` are written each second while they are due."""
+        super().__init__(journal, threaded=threaded)
+        self._snapshots = snapshots
 
     @override
     async def run(self, ready: Ready) -> None:
         await self._do("TapeOpening", self.journal.open_tape)
         self.is_open = True
-        if self._threaded:
+        if self.threaded:
             self.thread("TapeWriter", self.journal.write_tape, self.journal.wake_tape)
         ready()
-        await self.stay()
+        while True:
+            self.beat()
+            if self._snapshots.is_due:
+                await self._do("SnapshotWriter", self._snapshots.write)
+            await asyncio.sleep(BEAT_S)

@@ -1,16 +1,14 @@
 """The engine as a service: recovered and tested before it is ready, and the last to be cut off."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable
 
-import structlog
 from typing_extensions import override
 
-from holdfast.domain.event import AnyEvent
-from holdfast.runtime.day import Day, DayJournal
+from holdfast.domain.errors import HoldfastError, StepGivenUp
+from holdfast.ports import VenueDriver
+from holdfast.runtime.day import Begun, Day, DayJournal
 from holdfast.runtime.health import HEALTHY, Health, unhealthy
 from holdfast.runtime.service import Group, Ready, Service
-
-_log = structlog.get_logger("engine")
 
 
 class Trading(Service):
@@ -19,28 +17,40 @@ class Trading(Service):
     name = "engine"
     needs: tuple[str, ...] = ("store", "recorder", "book", "feed")
     group = Group.ORDER
-    ready_within_s = 60.0
+    ready_within_s = 120.0
 
     def __init__(
         self,
         day: Day,
+        venue: VenueDriver,
+        journal: DayJournal,
         *,
-        journal: Callable[[], DayJournal],
-        beginning: Callable[[], Iterable[AnyEvent]],
+        recover: Callable[[], Awaitable[Begun]],
         over: Callable[[], None],
+        give_up: Callable[[HoldfastError], None],
     ) -> None:
-        """`beginning` is what every start tells the engine; `over` hears that the day has ended."""
+        """`recover` makes the engine; `over` hears that the day has ended.
+
+        `give_up` hears why the engine cannot go on: the program must end.
+        """
         self._day = day
+        self._venue = venue
         self._journal = journal
-        self._beginning = beginning
+        self._recover = recover
         self._over = over
+        self._give_up = give_up
 
     @override
     async def run(self, ready: Ready) -> None:
-        if not self._day.has_begun:
-            self._day.begin(self._journal(), self._beginning())
-        ready()
-        await self._day.drive(self.beat)
+        try:
+            if not self._day.has_begun:
+                self._day.begin(await self._recover(), self._venue, self._journal)
+            ready()
+            await self._day.drive(self.beat)
+        except StepGivenUp as error:
+            # Nobody may step this engine again: not the stop either, which journals what it can.
+            self._day.close()
+            self._give_up(error)
         if self._day.is_over:
             self._over()
         await self.stay()

@@ -25,15 +25,16 @@ from holdfast.domain.event import (
 from holdfast.domain.instrument import Instrument
 from holdfast.ports import Clock
 from holdfast.store.columns import KINDS, Numbered
-from holdfast.store.records import Decided, Record, TapeRange
+from holdfast.store.records import Decided, Record, Stopped, TapeRange
+from holdfast.store.room import MEBIBYTE, Room
 from holdfast.store.tape import TapeWriter
 from holdfast.store.writer import EventsTable
 
 SECOND_NS: Final = 1_000_000_000
 
 _ORDER_FACTS: Final = (OrderAcknowledged, OrderUpdated, SendFailed, Decided)
-_FEW: Final = (OperatorAsked, TapeRange)
-"""Kept with them: what a person asked, and what vouches for the tape (a few in a second)."""
+_FEW: Final = (OperatorAsked, TapeRange, Stopped)
+"""Kept with them: what a person asked, what vouches for the tape (a few in a second), the end."""
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +43,8 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     Not threaded, the tape is flushed each `tape_flush_ns` of the events' own time (a minute of
     virtual time passes in far less than a second); threaded, as often as records are committed.
     A buffer of records that is full takes facts about orders only. While the disk takes nothing it
-    is tried again each `retry_s`. `pages_max` bounds the database file, in pages of 4 KiB.
+    is tried again each `retry_s`; a disk with less than `free_bytes_min` counts as full. `pages_max`
+    bounds the database file, in pages of 4 KiB.
     """
 
     db_transaction_batch_size: int = 100
@@ -55,6 +57,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     tape_batch_rows: int = 2_048
     tape_flush_ns: int = 60 * SECOND_NS
     join_s_max: float = 2.0
+    free_bytes_min: int = 16 * MEBIBYTE
     pages_max: int | None = None
 
 
@@ -67,6 +70,7 @@ class RecordBuffer:
         *,
         settings: StoreSettings,
         clock: Clock | None = None,
+        room: Room | None = None,
         table: EventsTable | None = None,
     ) -> None:
         """`clock` measures commits: one that takes too long is a fault until the next."""
@@ -78,6 +82,7 @@ class RecordBuffer:
         self._lock = lock
         self._settings = settings
         self._clock = clock
+        self._room = room
         self._began_ns: int | None = None
         self._hole: int | None = None
         self._pending: deque[tuple[int, Record]] = deque()
@@ -149,6 +154,9 @@ class RecordBuffer:
         if not group:
             return True
         if self._table is None or self._has_failed:
+            return False
+        if self._room is not None and (lack := self._room.lack()):
+            self._fault = f"the journal cannot be written: {lack}"
             return False
         self._began_ns = began_ns = self._now_ns()
         try:
@@ -237,6 +245,7 @@ class TapeBuffer:
         *,
         settings: StoreSettings,
         vouch: Callable[[Sequence[TapeRange]], None],
+        room: Room | None = None,
         writer: TapeWriter | None = None,
     ) -> None:
         """`vouch` queues what the journal says of one flush, under the lock."""
@@ -246,6 +255,7 @@ class TapeBuffer:
         self._has_failed = False
         self._writer = writer
         self._vouch = vouch
+        self._room = room
         self._lock = lock
         self._settings = settings
         self._pushed: list[Numbered] = []
@@ -297,15 +307,20 @@ class TapeBuffer:
         with self._lock:
             self._taken += self._pushed
             self._pushed = []
-            instruments = self.instruments
-        fault = ""
+        # Set once: who looks meanwhile must not see it mended.
+        self.fault = self._write_taken(self._writer) if self._taken else ""
+
+    def _write_taken(self, writer: TapeWriter) -> str:
+        """Returns why it could not be done; empty when it could."""
+        lack = self._room.lack() if self._room is not None else ""
         try:
-            if instruments is not None:
-                self._writer.describe(instruments)
-            self._each(self._writer.write)
+            if not lack:
+                if self.instruments is not None:
+                    writer.describe(self.instruments)
+                self._each(writer.write)
         except OSError as error:
-            fault = f"the tape cannot be written: {error}"
-        self.fault = fault  # set once: who looks meanwhile must not see it mended
+            lack = str(error)
+        return f"the tape cannot be written: {lack}" if lack else ""
 
     def _each(self, write: Callable[[Sequence[Numbered]], TapeRange | None]) -> None:
         """Call `write` for the events of each type; what it answers for is on the tape."""

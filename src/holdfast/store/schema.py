@@ -120,15 +120,16 @@ def open_reader(path: Path) -> sa.Engine:
     )
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
+def connect_reader(path: Path, *, is_closed: bool = False) -> sqlite3.Connection:
     """A read-only connection of the driver.
 
-    Reading a WAL database needs its shared-memory file. Where the folder cannot be written and
-    nobody writes (there is no `-wal`), the file is read as the immutable thing that it is there.
+    Reading a WAL database needs its shared-memory file. Where the folder cannot be written, or the
+    caller knows that the database `is_closed`, and nothing is in its log (there is no `-wal`), the
+    file is read as the immutable thing that it is there.
     """
     wal = path.with_name(path.name + "-wal")
-    immutable = "" if wal.exists() or os.access(path.parent, os.W_OK) else "&immutable=1"
-    return _connect(f"file:{quote(str(path))}?mode=ro{immutable}")
+    is_shared = wal.exists() or (os.access(path.parent, os.W_OK) and not is_closed)
+    return _connect(f"file:{quote(str(path))}?mode=ro{'' if is_shared else '&immutable=1'}")
 
 
 def _connect(uri: str) -> sqlite3.Connection:

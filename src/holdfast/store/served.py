@@ -32,7 +32,8 @@ from holdfast.ports import Clock
 from holdfast.store.buffers import SECOND_NS, RecordBuffer, StoreSettings, TapeBuffer
 from holdfast.store.chain import require_intact
 from holdfast.store.migrate import revision_of, unusable
-from holdfast.store.records import Decided, Record, TapeRange
+from holdfast.store.records import Decided, Record, Stopped, TapeRange
+from holdfast.store.room import Room
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
 from holdfast.store.stops import Stops
@@ -115,15 +116,20 @@ class ServedJournal:
         self._told = ""
         self._telling = threading.RLock()
         self._retry_at_ns = 0
-        self._last = 0
+        self._last = self._checked = 0
         self._report: CloseReport | None = None
         self._lock = threading.Lock()
         self._records_due = threading.Condition(self._lock)
         self._tape_due = threading.Condition(self._lock)
         self._records_turn, self._tape_turn = _Turn(self._path), _Turn(self._tape)
         self._is_database_read = self._is_tape_read = False
-        self._records = RecordBuffer(self._lock, settings=self._settings, clock=clock)
-        self._market = TapeBuffer(self._lock, settings=self._settings, vouch=self._vouch)
+        self._room = Room(folder, self._settings.free_bytes_min)
+        self._records = RecordBuffer(
+            self._lock, settings=self._settings, clock=clock, room=self._room
+        )
+        self._market = TapeBuffer(
+            self._lock, settings=self._settings, vouch=self._vouch, room=self._room
+        )
 
     @property
     def last_sequence(self) -> int:
@@ -134,6 +140,11 @@ class ServedJournal:
     def durable(self) -> int:
         """The number of the last record on the disk."""
         return self._records.durable
+
+    @property
+    def checked(self) -> int:
+        """The last record that was there, and found sound, when the database was opened."""
+        return self._checked
 
     @property
     def lag(self) -> int:
@@ -175,6 +186,13 @@ class ServedJournal:
         with self._lock:
             sequence = self._take(decided)
         self._write_if_due(at_ns)
+        return sequence
+
+    def append_stopped(self, stopped: Stopped) -> int:
+        """Keep what the process leaves behind; returns the record's number."""
+        with self._lock:
+            sequence = self._take(stopped)
+        self._write_if_due(stopped.at_ns)
         return sequence
 
     def append_market(self, event: TapeEvent) -> int:
@@ -235,6 +253,7 @@ class ServedJournal:
         """
         with self._records_turn.taken():
             self._abandon_table()
+            self._require_room()
             try:
                 if revision_of(self._path) is not None:
                     require_intact(self._path, flag)
@@ -245,8 +264,14 @@ class ServedJournal:
             with self._lock:
                 self._last = max(self._last, table.last)
                 self._is_database_read = True
+            self._checked = table.last
             self._records.attach(table)
             self._report = None
+
+    def _require_room(self) -> None:
+        self._room.is_end = False
+        if lack := self._room.lack():
+            raise unusable(self._path, OSError(lack))
 
     def _abandon_table(self) -> None:
         table = self._records.detach("the database is not open" if self._is_database_read else "")
@@ -277,6 +302,7 @@ class ServedJournal:
                 self._records.commit()
                 self._tell()
                 beat()
+            self._room.is_end = True
             self._commit_all()
             self._tell()
 
@@ -293,6 +319,7 @@ class ServedJournal:
         """
         with self._records_turn.taken():
             if self._report is None:
+                self._room.is_end = True
                 self._commit_all()
                 self._report = self._ended(self._close_table())
                 self._records.give_up(self._closed(self._report.reason))
@@ -303,7 +330,9 @@ class ServedJournal:
         reason = self.reason
         table = self._records.detach(self._records.fault)
         try:
-            if table is not None:
+            if table is not None and self._room.lack():
+                table.abandon()
+            elif table is not None:
                 table.close()
         except sa.exc.SQLAlchemyError as error:
             return reason or str(unusable(self._path, error))
@@ -336,6 +365,7 @@ class ServedJournal:
         """
         with self._tape_turn.taken():
             self._abandon_tape()
+            self._require_room()
             day = self._tape / self._header.day
             try:
                 day.mkdir(parents=True, exist_ok=True)
@@ -383,6 +413,7 @@ class ServedJournal:
             self._end_tape()
 
     def _end_tape(self) -> None:
+        self._room.is_end = True
         self._market.flush()
         writer = self._market.detach(self._market.fault)
         if writer is not None:

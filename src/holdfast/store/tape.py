@@ -291,6 +291,19 @@ def _overlapping(found: Sequence[_Segment]) -> list[list[_Segment]]:
     return blocks
 
 
+def last_tick_ns(folder: Path) -> int | None:
+    """When the newest tick in a day's folder was received; `None` when it holds none.
+
+    Raises `DataRefused` when its file cannot be read.
+    """
+    for file in reversed(segments(folder, "ticks")):
+        table = read_segment(file).table
+        if table.num_rows:
+            newest: int = pc.max(table["at_ns"]).as_py()
+            return newest
+    return None
+
+
 def read_tape(path: Path) -> TapeReader:
     """Open the tape of a day: its folder, or one file of it.
 

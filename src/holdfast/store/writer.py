@@ -1,5 +1,6 @@
 """The one writing connection: records become rows of the journal and of its projections."""
 
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,15 +98,17 @@ class EventsTable:
 
     def close(self) -> None:
         """Move the log into the file and close. Raises `SQLAlchemyError` when that fails."""
-        self._forget()
         try:
-            with self._engine.connect() as connection:
-                connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection = self._connection or self._engine.connect()
+            self._connection = connection
+            connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:  # that of the driver: in a transaction it cannot be done
+            raise sa.exc.OperationalError("PRAGMA wal_checkpoint", {}, error) from error
         finally:
-            self._engine.dispose()
+            self.abandon()
 
     def abandon(self) -> None:
-        """Close without touching the file more than that takes."""
+        """Close; the log stays where it is until somebody opens the database again."""
         self._forget()
         self._engine.dispose()
 

@@ -1,5 +1,6 @@
 """The one writing connection: groups are whole, the chain goes on, failures keep nothing."""
 
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -129,6 +130,24 @@ def broken_after_folding(
     for sequence, record in records:
         fold(held, sequence, record)
     raise AssertionError("a fault of ours")
+
+
+def test_a_log_that_cannot_be_folded_is_told_and_left_for_the_next_start(tmp_path: Path) -> None:
+    """Here because the file may not grow: what was committed is in the log, and stays there."""
+    path = tmp_path / "journal.db"
+    EventsTable(path).close()
+    table = EventsTable(path)
+    table.commit(numbered(1, 200))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
+    try:
+        with pytest.raises(sa.exc.OperationalError, match="disk"):
+            table.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert table.connections == 0
+    require_intact(path)
+    assert len(list(query.records(path))) == 200
 
 
 def test_its_connections_are_counted(tmp_path: Path) -> None:

@@ -21,8 +21,10 @@ def _answer(gate: str, *, ok: bool, values: Values) -> Passed | Denial:
 
 
 def halted(state: State, _candidate: Candidate) -> Passed | Denial:
-    """Nothing is entered while the account is halted."""
-    return _answer("halted", ok=state.halt is HaltLevel.NONE, values={"level": state.halt.value})
+    """Nothing is entered while the account is halted, or the program is being stopped."""
+    level = "stopping" if state.is_stopping else state.halt.value
+    is_free = state.halt is HaltLevel.NONE and not state.is_stopping
+    return _answer("halted", ok=is_free, values={"level": level})
 
 
 def ready(state: State, _candidate: Candidate) -> Passed | Denial:

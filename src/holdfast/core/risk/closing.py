@@ -106,6 +106,7 @@ def _is_entry_over(state: State, position: Position, entry: Order) -> bool:
         entry.sent_at_ns <= state.book.began_ns  # another process sent it: nobody waits for it now
         or position.exit is not None
         or state.halt is not HaltLevel.NONE
+        or state.is_stopping
         or state.now_ns >= entry.sent_at_ns + life_ns
         or state.now_ns >= position.plan.close_out_ns
     )
