@@ -17,7 +17,8 @@ from holdfast.domain.errors import HoldfastError
 from holdfast.runtime.application import Application, Parts
 from holdfast.runtime.clock import VirtualClock, WallClock
 from holdfast.runtime.day import Day, Standing
-from holdfast.runtime.ending import DayEnd
+from holdfast.runtime.ending import DayEnd, Left
+from holdfast.runtime.halting import WrittenHalt
 from holdfast.runtime.monitor import Monitor
 from holdfast.runtime.notifier import Notifier, is_urgent
 from holdfast.runtime.service import Service
@@ -30,6 +31,7 @@ from holdfast.runtime.systemd import Systemd
 from holdfast.runtime.threads import Threads
 from holdfast.runtime.watchdog import Watchdog
 from holdfast.store.buffers import StoreSettings
+from holdfast.store.halt import HaltFile
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
 from holdfast.store.served import OnChanged, ServedJournal
@@ -107,40 +109,53 @@ class Program:
             progress=work.progress,
             notify=notifier.put,
         )
+        halt = WrittenHalt(HaltFile(self._folder), work.clock)
         store = Store(
-            self._journal(day.journal_changed), day.tell, work.clock, threaded=self._threaded
+            self._journal(day.journal_changed),
+            day.tell,
+            work.clock,
+            threaded=self._threaded,
+            halt=halt,
         )
+        self._starting = self._start_of(threads, halt)
         compare = Comparison(day, store, threads, self._folder / FILE_NAME)
         return Parts(
             services=[
-                *self._core(day, store, compare, threads),
+                *self._core(day, store, compare, self._starting),
                 notifier,
                 *self._control(),
                 *self._host.beside,
             ],
-            final=DayEnd(day, store, threads, self._folder, compare=compare),
+            final=DayEnd(day, store, threads, self._left, halt=halt, compare=compare),
             clock=work.clock,
             record=day.tell,
             threads=threads,
             limits=stop_limits(self._config.runtime),
         )
 
+    @property
+    def _left(self) -> Left:
+        return Left(date=self._work.ground.facts.day, folder=self._folder, clock=self._work.clock)
+
+    def _start_of(self, threads: Threads, halt: WrittenHalt) -> Starting:
+        ground = self._work.ground
+        snapshots = Snapshots(self._folder, ground.origin, inline=not self._threaded)
+        return Starting(ground, self._folder, threads, snapshots, halt)
+
     def _core(
-        self, day: Day, store: Store, compare: Comparison, threads: Threads
+        self, day: Day, store: Store, compare: Comparison, starting: Starting
     ) -> Sequence[Service]:
         work = self._work
-        snapshots = Snapshots(self._folder, work.ground.origin, inline=not self._threaded)
-        self._starting = Starting(work.ground, self._folder, threads, snapshots)
         chain = Chain(self._config, self._market, day, work.clock)
         self._monitor = chain.monitor
         hooks = Hooks(
-            recover=self._starting,
+            recover=starting,
             compare=compare,
             may_begin=self.application.wait_up,
             over=self._over,
             refuse=self._refuse,
         )
-        return chain.services(store, snapshots, hooks, close_ns=work.session.close_ns)
+        return chain.services(store, starting.snapshots, hooks, close_ns=work.session.close_ns)
 
     def _control(self) -> Sequence[Service]:
         if self._host.control is None:

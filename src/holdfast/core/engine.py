@@ -109,6 +109,16 @@ class Engine:
         return self._state.halt is not HaltLevel.NONE
 
     @property
+    def halt(self) -> HaltLevel:
+        """How far it is halted."""
+        return self._state.halt
+
+    @property
+    def open_numbers(self) -> tuple[int, ...]:
+        """The positions that hold contracts, by number, in order."""
+        return tuple(sorted(one.number for one in self._state.live if one.is_open))
+
+    @property
     def open_positions(self) -> int:
         """How many positions hold contracts."""
         return sum(1 for position in self._state.live if position.is_open)

@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from holdfast.core.engine import Books, Engine
+from holdfast.domain.audit import Halted
 from holdfast.domain.command import Notify
 from holdfast.domain.event import (
     AnyEvent,
@@ -57,6 +58,7 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
 
     engine: Engine
     beginning: Iterable[AnyEvent]
+    write_halt: Callable[[Halted], None]
     checkpoint: Checkpoint | None = None
 
 
@@ -88,6 +90,8 @@ class Day:
         self._began_ns = clock.now_ns()
         self._is_taking = True
         self._is_closed = False
+        self._journal: DayJournal | None = None
+        self._is_sealed = False
         self.has_begun = self.is_over = False
 
     # -- what is told to it
@@ -96,7 +100,10 @@ class Day:
         """Let the engine know, in order. Called from the event loop."""
         if self._is_closed:
             return
-        if self._is_taking or self._driver is None:
+        if self._is_sealed and self._journal is not None:
+            if not isinstance(event, Tick | CandleLoaded | QuotesRead):
+                self._journal.append(event)
+        elif self._is_taking or self._driver is None:
             self.inbox.put(event)
         else:
             self._driver.take(event)
@@ -117,7 +124,7 @@ class Day:
         """
         assert self._driver is None, "a day begins once in a process"
         told = tuple(begun.beginning)
-        self._engine = begun.engine
+        self._engine, self._journal = begun.engine, journal
         self._router = Router(venue, journal, self._late.append, notify=self._notify)
         self._router.remember(begun.engine.order_ids)
         self._driver = Driver(
@@ -128,6 +135,7 @@ class Day:
             clock=self._clock,
             late=self._late,
         )
+        self._driver.halt_by(begun.write_halt)
         if begun.checkpoint is not None:
             self._driver.go_back_to(begun.checkpoint)
         for event in told:
@@ -170,12 +178,21 @@ class Day:
             if not isinstance(event, Tick | CandleLoaded | QuotesRead):
                 journal.append(event)
 
+    def seal(self) -> None:
+        """The final state is being written: what is still told moves nothing any more."""
+        self._is_sealed = True
+
     def close(self) -> None:
         """Nothing is told any more, and nothing is stepped."""
         self._is_closed = True
         self.inbox.close()
 
     # -- what is asked of it
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine; `None` before the day has begun."""
+        return self._engine
 
     @property
     def books(self) -> Books | None:

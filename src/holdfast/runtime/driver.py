@@ -14,6 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from holdfast.core.engine import Engine, Step
+from holdfast.domain.audit import Halted
 from holdfast.domain.errors import StepGivenUp
 from holdfast.domain.event import (
     AnyEvent,
@@ -65,8 +66,13 @@ class Driver:
         self._clock = clock
         self._late = late
         self._checkpoint: Checkpoint | None = None
+        self._write_halt: Callable[[Halted], None] | None = None
         self.events = 0
         self.ticks = 0
+
+    def halt_by(self, write: Callable[[Halted], None]) -> None:
+        """Have every halt written down by `write` before anything else happens, and its end too."""
+        self._write_halt = write
 
     def go_back_to(self, checkpoint: Checkpoint) -> None:
         """Take back a step that raises, and try it once more; without this it ends the process."""
@@ -95,6 +101,10 @@ class Driver:
         """Journal what the step of one event decided, and execute it."""
         if not step.commands and not step.audits:
             return
+        if self._write_halt is not None:
+            for audit in step.audits:
+                if isinstance(audit, Halted):
+                    self._write_halt(audit)
         at_ns = self._clock.now_ns()
         decided = self._journal.append_decision(sequence, at_ns, step.commands, step.audits)
         for command in step.commands:

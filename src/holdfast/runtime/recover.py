@@ -166,6 +166,7 @@ class Fold:
         self._facts: DayFacts | None = None
         self._pending: dict[int, Step] = {}
         self._held: tuple[int, AnyEvent] | None = None
+        self._has_stopped = False
         self._beyond = _Beyond()
         self.events = self.ticks = 0
         self.cuts: list[Cut] = []
@@ -182,9 +183,12 @@ class Fold:
         """Fold the next record. After a `StepRaised` the fold is of no use any more."""
         if isinstance(record, Restarted):
             self._end_stretch(sequence)
+            self._has_stopped = False
         is_whole = self.numbers.take(sequence, record)
-        if isinstance(record, TapeRange | Stopped):
-            return
+        if isinstance(record, Stopped):
+            self._has_stopped = True
+        if self._has_stopped or isinstance(record, TapeRange):
+            return  # what comes after a process's last word is how its parts ended, and moves nothing
         if self.engine is None:
             yield from self._take_before(sequence, record)
         else:
@@ -217,7 +221,7 @@ class Fold:
         if isinstance(record, Decided):
             yield from self._stand(record)
         elif isinstance(record, TapeRange | Stopped):
-            return
+            return  # not for the engine
         elif is_whole or isinstance(record, FACTS):
             yield from self._resolved()
             if not is_whole:

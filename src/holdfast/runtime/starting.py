@@ -14,6 +14,7 @@ from holdfast.domain.event import AnyEvent
 from holdfast.domain.instrument import Instrument
 from holdfast.runtime.checkpoint import Checkpoint
 from holdfast.runtime.day import Begun
+from holdfast.runtime.halting import WrittenHalt
 from holdfast.runtime.recover import Make, Numbered, Past, Recovered, Start, recover
 from holdfast.runtime.snapshots import Snapshots
 from holdfast.runtime.threads import StopFlag, Threads
@@ -42,13 +43,18 @@ class Starting:
     """Makes the engine of one start."""
 
     def __init__(
-        self, ground: Ground, folder: Path, threads: Threads, snapshots: Snapshots
-    ) -> None:
-        """A snapshot in `folder` saves time where it is of the very code and configuration."""
+        self, ground: Ground, folder: Path, threads: Threads, snapshots: Snapshots,
+        halt: WrittenHalt,
+    ) -> None:  # fmt: skip
+        """A snapshot in `folder` saves time where it is of the very code and configuration.
+
+        `halt` was opened by the store, before this.
+        """
+        self._halt = halt
         self._ground = ground
         self._folder = folder
         self._threads = threads
-        self._snapshots = snapshots
+        self.snapshots = snapshots
         self.recovered: Recovered | None = None
 
     async def __call__(self) -> Begun:
@@ -62,9 +68,17 @@ class Starting:
             _tell(self.recovered)
         return Begun(
             engine=engine,
-            beginning=ground.beginning(found is not None),
-            checkpoint=Checkpoint(engine, make, keep=self._snapshots.keep),
+            beginning=self._beginning(engine, recovered=found is not None),
+            write_halt=self._halt.write,
+            checkpoint=Checkpoint(engine, make, keep=self.snapshots.keep),
         )
+
+    def _beginning(self, engine: Engine, *, recovered: bool) -> Iterator[AnyEvent]:
+        """What this start tells the engine; at last that it is halted, where the file says so."""
+        yield from self._ground.beginning(recovered)
+        asked = self._halt.asked(is_halted=engine.is_halted)
+        if asked is not None:
+            yield asked
 
     async def _folded(self, past: Past) -> tuple[Engine, Recovered] | None:
         """Fold beside the event loop: a signal meanwhile ends the program in order."""

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from holdfast.domain.event import AnyEvent, JournalChanged
 from holdfast.ports import Clock
+from holdfast.runtime.halting import WrittenHalt
 from holdfast.runtime.health import HEALTHY, Health, unhealthy
 from holdfast.runtime.service import BEAT_S, Group, Ready, Service
 from holdfast.runtime.snapshots import Snapshots
@@ -55,14 +56,18 @@ class Store(_Half):
         clock: Clock,
         *,
         threaded: bool,
+        halt: WrittenHalt,
     ) -> None:
-        """`tell` hears that the journal writes."""
+        """`tell` hears that the journal writes. The file of `halt` comes before the database."""
+        self._halt = halt
         super().__init__(journal, threaded=threaded)
         self._tell = tell
         self._clock = clock
 
     @override
     async def run(self, ready: Ready) -> None:
+        if not self.is_open:
+            self._halt.open()
         await self._do("JournalOpening", self.journal.open_database)
         self.is_open = True
         if self.threaded:

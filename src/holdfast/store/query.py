@@ -33,8 +33,7 @@ def records(path: Path, *, first: int = 1) -> Iterator[tuple[int, int, Record]]:
 def last_at_ns(path: Path) -> int | None:
     """The latest stamp of any record; `None` when there is none. Raises `DataRefused`."""
     with _reading(path) as connection:
-        latest = connection.execute(sa.select(sa.func.max(schema.events.c.at_ns))).scalar()
-    return latest
+        return connection.execute(sa.select(sa.func.max(schema.events.c.at_ns))).scalar()
 
 
 def days(path: Path) -> list[rows.Day]:
