@@ -5,13 +5,16 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from holdfast.domain.audit import Halted
 from holdfast.domain.command import ReadBook, ReadFunds, Subscribe
-from holdfast.domain.decision import Direction
+from holdfast.domain.decision import Direction, HaltLevel
 from holdfast.domain.event import (
     Action,
     CandleLoaded,
     FundsRead,
     InstrumentsLoaded,
+    OperatorAsked,
+    OperatorRequest,
     OrderAcknowledged,
     OrderUpdated,
     Outcome,
@@ -232,3 +235,25 @@ def test_an_idle_driver_says_that_it_lives() -> None:
 
     virtually(story())
     assert beats == [0.0, 1.0, 2.0, 3.0, 3.5]
+
+
+def test_a_halt_is_written_down_before_anything_else_is_done_about_it() -> None:
+    """Before its decision is journaled and before an order leaves for it (design, promise 8)."""
+    shell = Shell().begin()
+    entry = shell.enter()
+    found: list[tuple[int, int]] = []
+
+    def write(halted: Halted) -> None:
+        assert halted.level is HaltLevel.PANIC
+        found.append((len(shell.journal.decisions), len(shell.venue.submitted)))
+
+    shell.driver.halt_by(write)
+    before = len(shell.journal.decisions), len(shell.venue.submitted)
+    at_ns = shell.clock.now_ns()
+    shell.driver.take(
+        OperatorAsked(at_ns=at_ns, request=OperatorRequest.PANIC, reason="a person asked")
+    )
+    assert found == [before]
+    after = len(shell.journal.decisions), len(shell.venue.submitted)
+    assert after > before
+    assert entry.order_id in shell.engine.live_orders
