@@ -32,6 +32,7 @@ from holdfast.domain.event import (
     JournalChanged,
     Link,
     LinkChanged,
+    OperatorAsked,
     Restarted,
     ServiceChanged,
     ServiceState,
@@ -47,6 +48,7 @@ from holdfast.runtime.monitor import Monitor
 from holdfast.runtime.notifier import Notifier
 from holdfast.runtime.signals import Signals
 from holdfast.store.chain import require_intact
+from holdfast.store.halt import HaltFile
 from holdfast.store.query import records
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
@@ -183,7 +185,11 @@ def test_each_part_is_given_the_others_it_works_with(
     short_tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be seen in a quiet day: whom it tells, whose threads it ends, what it demands."""
-    spy = Spy(monkeypatch, "Day", "Watchdog", "Parts", "DayEnd", module=program)
+    spy = Spy(
+        monkeypatch,
+        *("Day", "Watchdog", "Parts", "DayEnd", "Left", "Starting", "WrittenHalt"),
+        module=program,
+    )
     services = Spy(monkeypatch, "Login", "InstrumentMaster", module=chain)
     hung: list[float] = []
     monkeypatch.setattr(Monitor, "while_hung", lambda _monitor, age_s: hung.append(age_s))
@@ -194,7 +200,10 @@ def test_each_part_is_given_the_others_it_works_with(
     assert services.only("InstrumentMaster")[1] == {"underlyings": ("NIFTY",)}
     spy.only("Watchdog")[1]["while_hung"](2.5)
     assert hung == [2.5]
-    assert spy.only("Parts")[1]["threads"] is spy.only("DayEnd")[0][2]
+    parts = spy.only("Parts")[1]
+    assert parts["threads"] is spy.only("DayEnd")[0][2] is spy.only("Starting")[0][2]
+    assert spy.only("WrittenHalt")[0][1] is parts["clock"]
+    assert spy.calls["Left"][0][1]["date"] == "2026-11-20"
 
 
 def test_a_paced_run_uses_the_writers_threads_and_loses_no_tick(
@@ -202,7 +211,7 @@ def test_a_paced_run_uses_the_writers_threads_and_loses_no_tick(
 ) -> None:
     """With a speed the journal writes behind, as it does when time is real."""
     spy = Spy(monkeypatch, "PlayedFeed")
-    inner = Spy(monkeypatch, "StoreSettings", "ServedJournal", module=program)
+    inner = Spy(monkeypatch, "StoreSettings", "ServedJournal", "Snapshots", module=program)
     services = Spy(monkeypatch, "Recorder", module=chain)
     fast = msgspec.structs.replace(CONFIG, sim=msgspec.structs.replace(CONFIG.sim, speed=5_000))
     result = replayed(short_tape, tmp_path, fast)
@@ -210,6 +219,7 @@ def test_a_paced_run_uses_the_writers_threads_and_loses_no_tick(
     assert not result.stopped_early
     assert inner.only("StoreSettings")[1]["threaded"] is True
     assert services.only("Recorder")[1]["threaded"] is True
+    assert inner.only("Snapshots")[1] == {"inline": False}
     assert inner.only("ServedJournal")[1]["clock"] is not None, "a commit that hangs is late"
     assert spy.only("PlayedFeed")[1] == {"speed": 5_000}
     rows = read_tape(short_tape).tick_rows
@@ -294,6 +304,59 @@ def test_a_signal_in_mid_session_is_an_early_and_clean_end(
     assert record["active_tasks"] == record["active_threads"] == ()
     checked = wiring.verify_run(tmp_path, unwatched)
     assert checked.first_difference is None
+
+
+def stopping(signals: Signals, at: int) -> wiring.Progress:
+    """A progress that asks for the end after so many ticks."""
+
+    def stop(done: int, _expected: int) -> None:
+        if done >= at and not signals.shutting_down:
+            signal.raise_signal(signal.SIGTERM)
+
+    return stop
+
+
+def test_a_day_that_was_stopped_goes_on_where_it_was(
+    short_tape: Path, tmp_path: Path, signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same folder: the engine and the broker as they were, the market from there on."""
+    spy = Spy(monkeypatch, "PlayedBroker", "Origin")
+    wiring.run_replay(CONFIG, short_tape, tmp_path, stopping(signals, 600), Host(signals=signals))
+    left = told(tmp_path)
+    result = replayed(short_tape, tmp_path)
+    assert (result.exit_code, result.stopped_early) == (0, False)
+    rows = told(tmp_path)
+    assert rows[: len(left)] == left
+    starts = [row.at_ns for row in rows if isinstance(row, Restarted)]
+    assert len(starts) == 2
+    assert starts[1] >= left[-1].at_ns
+    assert [call[1]["until_ns"] is None for call in spy.calls["PlayedBroker"]] == [True, False]
+    made = [call[1] for call in spy.calls["Origin"]]
+    assert made[0] == made[1]
+    assert (
+        made[0]["config_sha256"] == next(r for r in rows if isinstance(r, Restarted)).config_sha256
+    )
+    ticks = [event for _, event in read_tape(tmp_path / "tape" / "2026-11-20").events()]
+    played = [event for event in ticks if isinstance(event, Tick)]
+    assert played == sorted(played, key=lambda tick: tick.at_ns), "nothing is shown twice"
+    checked = wiring.verify_run(tmp_path, unwatched)
+    assert checked.first_difference is None
+    print(f"went on with {len(rows) - len(left)} records; floor 50")  # noqa: T201
+    assert len(rows) - len(left) >= 50
+
+
+def test_a_halt_that_was_written_down_is_a_halt_whatever_the_journal_says(
+    short_tape: Path, tmp_path: Path
+) -> None:
+    """Found beside a day that has not begun: it begins halted, and ends with 10."""
+    file = HaltFile(tmp_path)
+    file.open(OPEN)
+    file.write("a person asked", OPEN)
+    file.close()
+    result = replayed(short_tape, tmp_path)
+    assert result.exit_code == 10
+    [asked] = [row for row in told(tmp_path) if isinstance(row, OperatorAsked)]
+    assert "a person asked" in asked.reason
 
 
 class Torn(MarketSource):
