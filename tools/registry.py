@@ -28,7 +28,7 @@ from tools import PACKAGE
 PART: Final = re.compile(r"holdfast\.(brokers|core|exchange|runtime|store|strategies)\b")
 """The packages whose objects are parts of the running program; the others hold values."""
 
-ROOT: Final = ("wiring.py", "program.py")
+ROOT: Final = ("wiring.py", "program.py", "chain.py")
 """The composition root: what is chosen by the mode, and the services around it."""
 
 

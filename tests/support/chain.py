@@ -7,8 +7,9 @@ from typing import Final
 
 from typing_extensions import override
 
-from holdfast.brokers.played import PlayedAccount, PlayedFeed, PlayedLine
+from holdfast.brokers.played import PlayedAccount, PlayedBroker, PlayedFeed, PlayedLine
 from holdfast.core.engine import Engine
+from holdfast.domain.audit import Halted
 from holdfast.domain.command import AnyCommand, Notify, PlaceOrder
 from holdfast.domain.decision import Direction
 from holdfast.domain.errors import HoldfastError
@@ -25,7 +26,7 @@ from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderRow, Purpose
 from holdfast.runtime.book import Book, InstrumentMaster, Login
 from holdfast.runtime.clock import VirtualClock
-from holdfast.runtime.day import Day
+from holdfast.runtime.day import Begun, Day
 from holdfast.runtime.fault import single
 from holdfast.runtime.feed import FeedService
 from holdfast.runtime.links import Routing, Updates
@@ -107,6 +108,18 @@ def quiet(first_s: float, last_s: float, *, every_s: float = 0.1) -> Iterator[Ti
         yield tick(second)
 
 
+class Shown(PlayedBroker):
+    """A broker that shows ticks and has no exchange: nothing to remember, nothing to build again."""
+
+    def __init__(self, ticks: Iterable[Tick]) -> None:
+        self.ticks = iter(ticks)
+        self.opened = 0
+
+    @override
+    async def open(self) -> None:
+        self.opened += 1
+
+
 class Filling(ToldVenue):
     """Fills entries ten milliseconds after they came; everything else rests."""
 
@@ -145,15 +158,15 @@ class Chain:
         self.journal = MemoryJournal()
         self.venue = venue or Filling()
         self.clock = VirtualClock(START)
-        self.account = PlayedAccount(CLIENT, MASTER, valid_until_ns=2 * CLOSE)
-        self.feed = PlayedFeed(iter(market(self)), speed=speed)
+        broker = Shown(market(self))
+        self.account = PlayedAccount(CLIENT, broker, MASTER, valid_until_ns=2 * CLOSE)
+        self.feed = PlayedFeed(broker, speed=speed)
         self.updates, self.orders = PlayedLine(), PlayedLine()
         self.refused: list[HoldfastError] = []
         self.told: list[Notify] = []
+        self.halts: list[Halted] = []
         self.overs = 0
         self.day = Day(
-            self.engine,
-            self.venue,
             self.clock,
             ends_ns=END,
             progress=lambda _ticks: None,
@@ -166,6 +179,10 @@ class Chain:
     async def wait_up(self) -> None:
         """Until everything is ready."""
         await self.up.wait()
+
+    async def recover(self) -> Begun:
+        """A day that begins."""
+        return Begun(engine=self.engine, beginning=self.begins(), write_halt=self.halts.append)
 
     def over(self) -> None:
         """The day has ended."""
@@ -196,7 +213,14 @@ class Chain:
             InstrumentMaster(self.account, underlyings=["NIFTY"]),
             book,
             feed,
-            Trading(day, journal=lambda: self.journal, beginning=self.begins, over=self.over),
+            Trading(
+                day,
+                self.venue,
+                self.journal,
+                recover=self.recover,
+                over=self.over,
+                give_up=self.refused.append,
+            ),
             Monitor(lambda: day.watermark_s, interval_s=0.1, notify=self.told.append),
             Updates(self.updates, day.tell, clock, interval_s=10.0, timeout_s=5.0),
             Routing(

@@ -1,6 +1,7 @@
 """The composition root: what a person set reaches the part it is meant for, in every mode."""
 
 import datetime as dt
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, takewhile
@@ -13,7 +14,7 @@ import pytest
 import structlog
 from typing_extensions import override
 
-from holdfast.app import program, wiring
+from holdfast.app import chain, program, wiring
 from holdfast.app.config import (
     CONFIG_FILE,
     Config,
@@ -32,10 +33,10 @@ from holdfast.domain.event import (
     Link,
     LinkChanged,
     OperatorAsked,
-    OperatorRequest,
     Restarted,
     ServiceChanged,
     ServiceState,
+    StopAsked,
 )
 from holdfast.domain.instrument import Instrument, Kind
 from holdfast.domain.market import Tick
@@ -47,6 +48,7 @@ from holdfast.runtime.monitor import Monitor
 from holdfast.runtime.notifier import Notifier
 from holdfast.runtime.signals import Signals
 from holdfast.store.chain import require_intact
+from holdfast.store.halt import HaltFile
 from holdfast.store.query import records
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
@@ -142,7 +144,7 @@ def test_settings_reach_exchange_latency_and_store(
     assert spy.only("SimulatedVenue")[1] == {"quotes_available": False}
     assert spy.only("PlayedFeed")[1] == {"speed": 0}
     assert len(spy.calls["PlayedLine"]) == 2, "one for orders, one for the words about them"
-    (client_id, instruments), kwargs = spy.only("PlayedAccount")
+    (client_id, _broker, instruments), kwargs = spy.only("PlayedAccount")
     assert client_id == CONFIG.account.client_id
     assert [one.underlying for one in instruments if one.kind is Kind.INDEX] == ["NIFTY"]
     assert kwargs["valid_until_ns"] > CLOSE + 3_600 * 10**9, "it outlives any session"
@@ -158,9 +160,10 @@ def test_runtime_settings_reach_the_services_and_the_stop(
     """Pings of all three lines, the looks of the monitor, the caps of the stop."""
     spy = Spy(
         monkeypatch,
-        *("Monitor", "FeedService", "Updates", "Routing", "StopLimits", "Book"),
-        module=program,
+        *("Monitor", "FeedService", "Updates", "Routing", "Book"),
+        module=chain,
     )
+    stop = Spy(monkeypatch, "StopLimits", module=program)
     runtime = RuntimeSettings(
         monitor_loop_interval_s=0.05,
         shutdown_timeout_order_s=1.9,
@@ -174,7 +177,7 @@ def test_runtime_settings_reach_the_services_and_the_stop(
         pings = spy.only(name)[1]
         assert (pings["interval_s"], pings["timeout_s"]) == (7.0, 4.0), name
     assert spy.only("Monitor")[1]["interval_s"] == 0.05
-    assert spy.only("StopLimits")[1] == {"order_s": 1.9, "price_s": 0.9, "state_s": 1.8}
+    assert stop.only("StopLimits")[1] == {"order_s": 1.9, "price_s": 0.9, "state_s": 1.8}
     assert spy.only("Book")[0][1] == CONFIG.account.client_id
 
 
@@ -184,19 +187,23 @@ def test_each_part_is_given_the_others_it_works_with(
     """What cannot be seen in a quiet day: whom it tells, whose threads it ends, what it demands."""
     spy = Spy(
         monkeypatch,
-        *("Day", "Login", "InstrumentMaster", "Watchdog", "Parts", "DayEnd", "Monitor"),
+        *("Day", "Watchdog", "Parts", "DayEnd", "Left", "Starting", "WrittenHalt"),
         module=program,
     )
+    services = Spy(monkeypatch, "Login", "InstrumentMaster", module=chain)
     hung: list[float] = []
     monkeypatch.setattr(Monitor, "while_hung", lambda _monitor, age_s: hung.append(age_s))
     replayed(short_tape, tmp_path)
     notify = spy.only("Day")[1]["notify"]
     assert isinstance(notify.__self__, Notifier)
-    assert spy.only("Login")[1] == {"close_ns": CLOSE}
-    assert spy.only("InstrumentMaster")[1] == {"underlyings": ("NIFTY",)}
+    assert services.only("Login")[1] == {"close_ns": CLOSE}
+    assert services.only("InstrumentMaster")[1] == {"underlyings": ("NIFTY",)}
     spy.only("Watchdog")[1]["while_hung"](2.5)
     assert hung == [2.5]
-    assert spy.only("Parts")[1]["threads"] is spy.only("DayEnd")[0][2]
+    parts = spy.only("Parts")[1]
+    assert parts["threads"] is spy.only("DayEnd")[0][2] is spy.only("Starting")[0][2]
+    assert spy.only("WrittenHalt")[0][1] is parts["clock"]
+    assert spy.calls["Left"][0][1]["date"] == "2026-11-20"
 
 
 def test_a_paced_run_uses_the_writers_threads_and_loses_no_tick(
@@ -204,13 +211,15 @@ def test_a_paced_run_uses_the_writers_threads_and_loses_no_tick(
 ) -> None:
     """With a speed the journal writes behind, as it does when time is real."""
     spy = Spy(monkeypatch, "PlayedFeed")
-    inner = Spy(monkeypatch, "StoreSettings", "Recorder", "ServedJournal", module=program)
+    inner = Spy(monkeypatch, "StoreSettings", "ServedJournal", "Snapshots", module=program)
+    services = Spy(monkeypatch, "Recorder", module=chain)
     fast = msgspec.structs.replace(CONFIG, sim=msgspec.structs.replace(CONFIG.sim, speed=5_000))
     result = replayed(short_tape, tmp_path, fast)
     assert result.exit_code == 0
     assert not result.stopped_early
     assert inner.only("StoreSettings")[1]["threaded"] is True
-    assert inner.only("Recorder")[1]["threaded"] is True
+    assert services.only("Recorder")[1]["threaded"] is True
+    assert inner.only("Snapshots")[1] == {"inline": False}
     assert inner.only("ServedJournal")[1]["clock"] is not None, "a commit that hangs is late"
     assert spy.only("PlayedFeed")[1] == {"speed": 5_000}
     rows = read_tape(short_tape).tick_rows
@@ -289,13 +298,65 @@ def test_a_signal_in_mid_session_is_an_early_and_clean_end(
     assert (result.exit_code, result.stopped_early) == (0, True)
     assert at <= result.wall["ticks"] < read_tape(short_tape).tick_rows
     rows = told(tmp_path)
-    asked = [row.request for row in rows if isinstance(row, OperatorAsked)]
-    assert asked == [OperatorRequest.PAUSE]
+    assert len([row for row in rows if isinstance(row, StopAsked)]) == 1
     [record] = [line for line in logs if line["event"] == "Shutdown complete"]
     assert record["final_state_verified"]
     assert record["active_tasks"] == record["active_threads"] == ()
     checked = wiring.verify_run(tmp_path, unwatched)
     assert checked.first_difference is None
+
+
+def stopping(signals: Signals, at: int) -> wiring.Progress:
+    """A progress that asks for the end after so many ticks."""
+
+    def stop(done: int, _expected: int) -> None:
+        if done >= at and not signals.shutting_down:
+            signal.raise_signal(signal.SIGTERM)
+
+    return stop
+
+
+def test_a_day_that_was_stopped_goes_on_where_it_was(
+    short_tape: Path, tmp_path: Path, signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same folder: the engine and the broker as they were, the market from there on."""
+    spy = Spy(monkeypatch, "PlayedBroker", "Origin")
+    wiring.run_replay(CONFIG, short_tape, tmp_path, stopping(signals, 600), Host(signals=signals))
+    left = told(tmp_path)
+    result = replayed(short_tape, tmp_path)
+    assert (result.exit_code, result.stopped_early) == (0, False)
+    rows = told(tmp_path)
+    assert rows[: len(left)] == left
+    starts = [row.at_ns for row in rows if isinstance(row, Restarted)]
+    assert len(starts) == 2
+    assert starts[1] >= left[-1].at_ns
+    assert [call[1]["until_ns"] is None for call in spy.calls["PlayedBroker"]] == [True, False]
+    made = [call[1] for call in spy.calls["Origin"]]
+    assert made[0] == made[1]
+    assert (
+        made[0]["config_sha256"] == next(r for r in rows if isinstance(r, Restarted)).config_sha256
+    )
+    ticks = [event for _, event in read_tape(tmp_path / "tape" / "2026-11-20").events()]
+    played = [event for event in ticks if isinstance(event, Tick)]
+    assert played == sorted(played, key=lambda tick: tick.at_ns), "nothing is shown twice"
+    checked = wiring.verify_run(tmp_path, unwatched)
+    assert checked.first_difference is None
+    print(f"went on with {len(rows) - len(left)} records; floor 50")  # noqa: T201
+    assert len(rows) - len(left) >= 50
+
+
+def test_a_halt_that_was_written_down_is_a_halt_whatever_the_journal_says(
+    short_tape: Path, tmp_path: Path
+) -> None:
+    """Found beside a day that has not begun: it begins halted, and ends with 10."""
+    file = HaltFile(tmp_path)
+    file.open(OPEN)
+    file.write("a person asked", OPEN)
+    file.close()
+    result = replayed(short_tape, tmp_path)
+    assert result.exit_code == 10
+    [asked] = [row for row in told(tmp_path) if isinstance(row, OperatorAsked)]
+    assert "a person asked" in asked.reason
 
 
 class Torn(MarketSource):
@@ -396,7 +457,7 @@ def test_the_day_begins_before_the_open_with_configuration_master_and_funds(
     [master] = [record for record in rows if isinstance(record, InstrumentsLoaded)]
     funds = next(record for record in rows if isinstance(record, FundsRead))
     assert began.at_ns == OPEN - 10 * wiring.MINUTE_NS
-    stored = wiring._stored_config(tmp_path)  # noqa: SLF001
+    stored = wiring._stored_config(tmp_path / CONFIG_FILE)  # noqa: SLF001
     assert began.config_sha256 == config_sha256(stored)
     assert stored.account.underlyings == ("NIFTY",)
     assert funds.available_paise == 321_000_00
@@ -456,8 +517,9 @@ def test_verify_finds_a_configuration_that_was_changed_behind_the_journals_back(
     print(f"verified {checked.events} events, {checked.ticks} ticks; floor 1,000")  # noqa: T201
     assert checked.first_difference is None
     assert checked.ticks >= 1_000
-    stored = wiring._stored_config(tmp_path)  # noqa: SLF001
+    stored = wiring._stored_config(tmp_path / CONFIG_FILE)  # noqa: SLF001
     other = msgspec.structs.replace(stored, sim=SimSettings(seed=8))
+    shutil.rmtree(tmp_path / wiring.CONFIGS)
     wiring._store_config(other, tmp_path)  # noqa: SLF001
     difference = wiring.verify_run(tmp_path, unwatched).first_difference
     assert difference is not None

@@ -9,6 +9,7 @@ from holdfast.brokers.played import BATCH, TURN, PlayedAccount, PlayedFeed, Play
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.market import Tick
 from holdfast.ports import Profile, Token
+from tests.support.chain import Shown
 from tests.support.desk import CALL, NIFTY
 from tests.support.shell import tick
 from tests.support.virtual import virtually
@@ -18,8 +19,10 @@ def test_the_account_answers_with_what_it_was_made_of() -> None:
     """Login, profile and master, from the day itself."""
 
     async def story() -> None:
-        account = PlayedAccount("1000000001", [NIFTY, CALL], valid_until_ns=7)
+        broker = Shown(())
+        account = PlayedAccount("1000000001", broker, [NIFTY, CALL], valid_until_ns=7)
         assert await account.login() == Token(valid_until_ns=7)
+        assert broker.opened == 1, "a login is where a broker that was left is found again"
         assert await account.profile() == Profile(client_id="1000000001")
         assert await account.instruments() == (NIFTY, CALL)
 
@@ -58,7 +61,7 @@ def test_what_can_wait_comes_in_batches_and_takes_no_time() -> None:
     ticks = [tick(number) for number in range(2 * BATCH + 1)]
 
     async def story() -> None:
-        feed = PlayedFeed(iter(ticks), speed=0)
+        feed = PlayedFeed(Shown(ticks), speed=0)
         assert feed.can_wait
         packets = await drawn(feed)
         assert [len(packet) for _, packet in packets] == [BATCH, BATCH, 1]
@@ -75,7 +78,7 @@ def test_paced_ticks_come_at_their_time(speed: int) -> None:
     ticks = [tick(1), tick(1, instrument=NIFTY.id), tick(1.5), tick(3_601)]
 
     async def story() -> None:
-        feed = PlayedFeed(iter(ticks), speed=speed)
+        feed = PlayedFeed(Shown(ticks), speed=speed)
         assert not feed.can_wait
         packets = await drawn(feed)
         assert [list(packet) for _, packet in packets] == [ticks[:2], ticks[2:3], ticks[3:]]
@@ -99,7 +102,7 @@ def test_a_pace_that_cannot_be_kept_gives_others_their_turns_and_loses_nothing()
 
     async def story() -> None:
         turning = asyncio.ensure_future(others())
-        packets = await drawn(PlayedFeed(iter(ticks), speed=1_000_000))
+        packets = await drawn(PlayedFeed(Shown(ticks), speed=1_000_000))
         turning.cancel()
         await asyncio.wait({turning})
         assert [one for _, packet in packets for one in packet] == ticks
@@ -121,7 +124,7 @@ def test_a_paced_feed_that_is_left_at_any_turn_keeps_every_tick(turns: int) -> N
             taken.extend(packet)
 
     async def story() -> None:
-        feed = PlayedFeed(iter(ticks), speed=1_000_000)
+        feed = PlayedFeed(Shown(ticks), speed=1_000_000)
         for _ in range(3):
             await feed.connect()
             taking = asyncio.ensure_future(take(feed))
@@ -142,7 +145,7 @@ def test_a_feed_that_is_down_brings_nothing_and_forgets_nothing() -> None:
 
     async def story() -> None:
         for speed in (0, 1):
-            feed = PlayedFeed(iter([tick(1), tick(2)]), speed=speed)
+            feed = PlayedFeed(Shown([tick(1), tick(2)]), speed=speed)
             with pytest.raises(ConnectionError):
                 await feed.packets()
             await feed.connect()
@@ -161,6 +164,6 @@ def test_data_that_cannot_be_used_says_so_itself() -> None:
     async def story() -> None:
         for speed in (0, 1):
             with pytest.raises(DataRefused, match="ends in the middle"):
-                await drawn(PlayedFeed(torn(), speed=speed))
+                await drawn(PlayedFeed(Shown(torn()), speed=speed))
 
     virtually(story())

@@ -16,7 +16,7 @@ from holdfast.runtime.book import RECONCILE_S, Book, InstrumentMaster, Login
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.shutdown import Saved
 from holdfast.runtime.threads import Threads
-from tests.support.chain import CLIENT, MASTER, living
+from tests.support.chain import CLIENT, MASTER, Shown, living
 from tests.support.desk import CLOSE, NIFTY, SECOND
 from tests.support.services import Toy
 from tests.support.shell import START
@@ -25,7 +25,7 @@ from tests.support.virtual import virtually
 
 def account(*, valid_until_ns: int = 2 * CLOSE, client_id: str = CLIENT) -> PlayedAccount:
     """An account that answers."""
-    return PlayedAccount(client_id, MASTER, valid_until_ns=valid_until_ns)
+    return PlayedAccount(client_id, Shown(()), MASTER, valid_until_ns=valid_until_ns)
 
 
 # -- login
@@ -215,7 +215,7 @@ def test_a_profile_that_is_not_answered_is_no_book() -> None:
         raise AssertionError("nothing is known")
 
     async def story() -> None:
-        mute = Mute(CLIENT, (NIFTY,), valid_until_ns=CLOSE)
+        mute = Mute(CLIENT, Shown(()), (NIFTY,), valid_until_ns=CLOSE)
         one = Book(mute, CLIENT, compare=nothing, tell=lambda _e: None, clock=VirtualClock(START))
         async with living(one) as said:
             assert (said, one.health().reason) == ([], "the profile was not answered")

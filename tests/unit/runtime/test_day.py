@@ -8,6 +8,7 @@ import pytest
 from typing_extensions import override
 
 from holdfast.core.engine import Engine
+from holdfast.domain.audit import Halted
 from holdfast.domain.command import CancelOrder, Notify, PlaceOrder, Severity
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import (
@@ -22,12 +23,13 @@ from holdfast.domain.event import (
     ReadFailed,
     ServiceChanged,
     ServiceState,
+    StopAsked,
     TimerFired,
 )
 from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerOrderId, OrderId
 from holdfast.runtime.clock import VirtualClock
-from holdfast.runtime.day import LAST_WORDS_NS, STOP_WORDS_NS, Day, Standing
+from holdfast.runtime.day import LAST_WORDS_NS, STOP_WORDS_NS, Begun, Day, Standing
 from tests.support.chain import END, Filling, beginning, entering, quiet, until
 from tests.support.desk import SECOND, Parrot, settings
 from tests.support.shell import START, MemoryJournal, ToldVenue, ready, tick
@@ -50,9 +52,8 @@ class Stage:
         self.clock = VirtualClock(START)
         self.progress: list[int] = []
         self.told: list[Notify] = []
+        self.halts: list[Halted] = []
         self.day = Day(
-            self.engine,
-            self.venue,
             self.clock,
             ends_ns=END,
             progress=self.progress.append,
@@ -61,10 +62,15 @@ class Stage:
 
     def begin(self) -> None:
         """What every start tells; and that links and services are up."""
-        self.day.begin(self.journal, beginning())
+        self.begin_with(beginning())
         for link in Link:
             self.day.tell(LinkChanged(at_ns=START, link=link, is_up=True))
         self.day.tell(ready("engine"))
+
+    def begin_with(self, told: Iterable[AnyEvent]) -> None:
+        """Only these."""
+        begun = Begun(engine=self.engine, beginning=told, write_halt=self.halts.append)
+        self.day.begin(begun, self.venue, self.journal)
 
     async def play(self, ticks: Iterable[Tick]) -> None:
         """The market, whole, and the day to its end."""
@@ -148,7 +154,7 @@ def test_a_beginning_that_cannot_be_read_begins_nothing_and_is_read_again() -> N
     async def story(stage: Stage) -> None:
         for _ in range(2):
             with pytest.raises(DataRefused, match="torn"):
-                stage.day.begin(stage.journal, refuses())
+                stage.begin_with(refuses())
             assert not stage.day.has_begun
             assert stage.journal.rows == []
         stage.begin()
@@ -241,8 +247,8 @@ def test_a_stop_takes_back_waiting_entries_and_hears_their_ends() -> None:
         await stage.day.settle()
 
     stage = staged(story)
-    asked = [event for event in stage.journal.events if isinstance(event, OperatorAsked)]
-    assert [event.request for event in asked] == [OperatorRequest.PAUSE]
+    asked = stage.journaled(StopAsked)
+    assert len(asked) == 1
     others = [c for c in stage.venue.asked() if not isinstance(c, PlaceOrder)]
     assert isinstance(others[-1], CancelOrder)
     assert stage.day.standing.live_orders == tuple(entries)
@@ -264,7 +270,7 @@ def test_what_was_told_before_the_stop_is_taken_before_it_and_what_comes_after_a
         stage.day.tell(early)
         stage.day.pause()
         events = stage.journal.events
-        assert events.index(early) < events.index(stage.journaled(OperatorAsked)[0])
+        assert events.index(early) < events.index(stage.journaled(StopAsked)[0])
         assert stage.day.inbox.depth == (0, 0)
         steps = stage.day.standing.events
         parked = ServiceChanged(
@@ -275,6 +281,40 @@ def test_what_was_told_before_the_stop_is_taken_before_it_and_what_comes_after_a
         assert stage.day.standing.events == steps + 1
         called = stage.told[-1]
         assert (called.severity, called.text) == (Severity.ALARM, "feed was given up: mute")
+
+    staged(story)
+
+
+def test_what_is_told_while_the_final_state_is_written_is_kept_and_moves_nothing() -> None:
+    """The state that was written is the last one: a word after it is a record and no step."""
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        stage.day.pause()
+        standing, told = stage.day.standing, len(stage.told)
+        stage.day.seal()
+        parked = ServiceChanged(
+            at_ns=START, service="store", state=ServiceState.PARKED, is_core=True, reason="late"
+        )
+        stage.day.tell(parked)
+        stage.day.tell(tick(1))
+        assert stage.journal.events[-1] == parked
+        assert (stage.day.standing, len(stage.told)) == (standing, told)
+
+    staged(story)
+
+
+@pytest.mark.parametrize("request_", [OperatorRequest.PAUSE, OperatorRequest.PANIC])
+def test_a_halt_is_written_down_as_it_is_decided(request_: OperatorRequest) -> None:
+    """To the file, not only to the journal; a stop writes none, because it is none."""
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        stage.day.tell(OperatorAsked(at_ns=START, request=request_, reason="enough"))
+        stage.day.pause()
+        assert [(one.level.value, one.reason) for one in stage.halts] == [
+            (request_.value, "enough")
+        ]
 
     staged(story)
 
@@ -320,19 +360,19 @@ def test_a_stop_after_the_day_is_over_asks_for_no_pause() -> None:
         stage.day.pause()
         await stage.day.settle()
         assert stage.clock.now_ns() == ended_ns
-        assert stage.journaled(OperatorAsked) == []
+        assert stage.journaled(StopAsked) == []
         assert stage.journal.events[-1] == ready("feed")
 
     staged(story)
 
 
 def test_a_stop_is_no_halt_but_one_before_it_is_told() -> None:
-    """The pause that takes entries back is not what the exit code is about."""
+    """Taking entries back for the end of the process is nobody's decision to trade no more."""
 
     async def stopped(stage: Stage) -> None:
         stage.begin()
         stage.day.pause()
-        assert stage.engine.is_halted
+        assert stage.journaled(StopAsked)
         assert not stage.day.standing.is_halted
 
     async def halted(stage: Stage) -> None:

@@ -13,15 +13,15 @@ from holdfast.domain.event import (
     JournalEvent,
     Link,
     LinkChanged,
-    OperatorAsked,
     ServiceChanged,
     ServiceState,
+    StopAsked,
     TimerFired,
 )
 from holdfast.domain.market import Tick
 from holdfast.runtime.feed import FeedService
 from holdfast.runtime.inbox import Inbox
-from tests.support.chain import Chain, entering, lived, living, quiet, until
+from tests.support.chain import Chain, Shown, entering, lived, living, quiet, until
 from tests.support.desk import OPEN, SECOND
 from tests.support.shell import MemoryJournal, tick
 from tests.support.virtual import NoWallClock, virtually
@@ -32,7 +32,7 @@ class Alone:
 
     def __init__(self, ticks: Sequence[Tick], *, speed: int = 0, room: int = 4_096) -> None:
         """Made inside the event loop. The gate is open."""
-        self.feed = PlayedFeed(iter(ticks), speed=speed)
+        self.feed = PlayedFeed(Shown(ticks), speed=speed)
         self.inbox = Inbox(market_room=room)
         self.told: list[AnyEvent] = []
         self.refused: list[HoldfastError] = []
@@ -75,7 +75,7 @@ def test_it_is_ready_at_its_first_packet_and_not_when_it_is_connected() -> None:
 
     async def story() -> None:
         alone = Alone([])
-        feed = Mute(iter([tick(1)]), speed=0)
+        feed = Mute(Shown([tick(1)]), speed=0)
         feed.spoken = asyncio.Event()
         alone.service._feed = alone.service._connection = feed  # noqa: SLF001 before it runs
         async with living(alone.service) as said:
@@ -208,7 +208,7 @@ def test_data_that_cannot_be_used_is_refused_and_the_day_is_not_seen_out(speed: 
     assert "ends in the middle" in str(error)
     assert (chain.overs, chain.day.is_over) == (0, False)
     assert chain.day.standing.open_positions == 1
-    assert len(chain.journaled(OperatorAsked)) == 1, "the stop took the waiting entries back"
+    assert len(chain.journaled(StopAsked)) == 1, "the stop took the waiting entries back"
     timers = chain.journaled(TimerFired)
     assert all(timer.at_ns < OPEN + (last_s + 10) * SECOND for timer in timers)
 
@@ -224,7 +224,7 @@ def test_a_feed_that_was_refused_stays_refused() -> None:
 
     async def story() -> None:
         alone = Alone([])
-        feed = PlayedFeed(torn(), speed=0)
+        feed = PlayedFeed(Shown(torn()), speed=0)
         alone.service._feed = alone.service._connection = feed  # noqa: SLF001 before it runs
         for _ in range(2):
             async with living(alone.service) as said:

@@ -10,12 +10,12 @@ from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import (
     AnyEvent,
     LinkChanged,
-    OperatorAsked,
     OrderAcknowledged,
     ProjectionDiffers,
     Restarted,
     ServiceChanged,
     ServiceState,
+    StopAsked,
 )
 from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerOrderId, Purpose
@@ -105,10 +105,10 @@ def test_a_stop_in_mid_session_takes_back_what_waits_and_hears_every_last_word()
     chain = lived(market, story, venue=Resting())
     assert not chain.day.is_over
     assert chain.overs == 0
-    assert len(chain.journaled(OperatorAsked)) == 1
+    assert len(chain.journaled(StopAsked)) == 1
     assert [c for c in chain.venue.asked() if isinstance(c, CancelOrder)]
     events = chain.journal.events
-    pause = events.index(chain.journaled(OperatorAsked)[0])
+    pause = events.index(chain.journaled(StopAsked)[0])
     ends = [e for e in events[pause:] if isinstance(e, ServiceChanged)]
     stopped = [e.service for e in ends if e.state is ServiceState.STOPPED]
     assert sorted(stopped) == sorted(one.name for one in chain.supervisor.status())
