@@ -11,7 +11,7 @@ import pytest
 from holdfast.app import wiring
 from holdfast.brokers.simulated import SimulatedVenue
 from holdfast.core.engine import Engine, Step
-from holdfast.domain.audit import LevelMoved, PositionClosed, SignalSeen
+from holdfast.domain.audit import AnyAudit, LevelMoved, PositionClosed, SignalSeen
 from holdfast.domain.event import (
     AnyEvent,
     FactsLoaded,
@@ -118,7 +118,7 @@ def test_the_days_have_work() -> None:
     """Floor: 30,000 ticks each; positions opened, trailed and closed among them."""
     counts = [sum(isinstance(event, Tick) for event in events(seed)) for seed in SEEDS]
     assert min(counts) >= 30_000
-    audits = []
+    audits: list[AnyAudit] = []
     for seed in SEEDS:
         for step in stepped(make(), events(seed)):
             audits += step.audits

@@ -22,7 +22,7 @@ from holdfast.runtime.recover import Numbered
 from holdfast.store.records import Decided
 from tests.support.crashes import DISKS, Disk, World, make
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.timeout(120)  # hundreds of days each
 IDS = [f"commit {disk.commit_s} s, flush {disk.flush_s} s" for disk in DISKS]
 
 

@@ -5,6 +5,7 @@ yet asked for. Stepping on from there would count a fill as known that no positi
 engine is made again as it was before that event.
 """
 
+import gc
 from collections.abc import Callable
 
 from holdfast.core.engine import Engine
@@ -34,7 +35,7 @@ class Checkpoint:
         self._every = every
         self._keep = keep
         self._since: list[AnyEvent] = []
-        self._image = engine.image()
+        self._image = self._taken()
 
     def note(self, sequence: int, event: AnyEvent) -> None:
         """An event was stepped whole."""
@@ -46,10 +47,20 @@ class Checkpoint:
 
     def renew(self, sequence: int, event: AnyEvent) -> None:
         """Take an image now, after the step of this event."""
-        self._image = self._engine.image()
+        self._image = self._taken()
         self._since.clear()
         if self._keep is not None and self._image is not None:
             self._keep(sequence, event, self._image)
+
+    def _taken(self) -> bytes | None:
+        """An image, made while the garbage collector waits: it would walk the whole process for it."""
+        was_enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return self._engine.image()
+        finally:
+            if was_enabled:
+                gc.enable()
 
     def go_back(self) -> bool:
         """Make the engine as it was after the last event noted; `False` where that cannot be."""

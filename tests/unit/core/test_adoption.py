@@ -116,7 +116,7 @@ def test_an_unknown_entry_opens_a_position_with_the_settings_plan(
         a_row(
             OrderReason(Purpose.ENTRY, 9, 1),
             Side.BUY,
-            instrument=replace(CALL, security_id=49_999, id="NSE_FNO:49999"),  # type: ignore[arg-type]
+            instrument=replace(CALL, security_id=49_999, id="NSE_FNO:49999"),
         ),
     ],
     ids=["no position", "a short", "no id of ours", "not in the master"],

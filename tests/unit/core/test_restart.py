@@ -169,9 +169,8 @@ def test_half_a_wait_from_before_proves_nothing() -> None:
     position.beyond_since_ns, position.beyond_packets = desk.now, 5
     position.stale_since_ns = desk.now
     desk.restart(120)
-    assert position.spike_at_ns is None
-    assert (position.beyond_since_ns, position.beyond_packets) == (None, 0)
-    assert position.stale_since_ns is None
+    names = ("spike_at_ns", "beyond_since_ns", "stale_since_ns", "beyond_packets")
+    assert [getattr(position, name) for name in names] == [None, None, None, 0]
     desk.at(125)
     assert position.exit is None
 

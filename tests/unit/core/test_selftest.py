@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from holdfast.core.risk import watching
-from holdfast.core.risk.exits import CloseOut, KillSwitch, StopLoss
+from holdfast.core.risk import closing, watching
+from holdfast.core.risk.exits import CloseOut, ExitRule, KillSwitch, StopLoss
 from holdfast.core.selftest import contract
 from holdfast.domain.audit import SelfTested
 from holdfast.domain.instrument import Instrument
@@ -30,10 +30,10 @@ def test_the_rules_of_the_day_answer(*, exit_by_modify: bool) -> None:
 
 @pytest.mark.proves("I-05")
 @pytest.mark.parametrize("rules", [(), (KillSwitch(), CloseOut())], ids=["none", "without stops"])
-def test_rules_that_do_not_answer_are_found(rules: Sequence[object]) -> None:
+def test_rules_that_do_not_answer_are_found(rules: Sequence[ExitRule]) -> None:
     """The stop loss is missing from the tuple."""
     desk = Desk(ready=False)
-    desk.engine._rules = tuple(rules)  # type: ignore[assignment] # noqa: SLF001
+    desk.engine._rules = tuple(rules)  # noqa: SLF001
     desk.load()
     assert told(desk) == "a breach of the stop decided no exit"
     assert desk.state.self_test_fault == told(desk)
@@ -50,7 +50,7 @@ def test_a_loop_that_nobody_calls_is_found(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_decision_that_asks_for_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deciding is not closing."""
-    monkeypatch.setattr(watching.closing, "tend", lambda *_: None)
+    monkeypatch.setattr(closing, "tend", lambda *_: None)
     desk = Desk(ready=False)
     desk.load()
     assert told(desk) == "the exit that was decided asked nothing of the broker"

@@ -114,3 +114,15 @@ def test_deadlines_are_those_of_a_plain_table(orders: list[tuple[str, TimerKey, 
             if due is not None:
                 del plain[due[1]]
         assert timers.deadline_ns == min(plain.values(), default=None)
+
+
+def test_nobody_was_there_to_be_called_before_a_start() -> None:
+    """What was due earlier is due then, in key order; what is later stays, and so does the count."""
+    timers = Timers()
+    timers.set(SWEEP, 20)
+    timers.set(CANDLE, 10)
+    timers.set(FIVE_MINUTES, 90)
+    timers.postpone(50)
+    assert timers.deadline_ns == 50
+    assert [timers.pop_due(50) for _ in range(3)] == [CANDLE, SWEEP, None]
+    assert timers.pop_due(90) == FIVE_MINUTES
