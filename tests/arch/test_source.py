@@ -26,7 +26,6 @@ CATCHES_EXCEPTION = {
 
 STARTS_THREADS = {
     "runtime/threads.py": "the register of all threads",
-    "store/journal.py": "the writers, which the store joins itself",
 }
 """The places that may start a thread, and why."""
 

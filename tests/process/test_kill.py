@@ -89,7 +89,9 @@ def test_a_day_killed_at_any_moment_goes_on_at_the_next_start(
     journal = second.folder / schema.FILE_NAME
     starts = [one for _, _, one in query.records(journal) if isinstance(one, Restarted)]
     recovered = [line for line in second.log() if line["event"] == "recovered"]
-    told = recovered[-1] if recovered else {"last_sequence": 0, "differences": 0, "cuts": []}
+    told: dict[str, Any] = (
+        recovered[-1] if recovered else {"last_sequence": 0, "differences": 0, "cuts": []}
+    )
     assert told["differences"] == 0, "what is durable folds to what was recorded"
     assert second.marks()[-1].name == "ended"
     assert record["final_state"]["ticks"] > 0, "trading goes on"

@@ -11,10 +11,10 @@ from holdfast.domain.market import Tick
 from holdfast.store.audit import audit
 from holdfast.store.buffers import StoreSettings
 from holdfast.store.chain import require_intact
-from holdfast.store.journal import StoreJournal
 from holdfast.store.records import Decided, Stopped, TapeRange
 from holdfast.store.schema import FILE_NAME
 from tests.support.disk import Image, SimulatedDisk
+from tests.support.journal import StoreJournal
 from tests.support.store import contents, first_missing
 from tests.unit.store.samples import DAY, HEADER, T0, a_day, play, tick
 

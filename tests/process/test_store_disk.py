@@ -17,10 +17,10 @@ from holdfast.domain.event import TimerFired
 from holdfast.store import query
 from holdfast.store.audit import audit
 from holdfast.store.buffers import StoreSettings
-from holdfast.store.journal import StoreJournal
 from holdfast.store.migrate import open_current, revision_of
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.tape import FOLDER, read_tape
+from tests.support.journal import StoreJournal
 from tests.support.small_disk import in_memory
 from tests.unit.store.samples import DAY, HEADER, T0, tick
 

@@ -53,7 +53,7 @@ def make() -> Engine:
 def events(seed: int) -> tuple[AnyEvent, ...]:
     """What the engine of one short day was told: its market, and its broker's answers."""
     facts = load_day_facts(dt.date.fromisoformat(DAY))
-    source = GeneratedDay(seed, facts, [wiring.universe("NIFTY", facts_day(), 0)])  # noqa: SLF001
+    source = GeneratedDay(seed, facts, [wiring.universe("NIFTY", facts_day(), 0)])
     master = tuple(source.instruments)
     exchange = SimulatedExchange(master, facts, cash_paise=500_000_00, seed=seed)
     venue = SimulatedVenue(exchange, Latency(seed=seed), quotes_available=True)

@@ -197,7 +197,7 @@ class Engine:
                 opinion = self._ask(strategy, partial(strategy.on_tick, tick))
                 self._hear(strategy, opinion, tick.at_ns)
 
-    def _on_event(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912 one match over all events
+    def _on_event(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912, PLR0915 one match over all events
         state = self._state
         match event:
             case Tick():

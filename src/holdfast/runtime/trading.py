@@ -1,6 +1,7 @@
 """The engine as a service: recovered and tested before it is ready, and the last to be cut off."""
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from typing_extensions import override
 
@@ -9,6 +10,12 @@ from holdfast.ports import VenueDriver
 from holdfast.runtime.day import Begun, Day, DayJournal
 from holdfast.runtime.health import HEALTHY, Health, unhealthy
 from holdfast.runtime.service import Group, Ready, Service
+
+
+HALF_DONE: Final = (
+    "the engine was left in the middle of an event\n"
+    "  the log says by what; the next start recovers from the journal"
+)
 
 
 class Trading(Service):
@@ -42,23 +49,27 @@ class Trading(Service):
 
     @override
     async def run(self, ready: Ready) -> None:
+        if self._day.is_whole:
+            await self._trade(ready)
+        else:
+            self._end(StepGivenUp(HALF_DONE))
+        if self._day.is_over:
+            self._over()
+        await self.stay()
+
+    async def _trade(self, ready: Ready) -> None:
         try:
-            if not self._day.is_whole:
-                raise StepGivenUp(
-                    "the engine was left in the middle of an event\n"
-                    "  the log says by what; the next start recovers from the journal"
-                )
             if not self._day.has_begun:
                 self._day.begin(await self._recover(), self._venue, self._journal)
             ready()
             await self._day.drive(self.beat)
         except StepGivenUp as error:
-            # Nobody may step this engine again: not the stop either, which journals what it can.
-            self._day.close()
-            self._give_up(error)
-        if self._day.is_over:
-            self._over()
-        await self.stay()
+            self._end(error)
+
+    def _end(self, error: StepGivenUp) -> None:
+        """Nobody may step this engine again, in the stop neither."""
+        self._day.close()
+        self._give_up(error)
 
     @override
     async def drain(self) -> None:

@@ -24,9 +24,9 @@ from holdfast.research.bundle import (
 from holdfast.store import query
 from holdfast.store.audit import audit
 from holdfast.store.buffers import StoreSettings
-from holdfast.store.journal import StoreJournal
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.tape import read_tape
+from tests.support.journal import StoreJournal
 from tests.unit.store.samples import DAY, HEADER, a_day, play, tick
 
 INLINE = StoreSettings(threaded=False)

@@ -39,7 +39,7 @@ from holdfast.runtime.recover import (
     in_order,
     recover,
 )
-from holdfast.store.records import Decided, TapeRange
+from holdfast.store.records import Decided, Stopped, TapeRange
 from tests.support.crashes import DISKS, Once, World, beginning, make
 from tests.support.desk import DAY, OPEN, SECOND, settings
 
@@ -97,7 +97,7 @@ def test_a_whole_past_is_the_engine_that_made_it() -> None:
             stepped = make_from_day()
     assert stepped is not None
     for _, record in until(150):
-        if not isinstance(record, Decided | TapeRange):
+        if not isinstance(record, Decided | Stopped | TapeRange):
             stepped.step(record)
     assert engine.image() == stepped.image()
     assert (told.last_sequence, told.differences, told.first_difference) == (150, 0, None)
@@ -263,7 +263,7 @@ def start_at(number: int) -> Start:
     """A snapshot as the process that ran then would have taken it."""
     engine, _ = recovered(until(number))
     event = dict(day())[number]
-    assert not isinstance(event, Decided | TapeRange)
+    assert not isinstance(event, Decided | Stopped | TapeRange)
     taken = engine.image()
     assert taken is not None
     return Start(sequence=number, event=event, image=taken)
@@ -379,7 +379,7 @@ def failed_day() -> list[Numbered]:
     engine = recover(past(until(number - 1)), poisoned.make)
     assert engine is not None
     for event, sequence in ((failed, number + 1), (poisoned.event, number)):
-        assert not isinstance(event, Decided | TapeRange)
+        assert not isinstance(event, Decided | Stopped | TapeRange)
         if event is failed:
             rows.append((number + 1, failed))
         step = engine[0].step(event) if event is failed else engine[0].step_bare(event)

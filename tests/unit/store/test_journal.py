@@ -18,12 +18,12 @@ from holdfast.store import query, schema
 from holdfast.store.audit import audit
 from holdfast.store.buffers import StoreSettings
 from holdfast.store.columns import Numbered
-from holdfast.store.journal import StoreJournal
 from holdfast.store.pages import DatabaseFile
 from holdfast.store.records import Decided, Record, TapeRange
 from holdfast.store.schema import FILE_NAME, open_writer
 from holdfast.store.tape import FOLDER, TapeWriter, read_tape, segments
 from holdfast.store.writer import EventsTable
+from tests.support.journal import StoreJournal
 from tests.unit.store.conftest import INLINE
 from tests.unit.store.samples import (
     DAY,

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from holdfast.app.cli.root import root
 from holdfast.research.bundle import open_bundle
 from holdfast.store.buffers import StoreSettings
-from holdfast.store.journal import StoreJournal
 from holdfast.store.query import records
 from holdfast.store.schema import FILE_NAME
+from tests.support.journal import StoreJournal
 from tests.unit.store.samples import HEADER, a_day, play
 
 
