@@ -11,7 +11,6 @@ from holdfast.runtime.day import Begun, Day, DayJournal
 from holdfast.runtime.health import HEALTHY, Health, unhealthy
 from holdfast.runtime.service import Group, Ready, Service
 
-
 HALF_DONE: Final = (
     "the engine was left in the middle of an event\n"
     "  the log says by what; the next start recovers from the journal"

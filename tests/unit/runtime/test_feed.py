@@ -10,12 +10,12 @@ from holdfast.brokers.played import PlayedFeed
 from holdfast.domain.errors import DataRefused, HoldfastError
 from holdfast.domain.event import (
     AnyEvent,
-    JournalEvent,
     Link,
     LinkChanged,
     ServiceChanged,
     ServiceState,
     StopAsked,
+    TapeEvent,
     TimerFired,
 )
 from holdfast.domain.market import Tick
@@ -168,13 +168,13 @@ def test_the_streams_words_go_to_the_inbox_whatever_the_journal_does() -> None:
     """
 
     class Failing(MemoryJournal):
-        """Refuses the words of the feed's link, once each."""
+        """Breaks at the hundredth tick."""
 
         @override
-        def append(self, event: JournalEvent) -> int:
-            if isinstance(event, LinkChanged) and event.link is Link.FEED and event.is_up:
+        def append_market(self, event: TapeEvent) -> int:
+            if len(self.market) == 99:
                 raise OSError("disk I/O error")
-            return super().append(event)
+            return super().append_market(event)
 
     lives: list[tuple[str, str, int]] = []
 
