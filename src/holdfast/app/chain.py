@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from holdfast.app.config import Config
+from holdfast.domain.command import Notify
 from holdfast.domain.errors import HoldfastError
 from holdfast.ports import Account, Connection, MarketFeed, VenueDriver
 from holdfast.runtime.book import Book, Compare, InstrumentMaster, Login
@@ -51,14 +52,25 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True):
 class Chain:
     """Makes the core services of one day."""
 
-    def __init__(self, config: Config, market: Market, day: Day, clock: VirtualClock) -> None:
-        """`clock` stamps what the services tell the day."""
+    def __init__(
+        self,
+        config: Config,
+        market: Market,
+        day: Day,
+        clock: VirtualClock,
+        *,
+        notify: Callable[[Notify], None],
+    ) -> None:
+        """`clock` stamps what the services tell the day; `notify` tells people."""
         self._config = config
         self._market = market
         self._day = day
         self._clock = clock
-        runtime = config.runtime
-        self.monitor = Monitor(lambda: day.watermark_s, interval_s=runtime.monitor_loop_interval_s)
+        self.monitor = Monitor(
+            lambda: day.watermark_s,
+            interval_s=config.runtime.monitor_loop_interval_s,
+            notify=notify,
+        )
 
     def services(
         self, store: Store, snapshots: Snapshots, hooks: Hooks, *, close_ns: int

@@ -13,8 +13,9 @@ from holdfast.app.config import Config, RuntimeSettings
 from holdfast.control.socket import Control
 from holdfast.domain.command import Notify
 from holdfast.domain.dated import Session
-from holdfast.domain.errors import HoldfastError
+from holdfast.domain.errors import BrokerUnavailable, HoldfastError
 from holdfast.runtime.application import Application, Parts
+from holdfast.runtime.book import Compare
 from holdfast.runtime.clock import VirtualClock, WallClock
 from holdfast.runtime.day import Day, Standing
 from holdfast.runtime.ending import DayEnd, Left
@@ -27,6 +28,7 @@ from holdfast.runtime.signals import Signals
 from holdfast.runtime.snapshots import Snapshots
 from holdfast.runtime.starting import Ground, Starting
 from holdfast.runtime.storing import Store
+from holdfast.runtime.supervisor import StartFailed
 from holdfast.runtime.systemd import Systemd
 from holdfast.runtime.threads import Threads
 from holdfast.runtime.watchdog import Watchdog
@@ -89,9 +91,8 @@ class Program:
             self._host.signals.disarm()
         if self._refused is not None:
             raise self._refused
-        failed = self.application.failed
-        if failed is not None:
-            raise failed.cause or failed
+        if self.application.failed is not None:
+            raise _refusal(self.application.failed)
         return code
 
     @property
@@ -121,10 +122,11 @@ class Program:
             halt=halt,
         )
         self._starting = self._start_of(threads, halt)
+        chain = Chain(self._config, self._market, day, work.clock, notify=notifier.put)
         compare = Comparison(day, store, threads, self._folder / FILE_NAME)
         return Parts(
             services=[
-                *self._core(day, store, compare, self._starting),
+                *self._core(chain, store, compare),
                 notifier,
                 *self._control(),
                 *self._host.beside,
@@ -145,20 +147,18 @@ class Program:
         snapshots = Snapshots(self._folder, ground.origin, inline=not self._threaded)
         return Starting(ground, self._folder, threads, snapshots, halt)
 
-    def _core(
-        self, day: Day, store: Store, compare: Comparison, starting: Starting
-    ) -> Sequence[Service]:
-        work = self._work
-        chain = Chain(self._config, self._market, day, work.clock)
+    def _core(self, chain: Chain, store: Store, compare: Compare) -> Sequence[Service]:
+        assert self._starting is not None, "it is made first"
         self._monitor = chain.monitor
         hooks = Hooks(
-            recover=starting,
+            recover=self._starting,
             compare=compare,
             may_begin=self.application.wait_up,
             over=self._over,
             refuse=self._refuse,
         )
-        return chain.services(store, starting.snapshots, hooks, close_ns=work.session.close_ns)
+        close_ns = self._work.session.close_ns
+        return chain.services(store, self._starting.snapshots, hooks, close_ns=close_ns)
 
     def _control(self) -> Sequence[Service]:
         if self._host.control is None:
@@ -205,6 +205,17 @@ class Program:
             "standing": self._day.standing,
             "recovered": self._starting.recovered,
         }
+
+
+def _refusal(failed: StartFailed) -> BaseException:
+    """What a person is told of a start that failed; a bug of ours stays the bug that it is."""
+    if isinstance(failed.cause, HoldfastError):
+        return failed.cause
+    if failed.exit_code == BrokerUnavailable.exit_code:
+        return BrokerUnavailable(
+            f"{failed}\n  nothing was traded; start again when the broker answers"
+        )
+    return failed.cause or failed
 
 
 def stop_limits(runtime: RuntimeSettings) -> StopLimits:

@@ -13,7 +13,6 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from holdfast.domain.errors import HoldfastError
 from holdfast.ports import Clock
 from holdfast.runtime.fault import Fault
 from holdfast.runtime.health import ServiceStatus
@@ -198,7 +197,7 @@ class Application:
         except StartFailed as failed:
             self.failed = failed
             _log.critical("the start failed", component=failed.service, **failed.fault.fields)
-            self.ask_stop(str(failed), exit_code=_code_of(failed))
+            self.ask_stop(str(failed), exit_code=failed.exit_code)
         else:
             _log.info("everything is ready", component="application")
             self._is_up.set()
@@ -243,8 +242,3 @@ def _say(text: str, stacks: Stacks | None = None) -> None:
         _log.info(text)
     else:
         _log.warning(text, stacks=stacks)
-
-
-def _code_of(failed: StartFailed) -> int:
-    """What the world did has its own code; anything else is a bug of ours."""
-    return failed.cause.exit_code if isinstance(failed.cause, HoldfastError) else INTERNAL

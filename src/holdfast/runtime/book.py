@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 from typing_extensions import override
 
-from holdfast.domain.errors import DataRefused
+from holdfast.domain.errors import BrokerUnavailable, DataRefused
 from holdfast.domain.event import AnyEvent, ProjectionDiffers
 from holdfast.ports import Account, Clock, Token
 from holdfast.runtime.health import HEALTHY, Health, unhealthy
@@ -26,6 +26,7 @@ class Login(Service):
     name = "login"
     needs: tuple[str, ...] = ("store",)
     group = Group.STATE
+    start_failed_code = BrokerUnavailable.exit_code
 
     def __init__(self, account: Account, clock: Clock, *, close_ns: int) -> None:
         """`close_ns`: when the day's session closes, UTC nanoseconds."""
@@ -55,6 +56,7 @@ class InstrumentMaster(Service):
     name = "instruments"
     needs: tuple[str, ...] = ("login",)
     group = Group.STATE
+    start_failed_code = BrokerUnavailable.exit_code
 
     def __init__(self, account: Account, *, underlyings: Sequence[str]) -> None:
         """Every one of `underlyings` must be among the contracts."""
@@ -85,6 +87,7 @@ class Book(Service):
     name = "book"
     needs: tuple[str, ...] = ("login",)
     group = Group.STATE
+    start_failed_code = BrokerUnavailable.exit_code
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from typing_extensions import override
 
+from holdfast.domain.errors import BrokerUnavailable
 from holdfast.domain.event import AnyEvent, Link, LinkChanged
 from holdfast.ports import Clock, Connection
 from holdfast.runtime.fault import Fault
@@ -20,6 +21,7 @@ class Pings(Service):
     of the service, and the supervisor begins another one, which connects anew.
     """
 
+    start_failed_code = BrokerUnavailable.exit_code
     link: Link
     loop_name: str
 

@@ -48,6 +48,8 @@ class DayEnd:
 
     async def save(self) -> Saved:
         """Write how the day stands as its last record, and wait until that is on the disk."""
+        self._day.pause()  # where the engine was not running, nobody has asked it to
+        await self._day.settle()
         standing = self._day.standing
         state = msgspec.structs.asdict(standing)
         if self._store.is_open:

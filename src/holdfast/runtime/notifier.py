@@ -34,6 +34,7 @@ class Notifier(Service):
         self._channel = channel
         self._waiting: queue.Queue[Notify | None] = queue.Queue(ROOM)
         self.told = self.lost = 0
+        self._is_failing = False
 
     def put(self, notify: Notify) -> None:
         """Queue one message. Never waits."""
@@ -41,6 +42,7 @@ class Notifier(Service):
             self._waiting.put_nowait(notify)
         except queue.Full:
             self.lost += 1
+            self._is_failing = True
 
     @override
     async def run(self, ready: Ready) -> None:
@@ -68,13 +70,15 @@ class Notifier(Service):
         try:
             self._channel(notify)
             self.told += 1
+            self._is_failing = False
         except OSError as error:
             self.lost += 1
+            self._is_failing = True
             _log.warning("not told", component=self.name, error=str(error), text=notify.text)
 
     @override
     def health(self) -> Health:
-        return unhealthy(f"{self.lost} messages lost") if self.lost else HEALTHY
+        return unhealthy(f"{self.lost} messages lost") if self._is_failing else HEALTHY
 
 
 def is_urgent(notify: Notify) -> bool:

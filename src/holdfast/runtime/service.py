@@ -65,7 +65,7 @@ class Service(abc.ABC):
     `needs` names services that must be ready before this one starts, and with which it starts
     again. A critical one that cannot start ends the program. `ready_within_s` bounds its start,
     `silent_s` the time without a heartbeat. `loop_interval_s` is the pause of a periodic loop after an
-    error.
+    error. `start_failed_code` is what the process ends with when this one cannot start.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Service(abc.ABC):
     ready_within_s: float = 10.0
     silent_s: float = 5.0
     loop_interval_s: float = 0.1
+    start_failed_code: int = 70
 
     _steady: Callable[[], float]
     _threads: Threads

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from holdfast.domain.errors import HoldfastError
 from holdfast.domain.event import ServiceChanged, ServiceState
 from holdfast.ports import Clock
 from holdfast.runtime.fault import Fault, single
@@ -66,12 +67,18 @@ _LEVELS: Final = {
 class StartFailed(Exception):
     """A critical service could not be started. What was started has been stopped again."""
 
-    def __init__(self, failure: Failure, cause: Exception | None) -> None:
-        """`cause` is what ended its last life, without groups around it; `None` for no exception."""
+    def __init__(self, failure: Failure, cause: Exception | None, *, exit_code: int) -> None:
+        """`cause` is what ended its last life, without groups around it; `None` for no exception.
+
+        `exit_code` is what the process ends with, unless the cause has a code of its own.
+        """
         super().__init__(f"{failure.name} could not be started: {failure.fault.text}")
         self.service = failure.name
         self.fault = failure.fault
         self.cause = single(cause) if cause is not None else None
+        self.exit_code = (
+            self.cause.exit_code if isinstance(self.cause, HoldfastError) else exit_code
+        )
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,7 +171,10 @@ class Supervisor:
         failure = self._tree.failure
         if failure is not None:
             life = self._lives.get(failure.name)
-            raise StartFailed(failure, life.error if life is not None else None)
+            error = life.error if life is not None else None
+            raise StartFailed(
+                failure, error, exit_code=self._services[failure.name].start_failed_code
+            )
 
     async def stop(self, *groups: Group, within_s: float) -> Stopped:
         """Stop the services of some groups, in reverse.

@@ -25,7 +25,7 @@ from holdfast.app.config import (
 from holdfast.app.program import Host
 from holdfast.brokers.played import PlayedAccount
 from holdfast.brokers.simulated import SimulatedVenue
-from holdfast.domain.errors import DataRefused, UnknownDay
+from holdfast.domain.errors import BrokerUnavailable, DataRefused, UnknownDay
 from holdfast.domain.event import (
     FundsRead,
     InstrumentsLoaded,
@@ -422,6 +422,24 @@ def test_the_account_of_somebody_else_is_refused_before_the_day_begins(
     assert {row.service for row in rows if isinstance(row, ServiceChanged)}, "why, is written down"
     assert not [row for row in rows if isinstance(row, Restarted)]
     assert {row.link for row in rows if isinstance(row, LinkChanged)} <= {Link.FEED}
+
+
+@pytest.mark.proves("SUP-5", "SUP-7")
+def test_a_broker_that_does_not_answer_at_the_start_has_a_code_of_its_own(
+    short_tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tried three times, then 5: nothing was traded, and who failed is said."""
+    asked: list[PlayedAccount] = []
+
+    async def silent(account: PlayedAccount) -> Profile:
+        asked.append(account)
+        raise ConnectionError("nobody answers")
+
+    monkeypatch.setattr(PlayedAccount, "profile", silent)
+    with pytest.raises(BrokerUnavailable, match="book could not be started") as refused:
+        replayed(short_tape, tmp_path)
+    assert refused.value.exit_code == 5
+    assert len(asked) == 3
 
 
 def test_a_fault_in_the_day_keeps_its_name_in_journal_and_status(
