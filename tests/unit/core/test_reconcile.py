@@ -436,3 +436,28 @@ def test_what_is_missing_is_missing_from_the_youngest() -> None:
     assert [one.ration for _, one in sorted(desk.state.positions.items())] == [None, 65]
     assert [one.order_id for one in desk.all(ModifyOrder)] == [second.order_id]
     assert desk.last(ModifyOrder).terms.quantity == 65
+
+
+def test_a_row_that_is_older_than_what_was_heard_since_changes_nothing() -> None:
+    """The passes began before the stream told of other terms: those stand."""
+    held = Held()
+    stop = held.desk.state.orders[held.stop.order_id]
+    moved = replace(held.stop.terms, limit_paise=held.stop.terms.limit_paise + 5)
+    held.desk.at(71).row(held.stop.order_id, terms=moved)
+    held.desk.read_book(held.entered, held.resting, seconds=73)
+    assert (stop.terms, stop.seen) == (moved, moved)
+    assert held.remedies() == []
+
+
+def test_a_row_from_before_a_request_says_nothing_about_it() -> None:
+    """The exit was asked for while the book was on its way: it is neither denied nor repeated."""
+    held = Held()
+    seen(held.desk, 71)
+    held.desk.at(72)
+    held.desk.book(held.entered, held.resting, began_s=0.1)
+    held.desk.breach(73)
+    assert len(held.desk.all(ModifyOrder)) == 1
+    late = replace(held.resting, venue_at_ns=held.desk.now + SECOND)
+    held.desk.at(73.1).book(held.entered, late, began_s=0.5)
+    assert held.desk.state.orders[held.stop.order_id].state is OrderState.MODIFYING
+    assert held.remedies() == []

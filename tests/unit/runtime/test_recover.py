@@ -256,6 +256,18 @@ def test_under_another_configuration_the_record_stands(number: int) -> None:
     assert told.first_difference is not None
 
 
+def test_what_is_decided_now_and_was_not_recorded_never_left() -> None:
+    """Newer code speaks where the old one was silent: no order came of it."""
+    number, _ = decided_with(PlaceOrder, purpose=Purpose.ENTRY)
+    ticks = [record for n, record in day() if n > number and isinstance(record, Tick)]
+    silent = [*until(number - 1), *enumerate(ticks, number)]
+    engine, told = recovered(silent)
+    assert (engine.order_ids, engine.open_positions) == ((), 0)
+    assert told.differences >= 1
+    assert told.first_difference is not None
+    assert told.first_difference.startswith(f"event {number - 1}: decided now")
+
+
 # -- snapshots
 
 
