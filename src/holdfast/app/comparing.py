@@ -27,12 +27,15 @@ class Comparison:
         self._path = path
 
     async def __call__(self) -> Sequence[str]:
-        """Every difference. None where the books moved meanwhile, or nothing can be written now.
+        """Every difference. None where the books move: meanwhile, or because the broker's is read.
 
         The journal says itself when it cannot be written.
         """
-        books = self._day.books
-        if books is None or not await self._is_durable():
+        engine = self._day.engine
+        if engine is None or not engine.is_book_settled:
+            return ()
+        books = engine.books
+        if not await self._is_durable():
             return ()
         found = await self._read(books)
         return found if self._day.books == books else ()

@@ -414,11 +414,12 @@ def _store_config(config: Config, run_dir: Path) -> None:
 def _stored_configs(run_dir: Path) -> dict[str, Config]:
     """Each configuration of a run by its hash. Raises DataRefused where one cannot be read."""
     files = [run_dir / CONFIG_FILE, *sorted((run_dir / CONFIGS).glob("*.json"))]
-    configs = [_stored_config(path) for path in files]
+    configs = [stored_config(path) for path in files]
     return {config_sha256(config): config for config in configs}
 
 
-def _stored_config(path: Path) -> Config:
+def stored_config(path: Path) -> Config:
+    """The configuration that a run keeps. Raises DataRefused when it cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Config)
     except FileNotFoundError as error:

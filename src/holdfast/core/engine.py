@@ -130,6 +130,11 @@ class Engine:
         return min(ran, default=None)
 
     @property
+    def is_book_settled(self) -> bool:
+        """Whether the broker's book was read since the start and nothing in it is awaited."""
+        return not self._state.book.open_points
+
+    @property
     def books(self) -> Books:
         """The day's orders and positions, in order of their names."""
         orders, positions = self._state.orders, self._state.positions

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -14,13 +15,14 @@ from holdfast.app.cli.frame import Frame, emit, emit_json, say, verb
 from holdfast.app.cli.progress import shown_progress
 from holdfast.app.cli.reading import config_in_force, records_of, runs_of
 from holdfast.app.cli.setup import armed_limits
-from holdfast.app.config import Config, Mode, with_setting
+from holdfast.app.config import CONFIG_FILE, Config, Mode, with_setting
 from holdfast.app.log import logging_to
 from holdfast.app.program import Host
-from holdfast.app.wiring import Progress, RunResult, run_replay, run_sim
+from holdfast.app.wiring import Progress, RunResult, run_replay, run_sim, stored_config
 from holdfast.control.socket import socket_path
 from holdfast.domain.errors import DataRefused
 from holdfast.research import report_text
+from holdfast.research.bundle import SUFFIX, open_bundle, tape_of
 from holdfast.research.parts import Report, Work
 from holdfast.research.report import fold_report, shortfalls
 from holdfast.research.text import grouped
@@ -105,7 +107,7 @@ def run(
 
 
 @verb(
-    example="holdfast replay my-tape\nholdfast replay my-tape --floor trades=1",
+    example="holdfast replay my-tape\nholdfast replay sim-2026-11-20-seed1.bundle",
     shape=_SHAPE,
 )
 @click.argument("tape", type=click.Path(path_type=Path))
@@ -114,18 +116,34 @@ def run(
 def replay(frame: Frame, *, tape: Path, anew: bool, floor: dict[str, int], as_json: bool) -> int:
     """Trade a recorded day through the same engine and a simulated exchange, and report on it.
 
-    TAPE is a folder, or the name of an imported tape.
+    TAPE is a folder, the name of an imported tape, or a bundle. A bundle is opened beside the runs
+    and replayed with the configuration in it; other verbs take the folder that it is opened into.
     """
     config = config_in_force(frame)
     imported = frame.paths.tapes_dir(config.account.client_id) / tape
     folder = tape if tape.exists() or not imported.exists() else imported
     name = _NO_NAME.sub("-", folder.resolve().name).strip(".-") or "tape"
+    if tape.suffix == SUFFIX:
+        config, folder = _opened(frame, config, tape)
 
     def play(run_dir: Path, progress: Progress) -> RunResult:
         return run_replay(config, folder, run_dir, progress, host_of(frame, config))
 
     report, told = _play(frame, config, f"{Mode.REPLAY}/{name}", play, anew=anew)
     return _tell(report, told, floor, as_json=as_json)
+
+
+def _opened(frame: Frame, config: Config, bundle: Path) -> tuple[Config, Path]:
+    """Open a bundle; the configuration that its run was made with, for this account, and its tape."""
+    account = config.account.client_id
+    target = frame.paths.account_dir(account) / "bundles" / bundle.stem
+    if target.exists():
+        shutil.rmtree(target)
+    open_bundle(bundle, target)
+    say(f"opened into {target}")
+    kept = stored_config(target / CONFIG_FILE)
+    owned = msgspec.structs.replace(kept.account, client_id=account)
+    return msgspec.structs.replace(kept, account=owned), tape_of(target)
 
 
 def host_of(frame: Frame, config: Config) -> Host:
