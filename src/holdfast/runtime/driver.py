@@ -9,6 +9,7 @@ by an event's stamp comes before that event.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 
 import structlog
 from msgspec.structs import replace
@@ -68,6 +69,7 @@ class Driver:
         self._late = late
         self._checkpoint: Checkpoint | None = None
         self._write_halt: Callable[[Halted], None] | None = None
+        self._thread = get_ident()
         self.is_between_events = True
         self.events = 0
         self.ticks = 0
@@ -85,6 +87,7 @@ class Driver:
 
         Raises `StepGivenUp` when it cannot be stepped.
         """
+        assert get_ident() == self._thread, "one thread steps the engine"
         self.is_between_events = False
         self._clock.move(event.at_ns)
         if isinstance(event, Tick | CandleLoaded | QuotesRead):

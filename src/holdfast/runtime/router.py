@@ -12,6 +12,8 @@ import structlog
 
 from holdfast.domain.command import (
     AnyCommand,
+    CancelOrder,
+    ModifyOrder,
     Notify,
     PlaceOrder,
     Severity,
@@ -66,8 +68,27 @@ class Router:
                 getattr(_log, level)("notify", severity=command.severity.value, text=command.text)
                 self._notify(command)
             case _:
-                self.sent += 1
-                self._venue.submit(command, at_ns)
+                self._submit(command, at_ns)
+
+    def _submit(self, command: AnyCommand, at_ns: int) -> None:
+        """Send it, and then say so: what changes something at the broker is a line of the log."""
+        self.sent += 1
+        self._venue.submit(command, at_ns)
+        if isinstance(command, PlaceOrder | ModifyOrder):
+            terms = command.terms
+            _log.info(
+                type(command).__name__,
+                order_id=command.order_id,
+                market_at_ns=at_ns,
+                side=terms.side.value,
+                quantity=terms.quantity,
+                instrument=terms.instrument,
+                order_type=terms.order_type.value,
+                limit_paise=terms.limit_paise,
+                trigger_paise=terms.trigger_paise,
+            )
+        elif isinstance(command, CancelOrder):
+            _log.info("CancelOrder", order_id=command.order_id, market_at_ns=at_ns)
 
     def remember(self, order_ids: Iterable[OrderId]) -> None:
         """Ids that the broker has had, from the record or from its book: none is sent again."""
@@ -81,8 +102,7 @@ class Router:
             self._not_sent(command, at_ns, "the journal could not make the intent durable")
             return
         self._placed.add(command.order_id)
-        self.sent += 1
-        self._venue.submit(command, at_ns)
+        self._submit(command, at_ns)
 
     def _is_durable(self, sequence: int) -> bool:
         """Wait for the disk. Virtual time stands still meanwhile: nobody else is waiting."""

@@ -475,7 +475,7 @@ def test_the_day_begins_before_the_open_with_configuration_master_and_funds(
     [master] = [record for record in rows if isinstance(record, InstrumentsLoaded)]
     funds = next(record for record in rows if isinstance(record, FundsRead))
     assert began.at_ns == OPEN - 10 * wiring.MINUTE_NS
-    stored = wiring.stored_config(tmp_path / CONFIG_FILE)  # noqa: SLF001
+    stored = wiring.stored_config(tmp_path / CONFIG_FILE)
     assert began.config_sha256 == config_sha256(stored)
     assert stored.account.underlyings == ("NIFTY",)
     assert funds.available_paise == 321_000_00
@@ -535,7 +535,7 @@ def test_verify_finds_a_configuration_that_was_changed_behind_the_journals_back(
     print(f"verified {checked.events} events, {checked.ticks} ticks; floor 1,000")  # noqa: T201
     assert checked.first_difference is None
     assert checked.ticks >= 1_000
-    stored = wiring.stored_config(tmp_path / CONFIG_FILE)  # noqa: SLF001
+    stored = wiring.stored_config(tmp_path / CONFIG_FILE)
     other = msgspec.structs.replace(stored, sim=SimSettings(seed=8))
     shutil.rmtree(tmp_path / wiring.CONFIGS)
     wiring._store_config(other, tmp_path)  # noqa: SLF001

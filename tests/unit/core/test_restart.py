@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.core.readiness import first_failing
+from holdfast.core.readiness import TERMS, first_failing
 from holdfast.core.settings import SECOND_NS
 from holdfast.domain.audit import Anomaly, SelfTested
 from holdfast.domain.command import (
@@ -32,6 +32,18 @@ def prices(desk: Desk) -> None:
     desk.spot()
     desk.tick()
     desk.tick(PUT)
+
+
+@pytest.mark.proves("B-06")
+def test_nothing_is_armed_before_the_book_was_read_and_agreed() -> None:
+    """Not even where nobody knows of an order: it is no word in a log but a result that is awaited."""
+    desk = Desk()
+    desk.restart(61.0)
+    failing = dict(TERMS)["book"](desk.state)
+    assert failing is not None
+    assert "not read since the start" in str(failing["book"])
+    desk.read_book(seconds=65)
+    assert dict(TERMS)["book"](desk.state) is None
 
 
 def test_a_fresh_start_costs_one_read_of_an_empty_book() -> None:

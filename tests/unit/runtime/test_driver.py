@@ -1,6 +1,7 @@
 """The driver: who comes first, what is journaled when, and that a late wake-up changes nothing."""
 
 import asyncio
+import threading
 
 import pytest
 from msgspec.structs import replace
@@ -409,3 +410,23 @@ def test_ids_that_the_book_shows_are_never_handed_over_again() -> None:
         outcome=Outcome.NOT_SENT,
         reason="this id was already handed to the broker",
     )
+
+
+@pytest.mark.proves("THR-2")
+def test_one_thread_steps_the_engine_and_no_other_may() -> None:
+    """There are no locks because nothing is shared: whoever tries from elsewhere is stopped."""
+    shell = Shell().begin()
+    caught: list[BaseException] = []
+
+    def elsewhere() -> None:
+        try:
+            shell.driver.deliver(FundsRead(at_ns=START, available_paise=1))
+        except AssertionError as error:
+            caught.append(error)
+
+    rows = len(shell.journal.rows)
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert [str(error) for error in caught] == ["one thread steps the engine"]
+    assert len(shell.journal.rows) == rows, "nothing was journaled either"
