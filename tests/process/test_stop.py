@@ -73,6 +73,18 @@ def _plan(seed: int, calls: Calls) -> tuple[dict[str, Any], str]:
             return {"moments": moments, "watches": True, "speed": speed}, "while it runs"
 
 
+def _signalled(home: Path, begun: list[Trading], plan: dict[str, Any]) -> tuple[Trading, int]:
+    """Run it. Where it ended before its moment came, which hangs on the machine, half as late."""
+    for attempt in range(6):
+        run = Trading(home / str(attempt), **plan)
+        begun.append(run)
+        code = run.wait()
+        if any(mark.name.startswith("signal") for mark in run.marks()):
+            return run, code
+        plan["moments"][0][1] //= 2
+    raise AssertionError("it was never signalled")
+
+
 @pytest.mark.proves(
     *("APP-1", "APP-2", "APP-4", "APP-7", "APP-8", "APP-10", "APP-11", "APP-12", "APP-13"),
     *("APP-15", "SUP-15", "I-116", "VER-1", "VER-2", "ORM-2", "PRM-2", "STM-2", "STM-3", "B-01"),
@@ -86,9 +98,7 @@ def test_a_signal_at_any_moment_ends_a_trading_day_cleanly(
     seconds, the record last, the journal whole, nothing of ours alive.
     """
     plan, kind = _plan(seed, calls)
-    run = Trading(tmp_path, **plan)
-    begun.append(run)
-    code = run.wait()
+    run, code = _signalled(tmp_path, begun, plan)
     assert code == 0, run.told()
     sent = next(mark for mark in run.marks() if mark.name.startswith("signal"))
     seconds = run.ended_s - sent.at_s

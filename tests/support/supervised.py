@@ -58,6 +58,8 @@ def main() -> None:
     code = run(signals, plan, moments)
     moments.mark("ended")
     signals.ignore()
+    if plan.get("day_s"):
+        sys.exit(code)  # it has not ended: that is left to the interpreter's end
     finish(code)
 
 

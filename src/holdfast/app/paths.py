@@ -15,9 +15,9 @@ from typing import Final
 import msgspec
 
 from holdfast.domain.errors import DataRefused, HoldfastError, StepGivenUp
-from holdfast.store import schema
+from holdfast.store.files import DATABASE
 
-JOURNAL: Final = schema.FILE_NAME
+JOURNAL: Final = DATABASE
 UNFINISHED: Final = "unfinished"
 """In the folder of a run whose day is not over: the next run of that name goes on with it."""
 

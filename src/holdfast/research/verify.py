@@ -107,7 +107,7 @@ class _Comparing:
         make = self._configurations(started.config_sha256)
         if make is None:
             return f"event {sequence}: the stored configuration is not the one that was in force"
-        again = Fold(make, self._treatments)
+        again = Fold(make, self._treatments, is_strict=True)
         if self._fold is not None:
             self._before += self._fold.events
             self._ticks_before += self._fold.ticks

@@ -145,7 +145,8 @@ class Fold:
     """Folds one record after the other. `take` answers with differences, in words.
 
     `treatments` are of events that raised in a fold before this one. With an `engine` it goes on
-    from there: that one has been stepped through number `engine_until`.
+    from there: that one has been stepped through number `engine_until`. With `is_strict` a decision
+    whose record is missing is a difference, also where a crash may have cut it off.
     """
 
     def __init__(
@@ -155,9 +156,11 @@ class Fold:
         *,
         engine: Engine | None = None,
         numbers: Numbers | None = None,
+        is_strict: bool = False,
     ) -> None:
         self._make = make
         self._treatments = treatments
+        self._is_strict = is_strict
         self.engine = engine
         self.numbers = numbers or Numbers()
         self._engine_until = self.numbers.last
@@ -188,6 +191,7 @@ class Fold:
         if isinstance(record, Stopped):
             self._has_stopped = True
         if self._has_stopped or isinstance(record, TapeRange):
+            self.events += not isinstance(record, TapeRange | Stopped | Decided)
             return  # what comes after a process's last word is how its parts ended, and moves nothing
         if self.engine is None:
             yield from self._take_before(sequence, record)
@@ -283,16 +287,22 @@ class Fold:
         recorded = Step(commands=decided.commands, audits=decided.audits)
         now = self._pending.pop(decided.cause, NOTHING)
         self.engine.stand(now, recorded)
-        if self._is_gone(decided.cause):
-            self._beyond.taken_over += len(decided.commands)
+        if self._is_beyond(decided.cause):
+            if decided.cause not in self._beyond.facts:
+                self._beyond.taken_over += len(decided.commands)
         elif now is NOTHING:
             yield f"event {decided.cause}: recorded, but nothing is decided now: {decided}"
         elif now != recorded:
             yield difference(decided.cause, now, recorded)
 
-    def _is_gone(self, cause: int) -> bool:
+    def _is_beyond(self, cause: int) -> bool:
+        """Whether what it decides now proves nothing, because something before it is missing.
+
+        The record that is missing may be that of the decision itself: whoever recovers takes it for
+        that, whoever verifies does not.
+        """
         after = self.numbers.missing_after
-        return after is not None and cause > after and cause not in self._beyond.facts
+        return after is not None and cause >= after + self._is_strict
 
     def _resolved(self) -> Iterator[str]:
         """A decision is journaled before the next event: what waits then was not recorded."""
@@ -300,7 +310,8 @@ class Fold:
             step = self._pending.pop(cause)
             assert self.engine is not None
             self.engine.stand(step, NOTHING)
-            yield f"event {cause}: decided now, but nothing was recorded: {step}"
+            if not self._is_beyond(cause):
+                yield f"event {cause}: decided now, but nothing was recorded: {step}"
 
     # -- stretches
 

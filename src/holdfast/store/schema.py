@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from holdfast.domain.errors import DataRefused
 from holdfast.store import rows
+from holdfast.store.files import DATABASE
 
-FILE_NAME = "journal.db"
+FILE_NAME = DATABASE
 APPLICATION_ID = 0x484F4C44
 """`HOLD`: in the header of the file, so that a stranger's database is told from ours."""
 

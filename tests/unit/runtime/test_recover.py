@@ -457,3 +457,17 @@ def test_journal_and_tape_are_one_run_of_numbers() -> None:
     tick = next(record for _, record in day() if isinstance(record, Tick))
     merged = list(in_order([(1, 9, one), (3, 1, two)], [(2, tick)]))
     assert merged == [(1, one), (2, tick), (3, two)]
+
+
+def test_what_a_word_decides_beyond_a_gap_is_no_difference() -> None:
+    """
+    Ticks before it are gone, so it decides on another market; what was recorded of it stands, and
+    nothing of it is told as a decision that this code takes otherwise.
+    """
+    told = []
+    for lost in range(60, 150):
+        rows = [(number, record) for number, record in until(150) if number != lost]
+        _, result = recovered(rows)
+        told.append((result.differences, result.first_difference))
+        assert result.cuts[0].whole_until == lost - 1
+    assert set(told) == {(0, None)}
