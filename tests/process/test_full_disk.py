@@ -17,7 +17,7 @@ from holdfast.store.room import MEBIBYTE
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.tape import FOLDER, read_tape
 from tests.support.small_disk import fill_up, in_memory, make_room, on_blocks
-from tests.support.store import QUICK, Owners
+from tests.support.store import QUICK, Owners, end_owners  # noqa: F401 a fixture
 from tests.unit.store.samples import DAY, T0, tick
 
 pytestmark = pytest.mark.timeout(90)

@@ -12,7 +12,7 @@ from holdfast.domain.event import TimerFired
 from holdfast.store.buffers import StoreSettings
 from holdfast.store.records import Record
 from holdfast.store.writer import EventsTable
-from tests.support.store import Owners, unwritable
+from tests.support.store import Owners, end_owners, unwritable  # noqa: F401 a fixture
 from tests.unit.store.samples import T0, tick
 
 DOWN_S = float(os.environ.get("HOLDFAST_DOWN_S", "6"))

@@ -90,6 +90,7 @@ class SimulatedDisk:
 
     def _taking(self, call: Callable[..., Any], what: str) -> Callable[..., Any]:
         def called(*args: Any, **kwargs: Any) -> Any:
+            self.take(f"before {what}")
             done = call(*args, **kwargs)
             self.take(what)
             return done
@@ -150,7 +151,7 @@ def _torn(files: dict[str, bytes], moment: Moment) -> Iterator[dict[str, bytes]]
     a file is cut or removed only when what it held is elsewhere. Opening is many writes of SQLite's
     own, of which nothing is known here; processes that are really killed show those.
     """
-    if moment.what == "open":
+    if moment.what.endswith("open"):
         return
     state = dict(files)
     order = sorted(

@@ -8,6 +8,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 
+import pytest
+
 from holdfast.ports import Clock
 from holdfast.runtime.clock import WallClock
 from holdfast.runtime.threads import Threads
@@ -25,6 +27,17 @@ from tests.unit.store.samples import HEADER
 QUICK = StoreSettings(db_commit_interval_s=0.01, retry_s=0.02)
 
 
+_STARTED: "list[Owners]" = []
+
+
+@pytest.fixture(autouse=True)
+def end_owners() -> Iterator[None]:
+    """End what a test that failed has left: a thread of it would keep the process alive."""
+    yield
+    while _STARTED:
+        _STARTED.pop().stop()
+
+
 class Owners:
     """The two owners: each opens its half, runs its writer, and closes it."""
 
@@ -33,6 +46,7 @@ class Owners:
     ) -> None:
         self.told: SimpleQueue[tuple[bool, str]] = SimpleQueue()
         self.threads = Threads()
+        _STARTED.append(self)
         self.beats = 0
         self.journal = ServedJournal(
             folder,
