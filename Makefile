@@ -52,7 +52,9 @@ bench: $(READY) ## measure, as ratios to a bare loop in the same run
 
 kill: $(READY) ## kill -9 at fifty moments of a day and at every write of the journal, and start again
 	HOLDFAST_KILLS=50 $(PY) -m pytest -n auto --dist worksteal -rP tests/process/test_kill.py \
-	  tests/process/test_kill_every_write.py
+	  tests/process/test_kill_every_write.py tests/process/test_kill_store.py
+	HOLDFAST_BLOCKS=1 HOLDFAST_DOWN_S=60 $(PY) -m pytest -rP tests/process/test_full_disk.py \
+	  tests/process/test_store_down.py
 
 mutants: $(READY) ## break the code on purpose: every break must fail a test
 	$(PY) -m tools.mutants
