@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -94,7 +95,7 @@ def main() -> None:
     if plan.get("poison"):
         _poison(plan["poison"])
     if plan.get("watches"):
-        _watch(moments, plan.get("batches"))
+        _watch(moments, plan.get("batches"), plan.get("full"))
     sys.argv = ["holdfast", *plan["argv"]]
     from holdfast.app.main import main as program  # noqa: PLC0415 it has its own order of imports
 
@@ -138,8 +139,24 @@ def _poison(poison: dict[str, Any]) -> None:
         Engine._on_tick = poisoned  # type: ignore[assignment, method-assign]  # noqa: SLF001 as above
 
 
-def _watch(moments: Moments, batches: int | None) -> None:
-    """Count what the engine is told; let the market end after so many `batches` of packets."""
+def _fill_or_empty(moments: Moments, full: dict[str, Any]) -> None:
+    """Fill the disk at one event, and make room again at another."""
+    from tests.support.small_disk import fill_up, make_room  # noqa: PLC0415 as above
+
+    count = moments.counted["events"]
+    if count == full["from"]:
+        fill_up(Path(full["disk"]))
+        moments.mark("full")
+    elif count == full["until"]:
+        make_room(Path(full["disk"]))
+        moments.mark("room")
+
+
+def _watch(moments: Moments, batches: int | None, full: dict[str, Any] | None) -> None:
+    """Count what the engine is told; let the market end after so many `batches` of packets.
+
+    `full` is a small disk that is full from one event until another.
+    """
     from holdfast.brokers.played import PlayedFeed  # noqa: PLC0415 as above
     from holdfast.domain.event import AnyEvent, OrderUpdated  # noqa: PLC0415 as above
     from holdfast.runtime.driver import Driver  # noqa: PLC0415 as above
@@ -150,6 +167,8 @@ def _watch(moments: Moments, batches: int | None) -> None:
     def delivered(driver: Driver, event: AnyEvent) -> None:
         deliver(driver, event)
         moments.count("events")
+        if full is not None:
+            _fill_or_empty(moments, full)
         if isinstance(event, OrderUpdated):
             row = event.row
             if 0 < row.filled_quantity < row.terms.quantity:

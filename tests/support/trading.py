@@ -51,6 +51,7 @@ class Trading:
         batches: int | None = None,
         beside: Sequence[dict[str, Any]] | None = None,
         poison: dict[str, Any] | None = None,
+        full: dict[str, Any] | None = None,
         arguments: tuple[str, ...] = ("run",),
         **environ: str,
     ) -> None:
@@ -70,6 +71,7 @@ class Trading:
             "batches": batches,
             "beside": beside,
             "poison": poison,
+            "full": full,
         }
         module = "traded" if beside is None else "faulty"
         self.stderr_file = home / "stderr"
