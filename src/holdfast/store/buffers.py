@@ -148,29 +148,42 @@ class RecordBuffer:
             self._bound.add(sequence)
 
     def commit(self) -> bool:
-        """Commit the next group, if there is one; False when it failed and is kept."""
+        """Commit the next group, if there is one; False when it failed and is kept.
+
+        Without one, after a fault, the disk is tried all the same: whether it takes something, and
+        how long that takes, is not known otherwise.
+        """
         with self._lock:
             group = self._group()
-        if not group:
+        if not group and not self._fault:
             return True
         if self._table is None or self._has_failed:
             return False
-        if self._room is not None and (lack := self._room.lack()):
-            self._fault = f"the journal cannot be written: {lack}"
+        failure, took_ns = self._tried(self._table, group)
+        if failure:
+            self._fault = f"the journal cannot be written: {failure}"
             return False
-        self._began_ns = began_ns = self._now_ns()
-        try:
-            self._table.commit(group)
-        except sa.exc.SQLAlchemyError as error:
-            self._fault = f"the journal cannot be written: {getattr(error, 'orig', None) or error}"
-            return False
-        finally:
-            self._began_ns = None
-        took_ns = self._now_ns() - began_ns
         is_slow = took_ns > self._settings.commit_slow_ns
         self._fault = f"a commit took {took_ns / SECOND_NS:.1f} s" if is_slow else ""
-        self._forget_written(group[-1][0])
+        if group:
+            self._forget_written(group[-1][0])
         return True
+
+    def _tried(self, table: EventsTable, group: list[tuple[int, Record]]) -> tuple[str, int]:
+        """Why it could not be written, empty when it was, and how long that took."""
+        if self._room is not None and (lack := self._room.lack()):
+            return lack, 0
+        self._began_ns = began_ns = self._now_ns()
+        try:
+            if group:
+                table.commit(group)
+            else:
+                table.probe()
+        except sa.exc.SQLAlchemyError as error:
+            return str(getattr(error, "orig", None) or error), 0
+        finally:
+            self._began_ns = None
+        return "", self._now_ns() - began_ns
 
     def _group(self) -> list[tuple[int, Record]]:
         """The oldest records: one group, or less where it would part what is bound together."""

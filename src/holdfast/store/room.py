@@ -2,8 +2,9 @@
 
 A database in WAL mode maps a file into memory. Where the disk has not a block left for a page of
 it, writing there does not fail: the system ends the process (SIGBUS; seen on a file system with
-blocks smaller than a page). So nothing is written that could come so far; what is kept free serves
-the end, when the last records are worth more than the reserve.
+blocks smaller than a page). So nothing is begun that could come so far; what is kept free serves
+the end, when the last records are worth more than the reserve. A disk on which all of the reserve
+vanishes within one commit is not guarded against.
 """
 
 import os

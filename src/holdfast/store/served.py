@@ -471,7 +471,7 @@ class ServedJournal:
         is_old = oldest_ns is not None and at_ns - oldest_ns >= self._settings.tape_flush_ns
         if self._market.is_due or is_old:
             self._market.flush()
-        if self._records.is_due:
+        if self._records.is_due or self._records.fault:
             self._records.commit()
         while self._told and self._records.is_behind and self._records.commit():
             pass

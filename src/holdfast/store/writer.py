@@ -49,6 +49,11 @@ class EventsTable:
                 self._forget()
         self.last, self._hash = last, head
 
+    def probe(self) -> None:
+        """Write nothing that anybody reads, as durably as a record. Raises `SQLAlchemyError`."""
+        with self._engine.connect() as connection, connection.begin():
+            connection.exec_driver_sql("PRAGMA user_version = 0")
+
     def _append(
         self, connection: sa.Connection, records: Sequence[tuple[int, Record]]
     ) -> tuple[int, bytes]:

@@ -22,7 +22,7 @@ class Disk(EventsTable):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.is_full = False
+        self.is_full = self.refuses_all = False
         self.groups: list[list[int]] = []
 
     @override
@@ -31,6 +31,12 @@ class Disk(EventsTable):
             raise sa.exc.OperationalError("COMMIT", {}, OSError("disk is full"))
         super().commit(records)
         self.groups.append([sequence for sequence, _ in records])
+
+    @override
+    def probe(self) -> None:
+        if self.refuses_all:
+            raise sa.exc.OperationalError("COMMIT", {}, OSError("disk is full"))
+        super().probe()
 
 
 class Stopwatch:
@@ -187,6 +193,36 @@ def test_a_slow_commit_is_a_fault_until_the_next_quick_one(disk: Disk) -> None:
     push(records, [2])
     assert records.commit()
     assert (records.fault, disk.groups) == ("", [[1], [2]])
+
+
+def test_after_a_slow_commit_the_disk_is_tried_with_nothing_to_write(disk: Disk) -> None:
+    """A quiet hour must not keep entries out; what is tried leaves no record."""
+    clock = Stopwatch()
+    records = buffer(disk, clock=clock)
+    push(records, [1])
+    clock.step_ns = 3 * SECOND_NS
+    assert records.commit()
+    assert records.commit()
+    assert records.fault == "a commit took 3.0 s"
+    clock.step_ns = SECOND_NS
+    assert records.commit()
+    assert (records.fault, disk.groups, disk.last) == ("", [[1]], 1)
+
+
+def test_a_disk_that_refuses_what_is_tried_stays_refused(disk: Disk) -> None:
+    """Until it takes it."""
+    clock = Stopwatch()
+    records = buffer(disk, clock=clock)
+    push(records, [1])
+    clock.step_ns = 3 * SECOND_NS
+    records.commit()
+    clock.step_ns = 0
+    disk.refuses_all = True
+    assert not records.commit()
+    assert records.fault == "the journal cannot be written: disk is full"
+    disk.refuses_all = False
+    assert records.commit()
+    assert records.fault == ""
 
 
 class Paper(TapeWriter):

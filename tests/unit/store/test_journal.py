@@ -251,6 +251,21 @@ def test_inline_a_failure_is_tried_again_by_the_time_of_events(folder: Path) -> 
 
 
 @pytest.mark.usefixtures("impatient")
+def test_inline_a_disk_is_tried_again_though_no_group_is_full(folder: Path) -> None:
+    """A second later by the events' time: a quiet market must not keep entries out."""
+    told: list[bool] = []
+    journal = StoreJournal(
+        folder, HEADER, settings=INLINE, on_changed=lambda is_durable, _: told.append(is_durable)
+    )
+    with unwritable(folder):
+        waiting = journal.wait_durable(journal.append(BEGUN))
+        assert told == [False]
+    journal.append(TimerFired(at_ns=T0))
+    assert (told, journal.durable, waiting.done()) == ([False, True], 2, True)
+    assert journal.close().is_complete
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_what_is_not_on_the_disk_at_the_end_is_said(folder: Path, settings: StoreSettings) -> None:
     """The report counts it, and who waits gets an error instead of an answer."""

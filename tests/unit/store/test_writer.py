@@ -1,7 +1,9 @@
 """The one writing connection: groups are whole, the chain goes on, failures keep nothing."""
 
 import resource
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -148,6 +150,25 @@ def test_a_log_that_cannot_be_folded_is_told_and_left_for_the_next_start(tmp_pat
     assert table.connections == 0
     require_intact(path)
     assert len(list(query.records(path))) == 200
+
+
+def test_trying_the_disk_writes_nothing_that_anybody_reads(tmp_path: Path) -> None:
+    """It takes the write lock and a page of the log; the record stands as it did."""
+    path = tmp_path / "journal.db"
+    table = EventsTable(path)
+    table.commit(numbered(1, 3))
+    size = path.with_name("journal.db-wal").stat().st_size
+    table.probe()
+    assert path.with_name("journal.db-wal").stat().st_size > size
+    assert table.connections == 1
+    table.commit(numbered(4, 1))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sa.exc.OperationalError, match="locked"):
+            table.probe()
+    table.close()
+    require_intact(path)
+    assert [sequence for sequence, _, _ in query.records(path)] == [1, 2, 3, 4]
 
 
 def test_its_connections_are_counted(tmp_path: Path) -> None:
