@@ -129,7 +129,8 @@ class Store(Service):
         """Nothing: the thread works."""
 
     def _write(self, flag: StopFlag) -> None:
-        database = connect(self.path)
+        with self.lock:  # one at a time makes it what it is to be
+            database = connect(self.path)
         self.connections += 1
         number = database.execute("select coalesce(max(id), 0) from fills").fetchone()[0]
         while not flag.wait(0.001):
@@ -158,7 +159,8 @@ class LastFill:
         return await self._threads.call("FinalState", self._save, owner="application")
 
     def _save(self) -> Saved:
-        database = connect(self._store.path)
+        with self._store.lock:
+            database = connect(self._store.path)
         try:
             with self._store.lock, database:
                 last = database.execute("select count(*) from fills").fetchone()[0]

@@ -77,7 +77,7 @@ class Store(_Half):
         while True:
             self.beat()
             self.journal.watch()
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(BEAT_S / 2)
 
 
 class Recorder(_Half):
