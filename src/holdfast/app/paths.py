@@ -76,15 +76,18 @@ def _xdg(env: Mapping[str, str], name: str, default: str) -> Path:
     raise DataRefused("HOME", "names no folder", "set it, or give --home DIR")
 
 
-class RunFolder(msgspec.Struct, frozen=True, kw_only=True):
+class RunFolder:
     """Where a run is made. `continues`: its journal holds the beginning of the day already."""
 
-    path: Path
-    continues: bool
+    def __init__(self, path: Path, *, continues: bool) -> None:
+        """Made by `Runs.playing`."""
+        self.path = path
+        self.continues = continues
+        self.is_finished = False
 
     def finish(self) -> None:
         """The day is over: nobody goes on with it."""
-        (self.path / UNFINISHED).unlink(missing_ok=True)
+        self.is_finished = True
 
 
 class Runs:
@@ -129,40 +132,47 @@ class Runs:
         """
         assert _RUN_NAME.fullmatch(name), f"{name!r} cannot name a run"
         runs = self._root / mode / "runs"
-        folder = runs / f".{name}.{os.getpid()}.new"
-        continues = self._prepare(runs, name, folder, anew=anew)
+        made = RunFolder(runs / f".{name}.new", continues=self._prepare(runs, name, anew=anew))
         try:
-            yield RunFolder(path=folder, continues=continues)
+            yield made
         except StepGivenUp:
             raise  # positions may be open: the next start goes on with what is written
         except (HoldfastError, OSError):
             # Refused: nothing half-written stays. After a bug it does stay, as the evidence; and
             # what was continued stays to be continued again.
-            if not continues:
-                shutil.rmtree(folder)
+            if not made.continues:
+                shutil.rmtree(made.path)
             raise
-        if not (folder / JOURNAL).exists():
-            shutil.rmtree(folder)
+        if not (made.path / JOURNAL).exists():
+            shutil.rmtree(made.path)
             return
-        _swap(folder, runs / name)
+        _swap(made.path, runs / name)
+        if made.is_finished:
+            # Last of all: a kill before this lets the next start look once more, and find the end.
+            (runs / name / UNFINISHED).unlink(missing_ok=True)
         pointer = self._root / f".latest.{os.getpid()}"
         pointer.write_text(f"{mode}/{name}\n", encoding="ascii")
         pointer.replace(self._root / "latest")
 
-    def _prepare(self, runs: Path, name: str, folder: Path, *, anew: bool) -> bool:
-        """Make the folder: what a dead process left of the run, a copy of it, or an empty one."""
-        left = sorted(_abandoned(runs, name), key=lambda one: one.stat().st_mtime_ns)
-        unfinished = [one for one in left if _is_unfinished(one)]
-        if unfinished and not anew:
-            unfinished[-1].rename(folder)
-        elif not anew and _is_unfinished(runs / name):
-            shutil.copytree(runs / name, folder)
-        else:
-            folder.mkdir(parents=True, mode=0o700)
-            (folder / UNFINISHED).touch()
-        for abandoned in left:
-            shutil.rmtree(abandoned, ignore_errors=True)
-        return (folder / JOURNAL).exists()
+    def _prepare(self, runs: Path, name: str, *, anew: bool) -> bool:
+        """Make the folder: what a process left of the run, a copy of it, or an empty one.
+
+        Whoever plays holds the lock of the account, so nobody else is at work here: what lies about
+        was left by a process that is gone, whatever its number.
+        """
+        folder, copy = runs / f".{name}.new", runs / f".{name}.copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        if anew or not _is_unfinished(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            return True
+        if not anew and _is_unfinished(runs / name):
+            shutil.copytree(runs / name, copy)
+            copy.rename(folder)  # whole, or not there
+            return True
+        folder.mkdir(parents=True, mode=0o700)
+        (folder / UNFINISHED).touch()
+        return False
 
     def _latest(self) -> str:
         try:
@@ -188,13 +198,6 @@ class Runs:
 
     def _known(self) -> str:
         return f"the runs are: {', '.join(self.names()) or 'none'}"
-
-
-def _abandoned(runs: Path, name: str) -> Iterator[Path]:
-    """What processes that are gone have left of a run."""
-    for folder in runs.glob(f".{name}.*.new"):
-        if not is_alive(int(folder.suffixes[-2][1:])):
-            yield folder
 
 
 def _is_unfinished(folder: Path) -> bool:

@@ -1,6 +1,5 @@
 """Where things lie, and how one run takes another's place."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -147,35 +146,61 @@ def test_a_refused_run_leaves_nothing_half_written(tmp_path: Path, error: Except
     assert sorted(entry.name for entry in (tmp_path / "sim" / "runs").iterdir()) == ["day"]
 
 
-def left_by(runs: Runs, root: Path, text: str, process: int) -> Path:
-    """What a process that is gone has left of the run `sim/day`."""
+def left_by(runs: Runs, text: str) -> Path:
+    """What a process that died has left of the run `sim/day`."""
     with pytest.raises(ZeroDivisionError), runs.playing("sim", "day") as folder:  # noqa: PT012 a run is a block
         (folder.path / JOURNAL).write_text(text)
         raise ZeroDivisionError
-    gone = root / "sim" / "runs" / f".day.{process}.new"
-    return folder.path.rename(gone)
+    return folder.path
 
 
-def test_what_a_dead_process_left_of_a_day_is_continued(tmp_path: Path) -> None:
-    """The newest of it, when more than one died; what a living one makes is not touched."""
+def test_what_a_process_left_of_a_day_is_continued_whoever_has_its_number_now(
+    tmp_path: Path,
+) -> None:
+    """The lock says that nobody is at work: no number of a process is looked at."""
     runs = Runs(tmp_path)
     make(runs, "sim", "day", "finished long ago")
-    left_by(runs, tmp_path, "older", 999_999_998)
-    left_by(runs, tmp_path, "newer", 999_999_999)
-    alive = tmp_path / "sim" / "runs" / f".day.{os.getppid()}.new"
-    alive.mkdir()
+    left_by(runs, "left")
     with runs.playing("sim", "day") as folder:
         assert folder.continues
-        assert (folder.path / JOURNAL).read_text() == "newer"
+        assert (folder.path / JOURNAL).read_text() == "left"
         folder.finish()
-    assert (runs.find("day") / JOURNAL).read_text() == "newer"
-    assert sorted(entry.name for entry in alive.parent.iterdir()) == [alive.name, "day"]
+    assert (runs.find("day") / JOURNAL).read_text() == "left"
+    assert [entry.name for entry in (tmp_path / "sim" / "runs").iterdir()] == ["day"]
+
+
+def test_a_kill_while_a_day_is_copied_loses_nothing_of_it(tmp_path: Path) -> None:
+    """Half a copy is no run: the whole one is copied again."""
+    runs = Runs(tmp_path)
+    with runs.playing("sim", "day") as folder:
+        (folder.path / JOURNAL).write_text("whole")
+        (folder.path / "tape").write_text("whole")
+    half = tmp_path / "sim" / "runs" / ".day.copy"
+    half.mkdir()
+    (half / JOURNAL).write_text("who")
+    (half / UNFINISHED).touch()
+    with runs.playing("sim", "day") as folder:
+        assert folder.continues
+        assert (folder.path / JOURNAL).read_text() == "whole"
+        assert (folder.path / "tape").read_text() == "whole"
+
+
+def test_a_kill_between_the_days_end_and_its_swap_begins_nothing_anew(tmp_path: Path) -> None:
+    """The day that was over is found where it was made, and is looked at once more."""
+    runs = Runs(tmp_path)
+    with pytest.raises(ZeroDivisionError), runs.playing("sim", "day") as folder:  # noqa: PT012 a run is a block
+        (folder.path / JOURNAL).write_text("all of it")
+        folder.finish()
+        raise ZeroDivisionError
+    with runs.playing("sim", "day") as folder:
+        assert folder.continues
+        assert (folder.path / JOURNAL).read_text() == "all of it"
 
 
 def test_a_day_may_be_begun_anew_whatever_there_is_of_it(tmp_path: Path) -> None:
     """What was left is thrown away then, and only then."""
     runs = Runs(tmp_path)
-    left_by(runs, tmp_path, "left", 999_999_999)
+    left_by(runs, "left")
     with runs.playing("sim", "day", anew=True) as folder:
         assert not folder.continues
         assert not (folder.path / JOURNAL).exists()
@@ -191,7 +216,6 @@ def test_a_day_that_was_stopped_early_is_continued_in_a_copy(tmp_path: Path) -> 
         (folder.path / JOURNAL).write_text("and then refused")
         raise DataRefused("tape", "is torn", "import it")
     assert (runs.find("day") / JOURNAL).read_text() == "stopped"
-    folder.path.rename(folder.path.with_name(".day.999999999.new"))
     with runs.playing("sim", "day") as folder:
         assert (folder.path / JOURNAL).read_text() == "and then refused"
         folder.finish()
