@@ -177,6 +177,7 @@ class LastFill:
     def _verify(self, saved: Saved) -> None:
         if self._plan.get("unverifiable"):
             raise DataRefused(str(self._store.path), "is not as it was saved", "look at it")
+        assert saved.state is not None
         assert read_state(self._store.path) == str(saved.state["fills"])
         assert intact(self._store.path)
 

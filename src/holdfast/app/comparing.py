@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ class Comparison:
         self._store = store
         self._threads = threads
         self._path = path
+        self._reads = 0
 
     async def __call__(self) -> Sequence[str]:
         """Every difference. None where the books move: meanwhile, or because the broker's is read.
@@ -40,6 +42,13 @@ class Comparison:
         found = await self._read(books)
         return found if self._day.books == books else ()
 
+    def at_the_close(self) -> Sequence[str]:
+        """The same once the database is closed, when nothing moves any more. Reads at once."""
+        engine = self._day.engine
+        if engine is None or not engine.is_book_settled:
+            return ()
+        return self._differences(engine.books)
+
     async def _is_durable(self) -> bool:
         journal = self._store.journal
         waiting = asyncio.wrap_future(journal.wait_durable(journal.last_sequence))
@@ -51,15 +60,15 @@ class Comparison:
         return True
 
     async def _read(self, books: Books) -> Sequence[str]:
-        def read() -> list[str]:
-            header = query.day_header(self._path)
-            if header is None:
-                return []
-            day = header.day
-            return differences(
-                books, query.orders(self._path, day), query.positions(self._path, day)
-            )
+        if not self._store.threaded:
+            return self._differences(books)
+        self._reads += 1  # one that is under way when the end is asked for keeps its name
+        name = f"ProjectionRead-{self._reads}"
+        return await self._threads.call(name, partial(self._differences, books), owner="book")
 
-        if self._store.threaded:
-            return await self._threads.call("ProjectionRead", read, owner="book")
-        return read()
+    def _differences(self, books: Books) -> Sequence[str]:
+        header = query.day_header(self._path)
+        if header is None:
+            return []
+        day = header.day
+        return differences(books, query.orders(self._path, day), query.positions(self._path, day))

@@ -1,6 +1,8 @@
 """One supervised day as a program: its services, wired from parts that know no mode."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from holdfast.app.config import Config, RuntimeSettings
 from holdfast.control.socket import Control
 from holdfast.domain.command import Notify
 from holdfast.domain.dated import Session
-from holdfast.domain.errors import BrokerUnavailable, HoldfastError
+from holdfast.domain.errors import BrokerUnavailable, HoldfastError, StepGivenUp
+from holdfast.domain.event import ServiceChanged, ServiceState
 from holdfast.runtime.application import Application, Parts
 from holdfast.runtime.book import Compare
 from holdfast.runtime.clock import VirtualClock, WallClock
@@ -31,6 +34,7 @@ from holdfast.runtime.storing import Store
 from holdfast.runtime.supervisor import StartFailed
 from holdfast.runtime.systemd import Systemd
 from holdfast.runtime.threads import Threads
+from holdfast.runtime.trading import Trading
 from holdfast.runtime.watchdog import Watchdog
 from holdfast.store.buffers import StoreSettings
 from holdfast.store.halt import HaltFile
@@ -110,10 +114,10 @@ class Program:
         day = self._day = Day(
             work.clock,
             ends_ns=work.session.close_ns,
-            progress=work.progress,
+            progress=self._progress,
             notify=notifier.put,
         )
-        halt = WrittenHalt(HaltFile(self._folder), work.clock)
+        halt = WrittenHalt(HaltFile(self._folder), work.clock, aside=partial(_aside, threads))
         store = Store(
             self._journal(day.journal_changed),
             day.tell,
@@ -131,16 +135,21 @@ class Program:
                 *self._control(),
                 *self._host.beside,
             ],
-            final=DayEnd(day, store, threads, self._left, halt=halt, compare=compare),
+            final=DayEnd(day, store, threads, self._left, halt=halt, compare=compare.at_the_close),
             clock=work.clock,
-            record=day.tell,
+            record=self._record,
             threads=threads,
             limits=stop_limits(self._config.runtime),
         )
 
     @property
     def _left(self) -> Left:
-        return Left(date=self._work.ground.facts.day, folder=self._folder, clock=self._work.clock)
+        return Left(
+            date=self._work.ground.facts.day,
+            folder=self._folder,
+            clock=self._work.clock,
+            had_past=self._work.ground.past is not None,
+        )
 
     def _start_of(self, threads: Threads, halt: WrittenHalt) -> Starting:
         ground = self._work.ground
@@ -183,10 +192,23 @@ class Program:
 
     # -- what is said while it runs
 
+    def _progress(self, ticks: int) -> None:
+        """Show it. A terminal that went away is no reason to stop trading."""
+        with suppress(OSError):
+            self._work.progress(ticks)
+
     def _while_hung(self, age_s: float) -> None:
         """From the watchdog's thread, while the event loop is stuck."""
         if self._monitor is not None:
             self._monitor.while_hung(age_s)
+
+    def _record(self, change: ServiceChanged) -> None:
+        """Journal a decision of the supervisor. Without an engine there are no exits: that ends it."""
+        assert self._day is not None, "it runs"
+        self._day.tell(change)
+        is_engine = change.service == Trading.name and change.state is ServiceState.PARKED
+        if is_engine and self._day.has_begun:
+            self._refuse(StepGivenUp(f"the engine was given up: {change.reason}"))
 
     def _over(self) -> None:
         self.application.ask_stop("the day is over")
@@ -225,6 +247,15 @@ def stop_limits(runtime: RuntimeSettings) -> StopLimits:
         price_s=runtime.shutdown_timeout_price_s,
         state_s=runtime.shutdown_timeout_state_s,
     )
+
+
+def _aside(threads: Threads, work: Callable[[], None]) -> None:
+    """Do it in a thread; where the system has none left, at once."""
+    name = f"HaltSync-{len(threads.of('halt')) + 1}"
+    try:
+        threads.start(name, lambda _flag: work(), owner="halt").is_errand = True
+    except RuntimeError:
+        work()
 
 
 def _to_terminal(notify: Notify) -> None:

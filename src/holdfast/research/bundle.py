@@ -38,7 +38,7 @@ BYTES_MAX: Final = 16 * 1024**3
 """Of all parts together when they are taken out: more is refused before a byte is written."""
 
 PARTS: Final = re.compile(
-    r"journal\.db|config(-[0-9a-f]{8,64})?\.json"
+    r"journal\.db|config\.json|configs/[0-9a-f]{64}\.json"
     r"|tape/\d{4}-\d\d-\d\d/[a-z]+-\d{4,9}\.(parquet|arrows)",
     re.ASCII,
 )
@@ -163,7 +163,8 @@ def _copy_files(run: Path, staged: Path) -> None:
 
 
 def _files(run: Path) -> Iterator[Path]:
-    for path in (*run.glob("config*.json"), *(run / FOLDER).glob("*")):
+    kept = (*run.glob("config.json"), *run.glob("configs/*.json"))
+    for path in (*kept, *(run / FOLDER).glob("*")):
         found = segments(path) if path.is_dir() else [path]
         yield from (one for one in found if PARTS.fullmatch(one.relative_to(run).as_posix()))
 

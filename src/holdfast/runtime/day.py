@@ -157,6 +157,9 @@ class Day:
         """Take nothing more from the market; take back entries that wait."""
         if self._driver is None or not self._is_taking or self._is_closed:
             return
+        if not self.is_whole:
+            self.close()  # an engine that has done half of an event decides nothing any more
+            return
         self._is_taking = False
         self.inbox.close()
         while (event := self.inbox.take_account_nowait()) is not None:
@@ -167,7 +170,7 @@ class Day:
 
     async def settle(self) -> None:
         """Return when what left has been answered: in the market's time, which passes at once."""
-        is_driven = self._driver is not None and not self._is_taking and not self._is_closed
+        is_driven = self.is_whole and not self._is_taking and not self._is_closed
         if self._driver is not None and is_driven and not self.is_over:
             self._driver.advance(self._clock.now_ns() + STOP_WORDS_NS)
         await asyncio.sleep(0)

@@ -1,6 +1,7 @@
 """What a day leaves behind: its final state written, closed, read back and compared."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,12 +10,11 @@ import structlog
 from holdfast.domain.decision import HaltLevel
 from holdfast.domain.errors import DataRefused
 from holdfast.ports import Clock
-from holdfast.runtime.book import Compare
 from holdfast.runtime.day import Day
 from holdfast.runtime.halting import WrittenHalt
 from holdfast.runtime.shutdown import Saved
 from holdfast.runtime.storing import Store
-from holdfast.runtime.threads import Threads
+from holdfast.runtime.threads import StopFlag, Threads
 from holdfast.store.final import read_back, require_integrity
 from holdfast.store.records import Stopped
 from holdfast.store.schema import FILE_NAME
@@ -23,11 +23,15 @@ _log = structlog.get_logger("ending")
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose end it is: the day, its clock, and the folder that its database lies in."""
+    """Whose end it is: the day, its clock, the folder of its database, and whether it goes on there.
+
+    `had_past`: an earlier process has left something of the day.
+    """
 
     date: str
     folder: Path
     clock: Clock
+    had_past: bool
 
 
 class DayEnd:
@@ -35,9 +39,9 @@ class DayEnd:
 
     def __init__(
         self, day: Day, store: Store, threads: Threads, left: Left, *, halt: WrittenHalt,
-        compare: Compare,
+        compare: Callable[[], Sequence[str]],
     ) -> None:  # fmt: skip
-        """`compare` is asked once more, at the close; `halt` is given back after all else."""
+        """`compare` is asked when the database is closed; `halt` is given back after all else."""
         self._day = day
         self._store = store
         self._threads = threads
@@ -47,25 +51,25 @@ class DayEnd:
         self._written: tuple[int, Stopped] | None = None
 
     async def save(self) -> Saved:
-        """Write how the day stands as its last record, and wait until that is on the disk."""
+        """Write how the day stands as its last record, and wait until that is on the disk.
+
+        Where the start was ended before the past was folded nobody knows how it stands: nothing is
+        written, and what the process before has left goes on to count.
+        """
         self._day.pause()  # where the engine was not running, nobody has asked it to
         await self._day.settle()
+        if not self._day.has_begun and self._left.had_past:
+            return Saved(state=None, open_positions=None, is_halted=self._halt.stands)
         standing = self._day.standing
-        state = msgspec.structs.asdict(standing)
         if self._store.is_open:
             if not self._day.has_begun:
                 self._day.keep_unbegun(self._store.journal)
-            state["projections_differ"] = await self._compared()
             await self._write()
         return Saved(
-            state=state, open_positions=standing.open_positions, is_halted=standing.is_halted
+            state=msgspec.structs.asdict(standing),
+            open_positions=standing.open_positions,
+            is_halted=standing.is_halted or self._halt.stands,
         )
-
-    async def _compared(self) -> tuple[str, ...]:
-        differing = tuple(await self._compare())
-        if differing:
-            _log.error("projections differ", component="ending", what=differing)
-        return differing
 
     async def _write(self) -> None:
         journal, engine = self._store.journal, self._day.engine
@@ -88,9 +92,9 @@ class DayEnd:
         del saved
         self._day.close()
         if self._store.is_open:
-            await self._threads.call("FinalState", self._verify, owner="application")
+            await self._threads.call_until_told("FinalState", self._verify, owner="application")
 
-    def _verify(self) -> None:
+    def _verify(self, flag: StopFlag) -> None:
         journal, path = self._store.journal, self._left.folder / FILE_NAME
         journal.close_tape()
         closed = journal.close_database()
@@ -101,9 +105,12 @@ class DayEnd:
                 f"not everything is written: {closed.reason or closed}",
                 "the next start begins from what is on the disk",
             )
-        require_integrity(path, after=journal.checked)
+        require_integrity(path, after=journal.checked, flag=flag)
         if self._written is not None:
             read_back(path, *self._written)
+            differing = self._compare()
+            if differing:
+                _log.error("projections differ", component="ending", what=differing)
 
     async def db_connections(self) -> int:
         """Connections to the database that are open."""

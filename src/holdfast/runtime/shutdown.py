@@ -46,10 +46,10 @@ class StopLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
-    """The final state as it was written. `state` is what the record shows of it."""
+    """The final state as it was written. `state` is what the record shows of it; unknown is `None`."""
 
-    state: Mapping[str, Any] = {}
-    open_positions: int = 0
+    state: Mapping[str, Any] | None = {}
+    open_positions: int | None = 0
     is_halted: bool = False
 
 

@@ -76,7 +76,7 @@ class Starting:
     def _beginning(self, engine: Engine, *, recovered: bool) -> Iterator[AnyEvent]:
         """What this start tells the engine; at last that it is halted, where the file says so."""
         yield from self._ground.beginning(recovered)
-        asked = self._halt.asked(is_halted=engine.is_halted)
+        asked = self._halt.asked(engine.halt)
         if asked is not None:
             yield asked
 

@@ -12,6 +12,7 @@ from holdfast.runtime.halting import WrittenHalt
 from holdfast.runtime.health import HEALTHY, Health, unhealthy
 from holdfast.runtime.service import BEAT_S, Group, Ready, Service
 from holdfast.runtime.snapshots import Snapshots
+from holdfast.runtime.threads import StopFlag
 from holdfast.store.served import ServedJournal
 
 OPENING_S: Final = 60.0
@@ -19,7 +20,7 @@ OPENING_S: Final = 60.0
 
 
 class _Half(Service):
-    """One half of the journal. Threaded, what touches the disk runs beside the event loop."""
+    """One half of the journal. What takes long on the disk runs beside the event loop."""
 
     group = Group.STATE
     ready_within_s = OPENING_S
@@ -30,11 +31,12 @@ class _Half(Service):
         self.is_open = False
         self.threaded = threaded
 
-    async def _do(self, name: str, work: Callable[[], None]) -> None:
+    async def _do(self, name: str, work: Callable[[StopFlag], None]) -> None:
+        """Beside the event loop; where nothing is threaded at once, so that the order is always one."""
         if self.threaded:
-            await self._threads.call(name, work, owner=self.name)
+            await self._threads.call_until_told(name, work, owner=self.name)
         else:
-            work()
+            work(StopFlag())
 
     @override
     def health(self) -> Health:
@@ -93,7 +95,7 @@ class Recorder(_Half):
 
     @override
     async def run(self, ready: Ready) -> None:
-        await self._do("TapeOpening", self.journal.open_tape)
+        await self._do("TapeOpening", lambda _flag: self.journal.open_tape())
         self.is_open = True
         if self.threaded:
             self.thread("TapeWriter", self.journal.write_tape, self.journal.wake_tape)
@@ -101,5 +103,5 @@ class Recorder(_Half):
         while True:
             self.beat()
             if self._snapshots.is_due:
-                await self._do("SnapshotWriter", self._snapshots.write)
+                await self._do("SnapshotWriter", lambda _flag: self._snapshots.write())
             await asyncio.sleep(BEAT_S)

@@ -189,10 +189,16 @@ class Threads:
 
     async def call(self, name: str, function: Callable[[], _T], *, owner: str) -> _T:
         """What `function` returns or raises, run in a thread so that the event loop goes on."""
+        return await self.call_until_told(name, lambda _flag: function(), owner=owner)
+
+    async def call_until_told(
+        self, name: str, function: Callable[[StopFlag], _T], *, owner: str
+    ) -> _T:
+        """The same for one that may take long, and looks at its flag now and then."""
         answers: list[_T] = []
 
-        def ask(_flag: StopFlag) -> None:
-            answers.append(function())
+        def ask(flag: StopFlag) -> None:
+            answers.append(function(flag))
 
         thread = self.start(name, ask, owner=owner)
         thread.is_errand = True

@@ -34,13 +34,18 @@ class HaltWord(msgspec.Struct, frozen=True, kw_only=True):
     is_halted: bool
     reason: str
     at_ns: int
+    level: str = "pause"
 
 
 class HaltState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the file says. `at_ns` is unknown where it cannot be read; `before`: newest first."""
+    """What the file says. `at_ns` is unknown where it cannot be read; `before`: newest first.
+
+    `level` is that of `domain.decision.HaltLevel`; in doubt entries are off and nothing is closed.
+    """
 
     is_halted: bool
     reason: str
+    level: str = "pause"
     at_ns: int | None = None
     before: tuple[HaltWord, ...] = ()
 
@@ -79,9 +84,18 @@ class HaltFile:
             return HaltState(is_halted=True, reason=_UNKNOWN % f"cannot be read ({error})")
         return _parsed(content)
 
-    def write(self, reason: str, at_ns: int) -> None:
-        """Halt. On the disk when it returns. Raises `OSError` when it may not be."""
-        self._change(HaltWord(is_halted=True, reason=reason, at_ns=at_ns))
+    def write(self, reason: str, at_ns: int, *, level: str = "pause", sync: bool = True) -> None:
+        """Halt. Raises `OSError` when it may not be written.
+
+        On the disk when it returns; without `sync` in the system's hands, where no end of this
+        process can touch it, and on the disk after `sync()`.
+        """
+        self._change(HaltWord(is_halted=True, reason=reason, at_ns=at_ns, level=level), sync=sync)
+
+    def sync(self) -> None:
+        """Put on the disk what was written without. Raises `OSError`."""
+        if self._handle is not None:
+            os.fsync(self._handle)
 
     def lift(self, reason: str, at_ns: int) -> None:
         """Halt no more, because a person says so.
@@ -98,15 +112,20 @@ class HaltFile:
             os.close(self._handle)
             self._handle = None
 
-    def _change(self, word: HaltWord) -> None:
+    def _change(self, word: HaltWord, *, sync: bool = True) -> None:
         state = self.read()
         before = state.before
         if state.at_ns is not None:
-            now = HaltWord(is_halted=state.is_halted, reason=state.reason, at_ns=state.at_ns)
+            now = HaltWord(
+                is_halted=state.is_halted,
+                reason=state.reason,
+                at_ns=state.at_ns,
+                level=state.level,
+            )
             before = (now, *before)
-        self._put(word, before)
+        self._put(word, before, sync=sync)
 
-    def _put(self, word: HaltWord, before: tuple[HaltWord, ...]) -> None:
+    def _put(self, word: HaltWord, before: tuple[HaltWord, ...], *, sync: bool = True) -> None:
         content = _printed(word, before)
         if self._handle is not None and not os.fstat(self._handle).st_nlink:
             self.close()  # somebody removed the file: what is written there nobody would find
@@ -120,7 +139,8 @@ class HaltFile:
         written = os.pwrite(self._handle, content, 0)
         if written != len(content):
             raise OSError(f"{self.path}: {written} of {len(content)} bytes were written")
-        os.fsync(self._handle)
+        if sync:
+            os.fsync(self._handle)
 
     def _opened(self) -> int:
         return os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
@@ -178,6 +198,7 @@ def _parsed(content: bytes) -> HaltState:
     return HaltState(
         is_halted=found.now.is_halted,
         reason=found.now.reason,
+        level=found.now.level,
         at_ns=found.now.at_ns,
         before=found.before,
     )

@@ -102,11 +102,17 @@ class EventsTable:
             self._connection = None
 
     def close(self) -> None:
-        """Move the log into the file and close. Raises `SQLAlchemyError` when that fails."""
+        """Move the log into the file and close. Raises `SQLAlchemyError` when that fails.
+
+        Somebody who reads at this moment keeps the log where it is, which is no fault: the next who
+        opens the database finds it. He is not waited for; a stop has better uses of its time.
+        """
         try:
             connection = self._connection or self._engine.connect()
             self._connection = connection
-            connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor = connection.connection.cursor()
+            cursor.execute("PRAGMA busy_timeout = 0")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:  # that of the driver: in a transaction it cannot be done
             raise sa.exc.OperationalError("PRAGMA wal_checkpoint", {}, error) from error
         finally:

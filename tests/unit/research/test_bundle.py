@@ -39,7 +39,8 @@ def a_run(folder: Path, *, trades: int = 4, ticks: int = 120) -> Path:
     play(journal, a_day(trades=trades, ticks=ticks))
     assert journal.close().is_complete
     (folder / "config.json").write_bytes(CONFIG)
-    (folder / f"config-{'0af' * 5}.json").write_bytes(b"{}")
+    (folder / "configs").mkdir()
+    (folder / "configs" / f"{'0' * 64}.json").write_bytes(b"{}")
     for name in (
         "holdfast.log",
         "token.json",
@@ -91,8 +92,8 @@ def test_nothing_but_the_parts_of_a_run_is_put_in(run: Path, bundle: Path) -> No
         assert b"the token" not in b"".join(archive.read(name) for name in names)
     assert names == [
         MANIFEST,
-        "config-0af0af0af0af0af.json",
         "config.json",
+        f"configs/{'0' * 64}.json",
         FILE_NAME,
         f"tape/{DAY}/candles-0001.parquet",
         f"tape/{DAY}/quotes-0001.parquet",
