@@ -82,6 +82,20 @@ def test_before_its_first_fill_a_position_holds_nothing() -> None:
     assert position.stop_paise == position.plan.stop_paise
 
 
+def test_a_new_position_has_counted_nothing() -> None:
+    """No packet beyond its stop, no attempt, refusal, death or move, and no clock has run."""
+    begun = vars(a_position(quantity=0))
+    counted = {name for name, value in begun.items() if type(value) is int and value == 0}
+    assert counted >= {
+        *("fills", "entry_quantity", "entry_value_paise", "exit_quantity", "exit_value_paise"),
+        *("realised_paise", "close_charges_paise", "share_paise", "floor_paise", "ceiling_paise"),
+        *("beyond_packets", "stop_attempts", "exit_attempts", "ladder_step", "refusals", "deaths"),
+        *("band_refusals", "band_refused_at_ns", "trail_moves", "trail_moved_at_ns"),
+        *("exit_at_ns", "reprice_at_ns", "retry_at_ns", "opened_at_ns", "closed_at_ns"),
+        *("without_stop_ns", "unprotected_ns"),
+    }
+
+
 @pytest.mark.parametrize(("side", "sign"), [(BUY, 1), (SELL, -1)])
 def test_a_round_trip_of_either_side(side: Side, sign: int) -> None:
     """Quantities and values are summed by side; profit is the position's side times the move."""
