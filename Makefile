@@ -12,7 +12,7 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(READY))
 endif
 
-.PHONY: help setup run test check lint fmt docs bench mutants lock dist clean
+.PHONY: help setup run test check lint fmt docs bench kill mutants lock dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -24,7 +24,7 @@ $(READY): pyproject.toml locks/dev.txt locks/uv.txt tools/bootstrap
 
 run: $(READY) ## trade one generated session, with its data under build/run
 	@rm -rf build/run
-	@.venv/bin/holdfast --home build/run run --seed 1 --floor ticks=250000 --floor instruments=12 \
+	@.venv/bin/holdfast --home build/run run --anew --seed 1 --floor ticks=250000 --floor instruments=12 \
 	  --floor trades=3 --floor denials=1
 
 test: lint ## everything: lint, types, layers, all tests; writes build/proved.json
@@ -49,6 +49,12 @@ docs: $(READY) ## rewrite the generated sections of the documents
 
 bench: $(READY) ## measure, as ratios to a bare loop in the same run
 	$(PY) -m bench.run
+
+kill: $(READY) ## kill -9 at fifty moments of a day and at every write of the journal, and start again
+	HOLDFAST_KILLS=50 $(PY) -m pytest -n auto --dist worksteal -rP tests/process/test_kill.py \
+	  tests/process/test_kill_every_write.py tests/process/test_kill_store.py
+	HOLDFAST_BLOCKS=1 HOLDFAST_DOWN_S=60 $(PY) -m pytest -rP tests/process/test_full_disk.py \
+	  tests/process/test_store_down.py
 
 mutants: $(READY) ## break the code on purpose: every break must fail a test
 	$(PY) -m tools.mutants

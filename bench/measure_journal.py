@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bench.yardstick import Row, compare
 from holdfast.domain.event import JournalEvent, TimerFired
-from holdfast.store.journal import StoreJournal
 from holdfast.store.segment import TapeHeader
+from tests.support.journal import StoreJournal
 
 EVENTS = 20_000
 DURABLE = 300

@@ -18,6 +18,7 @@ from holdfast.app.config import Config, effective
 from holdfast.app.keys import KEYS
 from holdfast.core.entries.gates import GATES
 from holdfast.core.orders import life
+from holdfast.core.readiness import TERMS
 from holdfast.core.risk.exits import RULES
 from holdfast.domain.order import OrderState
 from tools import CHECKOUT, registry
@@ -87,6 +88,12 @@ def rules() -> str:
     return table(("", "rule", "what it does"), rows)
 
 
+def terms() -> str:
+    """The terms of readiness in the order asked."""
+    rows = ((str(n), f"`{name}`", first_sentence(term)) for n, (name, term) in enumerate(TERMS, 1))
+    return table(("", "term", "holds when"), rows)
+
+
 def gates() -> str:
     """The entry gates in the order asked."""
     rows = (
@@ -153,6 +160,7 @@ SECTIONS: Final[dict[str, Callable[[], str]]] = {
     "events": events,
     "commands": commands,
     "audits": audits,
+    "terms": terms,
     "gates": gates,
     "rules": rules,
     "verbs": verbs,

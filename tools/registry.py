@@ -10,6 +10,7 @@ import inspect
 import re
 import typing
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -26,6 +27,9 @@ from tools import PACKAGE
 
 PART: Final = re.compile(r"holdfast\.(brokers|core|exchange|runtime|store|strategies)\b")
 """The packages whose objects are parts of the running program; the others hold values."""
+
+ROOT: Final = ("wiring.py", "program.py", "chain.py")
+"""The composition root: what is chosen by the mode, and the services around it."""
 
 
 def events() -> list[type[msgspec.Struct]]:
@@ -70,7 +74,11 @@ def limits() -> list[str]:
 
 def wiring() -> list[str]:
     """The parts that the composition root builds, by class; each is an edge that may be wrong."""
-    root = ast.parse((PACKAGE / "app" / "wiring.py").read_text("utf-8"))
+    return sorted({name for file in ROOT for name in _built(PACKAGE / "app" / file)})
+
+
+def _built(file: Path) -> set[str]:
+    root = ast.parse(file.read_text("utf-8"))
     imported = {
         alias.asname or alias.name
         for node in root.body
@@ -82,7 +90,7 @@ def wiring() -> list[str]:
         for node in ast.walk(root)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
-    return sorted(name for name in imported & built if name[0].isupper())
+    return {name for name in imported & built if name[0].isupper()}
 
 
 def verb_command(verb: Verb) -> VerbCommand:

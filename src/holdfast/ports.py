@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import msgspec
+
 from holdfast.domain.audit import AnyAudit
 from holdfast.domain.command import AnyCommand
 from holdfast.domain.event import AnyEvent, CandleLoaded, JournalEvent, TapeEvent
@@ -32,6 +34,66 @@ class MarketSource(Protocol):
 
     def ticks(self) -> Iterator[Tick]:
         """The session's ticks in order of `at_ns`."""
+        ...
+
+
+class Connection(Protocol):
+    """A connection to a broker: kept up by the service that owns it, judged by an answered ping."""
+
+    async def connect(self) -> None:
+        """Make it. Raises HoldfastError when the other side says no, OSError when it is not there."""
+        ...
+
+    async def ping(self) -> None:
+        """Return once the other side has answered. Raises OSError when the connection is gone."""
+        ...
+
+    async def close(self) -> None:
+        """Give it back, however far it came. A second call does nothing."""
+        ...
+
+
+class MarketFeed(Connection, Protocol):
+    """A connection that brings market data.
+
+    `can_wait`: the data is played and waits for whoever takes it, so that none is ever merged.
+    """
+
+    can_wait: bool
+
+    async def packets(self) -> Sequence[Tick]:
+        """The next ticks in order, at their time; empty once the data has ended.
+
+        Raises OSError when the connection is gone, HoldfastError when the data cannot be used.
+        """
+        ...
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """A session at the broker. `valid_until_ns` is UTC nanoseconds. The secret itself is not here."""
+
+    valid_until_ns: int
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose account it is that answered."""
+
+    client_id: str
+
+
+class Account(Protocol):
+    """The account at the broker, beside its orders."""
+
+    async def login(self) -> Token:
+        """Open the day's session. Raises HoldfastError when it is refused."""
+        ...
+
+    async def profile(self) -> Profile:
+        """Whose session it is. Raises OSError when nobody answers."""
+        ...
+
+    async def instruments(self) -> Sequence[Instrument]:
+        """The rows of today's master that are traded, underlying first. Raises HoldfastError."""
         ...
 
 

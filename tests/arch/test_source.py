@@ -17,9 +17,22 @@ ERRORS_NAMED_ERROR = {"HoldfastError"}  # the root of the tree; its leaves say w
 CATCHES_EXCEPTION = {
     "core/engine.py": "a strategy's fault parks that strategy alone",
     "core/risk/exits.py": "a rule's fault must not stop the other rules",
+    "runtime/service.py": "one turn of a periodic loop must not end the loop",
+    "runtime/stepping.py": "a step that raised is taken back and tried bare (decisions 2.5)",
     "runtime/supervisor.py": "a service's fault is answered by its restart",
+    "runtime/threads.py": "a thread's fault is kept for whoever asks what became of it",
 }
-"""The three places that may catch `Exception`, and why. Everywhere else a handler names a type."""
+"""The places that may catch `Exception`, and why. Everywhere else a handler names a type."""
+
+STARTS_THREADS = {
+    "runtime/threads.py": "the register of all threads",
+}
+"""The places that may start a thread, and why."""
+
+INSTALLS_HANDLERS = {
+    "runtime/signals.py": "the handlers of the program, put in place by `app/main` alone",
+}
+"""The place that may catch signals, and why."""
 
 ORDER_FREE = {"sorted", "set", "frozenset", "any", "all", "sum", "len", "min", "max"}
 """Calls whose result does not depend on the order of what they are given (numbers only for sum)."""
@@ -128,6 +141,24 @@ def _names_of_sets(tree: ast.Module) -> set[str]:
     return held
 
 
+def thread_starts(module: Module) -> Iterator[str]:
+    """Threads that are made, and pools that make them."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).split(".")[-1]
+            if name in {"Thread", "Timer", "ThreadPoolExecutor", "to_thread", "run_in_executor"}:
+                yield module.at(node)
+
+
+def handler_installs(module: Module) -> Iterator[str]:
+    """Calls that put a signal handler in place."""
+    for node in ast.walk(module.tree):
+        if (isinstance(node, ast.Call) and ast.unparse(node.func) == "signal.signal") or (
+            isinstance(node, ast.Attribute) and node.attr == "add_signal_handler"
+        ):
+            yield module.at(node)
+
+
 def printing(module: Module) -> Iterator[str]:
     """Calls of `print`: only `app` speaks to a terminal."""
     for node in ast.walk(module.tree):
@@ -156,7 +187,7 @@ def test_every_function_fits_a_screen() -> None:
 
 
 def test_exceptions_are_caught_by_name() -> None:
-    """A handler that names no type hides faults nobody thought of: three places may, once each."""
+    """A handler that names no type hides faults nobody thought of: few places may, once each."""
     found = {module.path: list(broad_handlers(module)) for module in modules()}
     assert [
         at for path, places in found.items() for at in places if path not in CATCHES_EXCEPTION
@@ -170,6 +201,18 @@ def test_the_core_never_depends_on_the_order_of_a_set() -> None:
         module for module in modules() if module.path.startswith(("core/", "domain/", "exchange/"))
     ]
     assert [found for module in core for found in set_iterations(module)] == []
+
+
+def test_threads_are_started_in_few_places() -> None:
+    """Where they get a name, an owner and an end; one that is started elsewhere is found here."""
+    found = {module.path: list(thread_starts(module)) for module in modules()}
+    assert {path: places for path, places in found.items() if places}.keys() == set(STARTS_THREADS)
+
+
+def test_signal_handlers_are_installed_in_one_place() -> None:
+    """A second one in the same process would take Ctrl+C away from the first."""
+    found = {module.path: list(handler_installs(module)) for module in modules()}
+    assert {path for path, places in found.items() if places} == set(INSTALLS_HANDLERS)
 
 
 def test_only_the_app_prints() -> None:
@@ -197,6 +240,10 @@ def test_only_the_app_prints() -> None:
         (set_iterations, "held = {1}\nfirst = held.pop()"),
         (set_iterations, "held = {1}\ng(*held)"),
         (printing, "print('so')"),
+        (thread_starts, "threading.Thread(target=f).start()"),
+        (handler_installs, "signal.signal(2, f)"),
+        (handler_installs, "loop.add_signal_handler(2, f)"),
+        (thread_starts, "await asyncio.to_thread(f)"),
     ],
 )
 def test_each_rule_finds_what_it_forbids(rule: object, text: str) -> None:
@@ -222,3 +269,26 @@ def test_no_rule_finds_what_it_allows(rule: object, text: str) -> None:
     """The nearest things that are fine."""
     assert callable(rule)
     assert list(rule(parse("core/made_up.py", text))) == []
+
+
+RESERVED_IN_LOGS = {"event", "level", "timestamp", "exc_info"}
+"""Fields that the logger itself writes: to pass one of them raises, in the middle of an error."""
+
+
+def clashing_fields(module: Module) -> Iterator[str]:
+    """Calls of a logger with a field of a name that is the logger's own."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_log."):
+            yield from (
+                f"{module.at(node)} {field.arg}"
+                for field in node.keywords
+                if field.arg in RESERVED_IN_LOGS
+            )
+
+
+@pytest.mark.proves("B-05")
+def test_no_log_call_can_raise_for_the_name_of_a_field() -> None:
+    """An error handler that fails in its log call hides the error that it was about to tell."""
+    assert [found for module in modules() for found in clashing_fields(module)] == []
+    wrong = parse("x.py", '_log.error("step failed", event="tick", error="x")')
+    assert len(list(clashing_fields(wrong))) == 1

@@ -12,8 +12,8 @@ from holdfast.domain.event import Restarted, TimerFired
 from holdfast.store import query
 from holdfast.store.audit import audit
 from holdfast.store.buffers import StoreSettings
-from holdfast.store.journal import StoreJournal
 from holdfast.store.schema import FILE_NAME
+from tests.support.journal import StoreJournal
 from tests.unit.store.samples import DAY, HEADER, T0, a_day, play, tick
 
 CHECKOUT = Path(__file__).resolve().parents[2]

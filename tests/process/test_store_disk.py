@@ -17,15 +17,18 @@ from holdfast.domain.event import TimerFired
 from holdfast.store import query
 from holdfast.store.audit import audit
 from holdfast.store.buffers import StoreSettings
-from holdfast.store.journal import StoreJournal
 from holdfast.store.migrate import open_current, revision_of
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.tape import FOLDER, read_tape
+from tests.support.journal import StoreJournal
+from tests.support.small_disk import in_memory
 from tests.unit.store.samples import DAY, HEADER, T0, tick
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NOBODY = 65_534
-IMPATIENT = StoreSettings(db_commit_interval_s=0.01, retry_s=0.05, join_s_max=10)
+TO_THE_LAST_BYTE = StoreSettings(
+    db_commit_interval_s=0.01, retry_s=0.05, join_s_max=10, free_bytes_min=0
+)
 
 
 class Session:
@@ -36,7 +39,10 @@ class Session:
         self.folder = folder
         self.events = self.ticks = 0
         self.journal = StoreJournal(
-            folder, HEADER, settings=IMPATIENT, on_changed=lambda *change: self.told.put(change)
+            folder,
+            HEADER,
+            settings=TO_THE_LAST_BYTE,
+            on_changed=lambda *change: self.told.put(change),
         )
 
     def append(self, *, timers: int, ticks: int) -> None:
@@ -74,13 +80,8 @@ class Session:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB in memory, where one may mount."""
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mounted)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a tmpfs needs a privilege that this process lacks")
-    yield mounted
-    subprocess.run(["umount", "-l", str(mounted)], check=True)
+    with in_memory(tmp_path, mebibytes=4) as disk:
+        yield disk
 
 
 @pytest.mark.timeout(90)
@@ -101,11 +102,12 @@ def test_a_disk_that_is_full_at_the_start_is_refused(small_disk: Path) -> None:
     """With the remedy, and the next start with space works."""
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(4 * 1024 * 1024 - 16 * 1024))
-    with pytest.raises(DataRefused, match="has free space"):
-        StoreJournal(small_disk / "store", HEADER)
+    for settings in (StoreSettings(), TO_THE_LAST_BYTE):
+        with pytest.raises(DataRefused, match="has free space"):
+            StoreJournal(small_disk / "store", HEADER, settings=settings)
     ballast.unlink()
     assert revision_of(small_disk / "store" / FILE_NAME) is None
-    StoreJournal(small_disk / "store", HEADER).close()
+    StoreJournal(small_disk / "store", HEADER, settings=TO_THE_LAST_BYTE).close()
 
 
 @pytest.mark.timeout(90)

@@ -25,12 +25,12 @@ from holdfast.store.buffers import StoreSettings
 from holdfast.store.chain import require_intact
 from holdfast.store.checks import EARLIEST_NS
 from holdfast.store.columns import DEPTH, KINDS, KINDS_BY_NAME
-from holdfast.store.journal import StoreJournal
 from holdfast.store.records import Decided, Record, TapeRange, decode, encode
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader, read_segment
 from holdfast.store.tape import FOLDER, TapeWriter, read_tape, segments
 from holdfast.store.writer import EventsTable
+from tests.support.journal import StoreJournal
 
 WHOLE = st.integers(min_value=-(10**15), max_value=10**15)
 PRICE = st.integers(min_value=1, max_value=10**9)

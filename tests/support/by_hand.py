@@ -6,7 +6,7 @@ from holdfast.core.orders.order import Fill
 from holdfast.core.settings import EngineSettings
 from holdfast.core.state import State
 from holdfast.domain.decision import Direction, ExitPlan, Intent, Signal, Sizing, Trail
-from holdfast.domain.event import Link
+from holdfast.domain.event import Link, ServiceState
 from holdfast.domain.instrument import Exchange, Instrument, InstrumentId, Product
 from holdfast.domain.market import Level, Tick
 from holdfast.domain.order import OrderId, Side
@@ -70,8 +70,12 @@ def ready_state(changed: EngineSettings | None = None, *, now: int = NOW) -> Sta
     state.quotes[NIFTY.id].take(packet(NIFTY.id, 2_450_000, None, None, at=now, venue=now))
     for option in (CALL, PUT):
         state.quotes[option.id].take(packet(option.id, at=now, venue=now))
+    state.services = {"engine": ServiceState.READY}
     state.links = dict.fromkeys(Link, True)
     state.journal_durable = True
+    state.services = {"engine": ServiceState.READY}
+    state.self_test_fault = None
+    state.book.is_listed, state.book.open_points = True, ()
     state.funds_paise, state.funds_at_fills = 500_000_00, 0
     return state
 

@@ -4,8 +4,9 @@ It keeps what the engine asked, so that a test reads like the day it tells: tick
 Nothing of it answers by itself.
 """
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,12 +17,14 @@ from holdfast.core.settings import EngineSettings, EntrySettings
 from holdfast.core.state import State
 from holdfast.core.strategy import Opinion, Warmup
 from holdfast.domain.audit import AnyAudit, Audit
+from holdfast.domain.book import BookNet, BookTrade, ForeignRow
 from holdfast.domain.command import AnyCommand, Command, PlaceOrder
 from holdfast.domain.dated import ChargeRates, DayFacts, PriceRules, Session
 from holdfast.domain.decision import Direction, ExitPlan, Signal, Sizing, Trail
 from holdfast.domain.event import (
     Action,
     AnyEvent,
+    BookRead,
     FactsLoaded,
     FundsRead,
     InstrumentsLoaded,
@@ -34,7 +37,10 @@ from holdfast.domain.event import (
     OrderUpdated,
     Outcome,
     QuotesRead,
+    Restarted,
     SendFailed,
+    ServiceChanged,
+    ServiceState,
     TimerFired,
 )
 from holdfast.domain.instrument import (
@@ -146,6 +152,7 @@ class Parrot:
     def __init__(self, name: str = "parrot", underlying: InstrumentId = NIFTY.id) -> None:
         self.name = name
         self.underlying = underlying
+        self.hears_ticks = False
         self.say: Direction | None = None
         self.fault: Exception | None = None
         self.heard = 0
@@ -203,6 +210,29 @@ def _sizing(instrument: Instrument, quantity: int) -> Sizing:
     )
 
 
+def _nets(orders: Sequence[OrderRow], foreign: Sequence[ForeignRow]) -> tuple[BookNet, ...]:
+    """What the fills of these orders come to."""
+    held: Counter[InstrumentId] = Counter()
+    for row in orders:
+        held[row.terms.instrument] += row.terms.side.sign * row.filled_quantity
+    for order in foreign:
+        held[order.instrument] += order.signed_fill
+    return tuple(_net(instrument, quantity) for instrument, quantity in sorted(held.items()))
+
+
+def _nets_of(nets: Mapping[Instrument, int]) -> tuple[BookNet, ...]:
+    return tuple(_net(instrument.id, quantity) for instrument, quantity in nets.items())
+
+
+def _net(instrument: InstrumentId, quantity: int) -> BookNet:
+    return BookNet(
+        instrument=instrument,
+        product=Product.INTRADAY,
+        bought=max(quantity, 0),
+        sold=max(-quantity, 0),
+    )
+
+
 class Desk:
     """The engine with a hand on every input. Times are seconds after the opening."""
 
@@ -219,13 +249,57 @@ class Desk:
             self.load()
 
     def load(self, instruments: tuple[Instrument, ...] = (NIFTY, CALL, PUT)) -> None:
-        """Facts, master, links, journal and funds, as a start brings them."""
+        """Facts, master, links, journal, book and funds, as a start brings them."""
+        self.tell(Restarted(at_ns=self.now, day=DAY, code_version="1", config_sha256="c"))
         self.tell(FactsLoaded(at_ns=self.now, sha256="f", facts=FACTS))
         self.tell(InstrumentsLoaded(at_ns=self.now, sha256="i", instruments=instruments))
+        self._connect()
+        self.book()
+        self.book()
+        self.funds()
+
+    def restart(self, seconds: float, *, links: bool = True) -> Step:
+        """The process died, and another begins at this time with what the engine has folded."""
+        self.now = OPEN + round(seconds * SECOND)
+        started = Restarted(at_ns=self.now, day=DAY, code_version="2", config_sha256="c")
+        step = self._step(started)
+        if links:
+            self._connect()
+        return step
+
+    def _connect(self) -> None:
         for link in Link:
             self.tell(LinkChanged(at_ns=self.now, link=link, is_up=True))
         self.tell(JournalChanged(at_ns=self.now, is_durable=True))
-        self.funds()
+        self.service(ServiceState.READY)
+
+    def book_row(  # noqa: PLR0913 a row has that many columns
+        self,
+        placed: PlaceOrder,
+        status: BrokerStatus = BrokerStatus.WORKING,
+        *,
+        terms: OrderTerms | None = None,
+        filled: int = 0,
+        price: float = 100.05,
+        number: str = "",
+        venue_ns: int | None = None,
+    ) -> OrderRow:
+        """How the broker's book shows an order; `number` where it is not the usual one."""
+        return OrderRow(
+            order_id=placed.order_id,
+            broker_id=BrokerOrderId(number) if number else self.broker_id(placed.order_id),
+            status=status,
+            terms=placed.terms if terms is None else terms,
+            filled_quantity=filled,
+            filled_value_paise=round(filled * price * 100),
+            venue_at_ns=self.now if venue_ns is None else venue_ns,
+        )
+
+    def read_book(self, *orders: OrderRow, seconds: float, **parts: Any) -> Step:
+        """Two passes that agree, begun and answered at this time: a stable read."""
+        self.at(seconds)
+        self.book(*orders, **parts)
+        return self.book(*orders, **parts)
 
     def tell(self, event: AnyEvent) -> Step:
         """Step deadlines that lie before the event, then the event; remember what came of it."""
@@ -289,6 +363,46 @@ class Desk:
         """The answer to a read of free cash."""
         return self.tell(FundsRead(at_ns=self.now, available_paise=rupees * 100))
 
+    def book(
+        self,
+        *orders: OrderRow,
+        nets: Mapping[Instrument, int] | None = None,
+        foreign: tuple[ForeignRow, ...] = (),
+        trades: tuple[BookTrade, ...] | None = None,
+        began_s: float = 0.0,
+        rupees: int = 500_000,
+    ) -> Step:
+        """The answer to a pass over the whole book, begun `began_s` ago.
+
+        Trades, where none are given, are those that the rows tell of; nets likewise.
+        """
+        fills = [(row.broker_id, row.filled_quantity, row.filled_value_paise) for row in orders]
+        fills += [(row.broker_id, row.filled_quantity, 1) for row in foreign]
+        made = tuple(
+            BookTrade(trade_id=f"T{number}", broker_id=number, quantity=filled, value_paise=value)
+            for number, filled, value in fills
+            if filled
+        )
+        return self.tell(
+            BookRead(
+                at_ns=self.now,
+                began_at_ns=self.now - round(began_s * SECOND),
+                nets=_nets(orders, foreign) if nets is None else _nets_of(nets),
+                orders=orders,
+                foreign=foreign,
+                trades=made if trades is None else trades,
+                funds_paise=rupees * 100,
+            )
+        )
+
+    def service(
+        self, state: ServiceState, name: str = "engine", *, core: bool = True, reason: str = ""
+    ) -> Step:
+        """The supervisor says where a part of the program is."""
+        return self.tell(
+            ServiceChanged(at_ns=self.now, service=name, state=state, is_core=core, reason=reason)
+        )
+
     def ask_operator(
         self, request: OperatorRequest, *, position: int | None = None, reason: str = "test"
     ) -> Step:
@@ -296,6 +410,17 @@ class Desk:
         return self.tell(
             OperatorAsked(at_ns=self.now, request=request, reason=reason, position=position)
         )
+
+    def close_anyway(self, *, position: int) -> Step:
+        """A person closes one position without waiting for the broker's book."""
+        asked = OperatorAsked(
+            at_ns=self.now,
+            request=OperatorRequest.CLOSE,
+            reason="test",
+            position=position,
+            is_anyway=True,
+        )
+        return self.tell(asked)
 
     def read(
         self, instrument: Instrument = CALL, last: float = 100.0, *, bid: float, ask: float
@@ -374,6 +499,14 @@ class Desk:
             reason=reason,
         )
         return self.tell_row(row, is_read=is_read)
+
+    def row_event(self, row: OrderRow) -> OrderUpdated:
+        """The broker's word, not told yet."""
+        return OrderUpdated(at_ns=self.now, row=row)
+
+    def timer(self, at_ns: int) -> TimerFired:
+        """A deadline, not told yet."""
+        return TimerFired(at_ns=at_ns)
 
     def tell_row(self, row: OrderRow, *, is_read: bool = False) -> Step:
         """The broker's word as it stands."""

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from holdfast.core.engine import Engine
 from holdfast.domain.audit import AnyAudit
-from holdfast.domain.command import AnyCommand, FindOrder, Notify, PlaceOrder
+from holdfast.domain.command import AnyCommand, FindOrder, Notify, PlaceOrder, ReadBook
 from holdfast.domain.decision import Direction
 from holdfast.domain.event import (
     AnyEvent,
+    BookRead,
     FactsLoaded,
     FundsRead,
     InstrumentsLoaded,
@@ -19,6 +20,9 @@ from holdfast.domain.event import (
     JournalEvent,
     Link,
     LinkChanged,
+    Restarted,
+    ServiceChanged,
+    ServiceState,
     TapeEvent,
 )
 from holdfast.domain.instrument import InstrumentId, Product
@@ -28,7 +32,7 @@ from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.driver import Driver
 from holdfast.runtime.router import Router
 from holdfast.store.records import Decided
-from tests.support.desk import CALL, FACTS, NIFTY, OPEN, PUT, SECOND, Parrot, settings
+from tests.support.desk import CALL, DAY, FACTS, NIFTY, OPEN, PUT, SECOND, Parrot, settings
 
 START = OPEN - 60 * SECOND
 
@@ -83,7 +87,10 @@ class MemoryJournal:
 
 
 class ToldVenue:
-    """Takes requests and says, when it is due, what it was told to say."""
+    """Takes requests and says, when it is due, what it was told to say.
+
+    Asked for its book, it shows an empty one a millisecond later.
+    """
 
     def __init__(self) -> None:
         self.submitted: list[tuple[int, AnyCommand]] = []
@@ -96,6 +103,8 @@ class ToldVenue:
 
     def submit(self, command: AnyCommand, at_ns: int) -> None:
         self.submitted.append((at_ns, command))
+        if isinstance(command, ReadBook):
+            self.say(empty_book(at_ns + 1_000_000, began_at_ns=at_ns))
 
     def on_tick(self, tick: Tick) -> None:
         self.ticks.append(tick)
@@ -110,9 +119,11 @@ class ToldVenue:
         return due
 
     def asked(self) -> list[AnyCommand]:
-        """What reached the venue, without times; searches are left out."""
+        """What reached the venue, without times; searches and reads of the book are left out."""
         asked = [command for _, command in self.submitted]
-        return [command for command in asked if not isinstance(command, FindOrder | Notify)]
+        return [
+            command for command in asked if not isinstance(command, FindOrder | Notify | ReadBook)
+        ]
 
 
 class Shell:
@@ -124,26 +135,31 @@ class Shell:
         self.journal = MemoryJournal()
         self.venue = ToldVenue()
         self.clock = VirtualClock(START)
-        late: deque[AnyEvent] = deque()
-        router = Router(self.venue, self.journal, late.append)
+        self.late: deque[AnyEvent] = deque()
+        self.router = Router(self.venue, self.journal, self.late.append)
         self.driver = Driver(
             self.engine,
             self.journal,
-            router=router,
+            router=self.router,
             venue=self.venue,
             clock=self.clock,
-            late=late,
+            late=self.late,
         )
 
     def begin(self) -> "Shell":
         """Facts, master, links, journal and funds."""
+        self.driver.take(Restarted(at_ns=START, day=DAY, code_version="1", config_sha256="c"))
         self.driver.take(FactsLoaded(at_ns=START, sha256="f", facts=FACTS))
         master = (NIFTY, CALL, PUT)
         self.driver.take(InstrumentsLoaded(at_ns=START, sha256="i", instruments=master))
         for link in Link:
             self.driver.take(LinkChanged(at_ns=START, link=link, is_up=True))
         self.driver.take(JournalChanged(at_ns=START, is_durable=True))
-        self.driver.take(FundsRead(at_ns=START, available_paise=500_000_00))
+        self.driver.take(
+            ServiceChanged(at_ns=START, service="engine", state=ServiceState.READY, is_core=True)
+        )
+        self.driver.advance(START + SECOND)
+        self.driver.take(FundsRead(at_ns=START + SECOND, available_paise=500_000_00))
         return self
 
     def enter(self) -> PlaceOrder:
@@ -156,6 +172,24 @@ class Shell:
         self.driver.take(tick(60.1, 2_450_000, NIFTY.id))
         [entry] = [c for c in self.venue.asked() if isinstance(c, PlaceOrder)]
         return entry
+
+
+def ready(service: str, at_ns: int = START) -> ServiceChanged:
+    """The supervisor says that a core part of the program can do its work."""
+    return ServiceChanged(at_ns=at_ns, service=service, state=ServiceState.READY, is_core=True)
+
+
+def empty_book(at_ns: int, *, began_at_ns: int) -> BookRead:
+    """A pass over a book in which nothing stands."""
+    return BookRead(
+        at_ns=at_ns,
+        began_at_ns=began_at_ns,
+        nets=(),
+        orders=(),
+        foreign=(),
+        trades=(),
+        funds_paise=500_000_00,
+    )
 
 
 def tick(seconds: float, last: int = 10_000, instrument: InstrumentId = CALL.id) -> Tick:

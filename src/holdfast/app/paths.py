@@ -14,7 +14,12 @@ from typing import Final
 
 import msgspec
 
-from holdfast.domain.errors import DataRefused, HoldfastError
+from holdfast.domain.errors import DataRefused, HoldfastError, StepGivenUp
+from holdfast.store.files import DATABASE
+
+JOURNAL: Final = DATABASE
+UNFINISHED: Final = "unfinished"
+"""In the folder of a run whose day is not over: the next run of that name goes on with it."""
 
 _RUN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -71,6 +76,17 @@ def _xdg(env: Mapping[str, str], name: str, default: str) -> Path:
     raise DataRefused("HOME", "names no folder", "set it, or give --home DIR")
 
 
+class RunFolder(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run is made. `continues`: its journal holds the beginning of the day already."""
+
+    path: Path
+    continues: bool
+
+    def finish(self) -> None:
+        """The day is over: nobody goes on with it."""
+        (self.path / UNFINISHED).unlink(missing_ok=True)
+
+
 class Runs:
     """The runs of one account: a folder each, `MODE/runs/NAME`; `latest` names the newest."""
 
@@ -104,25 +120,49 @@ class Runs:
         raise DataRefused(str(self._root), f"there is no run {name}", self._known())
 
     @contextmanager
-    def replacing(self, mode: str, name: str) -> Iterator[Path]:
-        """An empty folder that becomes the run when the block ends without an exception."""
+    def playing(self, mode: str, name: str, *, anew: bool = False) -> Iterator["RunFolder"]:
+        """A folder that becomes the run when the block ends without an exception.
+
+        A run of that name that was killed, or stopped before its day was over, is continued in it,
+        unless it is to begin `anew`; otherwise the folder is empty. One that is still without a
+        journal at the end is no run: it was stopped before it began.
+        """
         assert _RUN_NAME.fullmatch(name), f"{name!r} cannot name a run"
         runs = self._root / mode / "runs"
-        for abandoned in runs.glob(f".{name}.*.new"):
-            if not is_alive(int(abandoned.suffixes[-2][1:])):
-                shutil.rmtree(abandoned)
-        fresh = runs / f".{name}.{os.getpid()}.new"
-        fresh.mkdir(parents=True, mode=0o700)
+        folder = runs / f".{name}.{os.getpid()}.new"
+        continues = self._prepare(runs, name, folder, anew=anew)
         try:
-            yield fresh
+            yield RunFolder(path=folder, continues=continues)
+        except StepGivenUp:
+            raise  # positions may be open: the next start goes on with what is written
         except (HoldfastError, OSError):
-            # Refused: nothing half-written stays. After a bug it does stay, as the evidence.
-            shutil.rmtree(fresh)
+            # Refused: nothing half-written stays. After a bug it does stay, as the evidence; and
+            # what was continued stays to be continued again.
+            if not continues:
+                shutil.rmtree(folder)
             raise
-        _swap(fresh, runs / name)
+        if not (folder / JOURNAL).exists():
+            shutil.rmtree(folder)
+            return
+        _swap(folder, runs / name)
         pointer = self._root / f".latest.{os.getpid()}"
         pointer.write_text(f"{mode}/{name}\n", encoding="ascii")
         pointer.replace(self._root / "latest")
+
+    def _prepare(self, runs: Path, name: str, folder: Path, *, anew: bool) -> bool:
+        """Make the folder: what a dead process left of the run, a copy of it, or an empty one."""
+        left = sorted(_abandoned(runs, name), key=lambda one: one.stat().st_mtime_ns)
+        unfinished = [one for one in left if _is_unfinished(one)]
+        if unfinished and not anew:
+            unfinished[-1].rename(folder)
+        elif not anew and _is_unfinished(runs / name):
+            shutil.copytree(runs / name, folder)
+        else:
+            folder.mkdir(parents=True, mode=0o700)
+            (folder / UNFINISHED).touch()
+        for abandoned in left:
+            shutil.rmtree(abandoned, ignore_errors=True)
+        return (folder / JOURNAL).exists()
 
     def _latest(self) -> str:
         try:
@@ -150,6 +190,17 @@ class Runs:
         return f"the runs are: {', '.join(self.names()) or 'none'}"
 
 
+def _abandoned(runs: Path, name: str) -> Iterator[Path]:
+    """What processes that are gone have left of a run."""
+    for folder in runs.glob(f".{name}.*.new"):
+        if not is_alive(int(folder.suffixes[-2][1:])):
+            yield folder
+
+
+def _is_unfinished(folder: Path) -> bool:
+    return (folder / UNFINISHED).exists() and (folder / JOURNAL).exists()
+
+
 def _is_called(name: str, wanted: str) -> bool:
     return wanted in (name, name.partition("/")[2])
 
@@ -170,11 +221,15 @@ def _swap(fresh: Path, target: Path) -> None:
 
 
 def is_alive(process_id: int) -> bool:
-    """Whether a process of that number runs on this machine."""
+    """Whether a process of that number runs on this machine. One that waits to be buried does not."""
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        status = Path(f"/proc/{process_id}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return True  # no such file system, or it has just ended: then it is gone at the next look
+    return status.rpartition(")")[2].split()[0] != "Z"

@@ -1,21 +1,20 @@
 """The composition root: the only place that knows the mode and puts the parts together."""
 
-import asyncio
 import datetime as dt
-import os
-import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import msgspec
 
 from holdfast import __version__
+from holdfast.app.chain import Market
 from holdfast.app.config import CONFIG_FILE, Config, Mode, config_sha256, engine_settings
+from holdfast.app.program import Host, Program, Work
+from holdfast.brokers.memory import FILE as MEMORY
+from holdfast.brokers.memory import read_memory
+from holdfast.brokers.played import PlayedAccount, PlayedBroker, PlayedFeed, PlayedLine
 from holdfast.brokers.simulated import SimulatedVenue
 from holdfast.core.engine import Engine
 from holdfast.core.strategy import Strategy
@@ -39,19 +38,24 @@ from holdfast.facts.load import contract_terms, facts_sha256, load_day_facts
 from holdfast.ports import MarketSource
 from holdfast.research.verify import Checked, verify
 from holdfast.runtime.clock import VirtualClock, cost_ns, elapsed_s
-from holdfast.runtime.day import Day, Outcome, Pace, StopRequest
-from holdfast.store.buffers import StoreSettings
+from holdfast.runtime.day import Standing
+from holdfast.runtime.recover import Make, Numbered, in_order
+from holdfast.runtime.starting import Ground
 from holdfast.store.imports.recording import Recording, load_table
 from holdfast.store.imports.upstox import ImportReport, OptionTerms, import_upstox_full
-from holdfast.store.journal import StoreJournal
-from holdfast.store.query import records
+from holdfast.store.query import last_at_ns, records
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
-from holdfast.store.tape import FOLDER, read_tape
+from holdfast.store.snapshot import Origin
+from holdfast.store.tape import FOLDER, last_tick_ns, read_tape, segments
 from holdfast.strategies.registry import BUILT_IN
 
 MINUTE_NS: Final = 60 * 1_000_000_000
+DAY_NS: Final = 24 * 60 * MINUTE_NS
 BEFORE_OPEN_NS: Final = 10 * MINUTE_NS
+
+ALONE: Final = Host()
+"""A program without a terminal, a service manager or anybody who asks."""
 
 Progress = Callable[[int, int], None]
 """Hears how many ticks were played, and of how many (0: unknown)."""
@@ -79,38 +83,39 @@ INDICES: Final[Mapping[str, SimulatedIndex]] = {
 }
 """Parameters of the simulation, not facts: any level would do."""
 
+CONFIGS: Final = "configs"
+"""In the folder of a run: every configuration that it was begun or continued with."""
+
 SECURITY_IDS_APART: Final = 1_000
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended. `wall` holds what it cost on this machine: seconds and counts."""
+    """How a run ended. `wall` holds what it cost on this machine: seconds and counts.
+
+    `has_begun`: there is a journal.
+    """
 
     exit_code: int
+    has_begun: bool
     stopped_early: bool
     wall: dict[str, float | int]
 
 
-class VerifyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was compared, and the first difference in words, `None` when there is none."""
-
-    events: int
-    ticks: int
-    decisions: int
-    first_difference: str | None
-
-
-def run_sim(config: Config, run_dir: Path, progress: Progress) -> RunResult:
+def run_sim(config: Config, run_dir: Path, progress: Progress, host: Host = ALONE) -> RunResult:
     """Play one generated day. Raises DataRefused or UnknownDay when it cannot begin."""
     day = dt.date.fromisoformat(config.sim.day)
     facts = load_day_facts(day)
     universes = [
-        _universe(name, day, number) for number, name in enumerate(config.account.underlyings)
+        universe(name, day, number) for number, name in enumerate(config.account.underlyings)
     ]
     source = GeneratedDay(config.sim.seed, facts, universes)
-    return _run(config, facts, source, run_dir, progress, ticks_expected=0)
+    run = Run(folder=run_dir, progress=lambda done: progress(done, 0), host=host)
+    return play(config, facts, source, run)
 
 
-def run_replay(config: Config, tape_path: Path, run_dir: Path, progress: Progress) -> RunResult:
+def run_replay(
+    config: Config, tape_path: Path, run_dir: Path, progress: Progress, host: Host = ALONE
+) -> RunResult:
     """Play a tape through the engine and the simulated exchange.
 
     What is traded are the indices of the tape, whatever the configuration names. Raises
@@ -123,7 +128,8 @@ def run_replay(config: Config, tape_path: Path, run_dir: Path, progress: Progres
     account = msgspec.structs.replace(config.account, underlyings=tuple(indices))
     played = msgspec.structs.replace(config, mode=Mode.REPLAY, account=account)
     facts = load_day_facts(dt.date.fromisoformat(tape.header.day))
-    return _run(played, facts, tape, run_dir, progress, ticks_expected=tape.tick_rows)
+    run = Run(folder=run_dir, progress=lambda done: progress(done, tape.tick_rows), host=host)
+    return play(played, facts, tape, run)
 
 
 def import_tape(source: Path, target: Path) -> ImportReport:
@@ -148,104 +154,154 @@ def import_tape(source: Path, target: Path) -> ImportReport:
     return import_upstox_full(source, target, terms=terms)
 
 
-def verify_run(run_dir: Path, progress: Progress) -> VerifyResult:
+def verify_run(run_dir: Path, progress: Progress) -> Checked:
     """Step a new engine through a run's journal and tape and compare every decision."""
-    config = _stored_config(run_dir)
+    configs = _stored_configs(run_dir)
 
-    def rebuild(facts: DayFacts, instruments: tuple[Instrument, ...]) -> Engine:
+    def engine_of(sha256: str) -> Make | None:
+        config = configs.get(sha256)
+        return _maker(config) if config is not None else None
+
+    return verify(lambda: _past(run_dir), engine_of, progress)
+
+
+def _maker(config: Config) -> Make:
+    """Makes engines of one configuration that were never stepped."""
+
+    def make(facts: DayFacts, instruments: tuple[Instrument, ...]) -> Engine:
         return _engine(config, _session(config, facts, instruments), instruments)
 
-    checked: Checked = verify(
-        records(run_dir / FILE_NAME),
-        _tape_events(run_dir),
-        rebuild,
-        config_sha256(config),
-        progress,
-    )
-    return VerifyResult(
-        events=checked.events,
-        ticks=checked.ticks,
-        decisions=checked.decisions,
-        first_difference=checked.first_difference,
-    )
+    return make
 
 
 def _tape_events(run_dir: Path) -> Iterator[tuple[int, AnyEvent]]:
     for folder in sorted((run_dir / FOLDER).glob("*")):
-        yield from read_tape(folder).events()
+        if segments(folder):  # a day may be killed before its first tick is written
+            yield from read_tape(folder).events()
 
 
-def _run(
-    config: Config,
-    facts: DayFacts,
-    source: MarketSource,
-    run_dir: Path,
-    progress: Progress,
-    *,
-    ticks_expected: int,
-) -> RunResult:
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one day is played, who hears how far it is, and in which process."""
+
+    folder: Path
+    progress: Callable[[int], None]
+    host: Host
+
+
+def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> RunResult:
+    """Play one day of market data as a supervised program. Raises what it failed for."""
     began = cost_ns()
     instruments = tuple(source.instruments)
     session = _session(config, facts, instruments)
-    engine = _engine(config, session, instruments)
-    _store_config(config, run_dir)
-    clock = VirtualClock(session.open_ns - BEFORE_OPEN_NS)
+    _store_config(config, run.folder)
+    until_ns = _known_until(run.folder, facts.day)
+    clock = VirtualClock(until_ns or session.open_ns - BEFORE_OPEN_NS)
+    ground = Ground(
+        make=_maker(config),
+        facts=facts,
+        instruments=instruments,
+        origin=_origin(config, facts, instruments),
+        past=None if until_ns is None else lambda: _past(run.folder),
+        beginning=lambda recovered: _beginning(
+            config, facts, source, clock.now_ns(), recovered=recovered
+        ),
+    )
+    program = Program(
+        config,
+        run.folder,
+        _market(config, facts, source, run.folder, until_ns=until_ns),
+        Work(
+            ground=ground,
+            clock=clock,
+            session=session,
+            header=_header(config, facts, source),
+            progress=run.progress,
+        ),
+        run.host,
+    )
+    exit_code = program.run()
+    return _result(
+        program.standing,
+        exit_code=exit_code,
+        has_begun=(run.folder / FILE_NAME).exists(),
+        seconds=elapsed_s(began),
+    )
+
+
+def _known_until(folder: Path, day: str) -> int | None:
+    """The last moment that journal, tape or the simulated broker know of; `None`: the day begins."""
+    if not (folder / FILE_NAME).exists():
+        return None
+    remembered = read_memory(folder / MEMORY)
+    stamps = (
+        last_at_ns(folder / FILE_NAME),
+        last_tick_ns(folder / FOLDER / day),
+        remembered[-1].at_ns if remembered else None,
+    )
+    return max((stamp for stamp in stamps if stamp is not None), default=None)
+
+
+def _past(folder: Path) -> Iterator[Numbered]:
+    """What is durable of a day, journal and tape as one run of numbers."""
+    return in_order(records(folder / FILE_NAME), _tape_events(folder))
+
+
+def _origin(config: Config, facts: DayFacts, instruments: tuple[Instrument, ...]) -> Origin:
+    return Origin(
+        code_version=__version__,
+        config_sha256=config_sha256(config),
+        facts_sha256=facts_sha256(facts),
+        master_sha256=_master_sha256(instruments),
+    )
+
+
+def _market(
+    config: Config, facts: DayFacts, source: MarketSource, folder: Path, *, until_ns: int | None
+) -> Market:
+    """What stands behind the ports in this mode; a broker that lives on is as it was left."""
+    instruments = tuple(source.instruments)
+    session = _session(config, facts, instruments)
     seed = config.sim.seed
     exchange = SimulatedExchange(instruments, facts, cash_paise=config.sim.cash_paise, seed=seed)
+    # A tape knows nothing newer than its last tick: only a generated market answers a read.
     is_sim = config.mode is Mode.SIM
     venue = SimulatedVenue(exchange, Latency(seed=seed), quotes_available=is_sim)
-    stop = StopRequest()
-    told: list[Callable[[bool, str], None]] = []
-
-    def journal_changed(is_durable: bool, reason: str) -> None:  # noqa: FBT001 a callback
-        for tell in told:
-            tell(is_durable, reason)
-
-    journal = StoreJournal(
-        run_dir,
-        _header(config, facts, source),
-        settings=_store_settings(config, threaded=config.sim.speed > 0),
-        on_changed=journal_changed,
+    broker = PlayedBroker(venue, source.ticks(), folder / MEMORY, until_ns=until_ns)
+    return Market(
+        venue=venue,
+        account=PlayedAccount(
+            config.account.client_id, broker, instruments, valid_until_ns=session.close_ns + DAY_NS
+        ),
+        feed=PlayedFeed(broker, speed=config.sim.speed),
+        updates=PlayedLine(),
+        orders=PlayedLine(),
+        close=broker.close,
     )
-    day = Day(engine, journal, venue, clock)
-    told.append(day.journal_changed)
-    try:
-        with _stopping_on_signals(stop):
-            outcome = asyncio.run(
-                day.play(
-                    _beginning(config, facts, source, clock.now_ns()),
-                    source.ticks(),
-                    ends_ns=session.close_ns,
-                    pace=Pace(speed=config.sim.speed),
-                    stop=stop,
-                    progress=lambda done: progress(done, ticks_expected),
-                )
-            )
-    finally:
-        closed = journal.close()
-    return _result(outcome, is_complete=closed.is_complete, halted=engine.is_halted,
-                   seconds=elapsed_s(began))  # fmt: skip
 
 
-def _result(outcome: Outcome, *, is_complete: bool, halted: bool, seconds: float) -> RunResult:
-    exit_code = 20 if not is_complete else 10 if halted and not outcome.stopped_early else 0
+def _result(standing: Standing, *, exit_code: int, has_begun: bool, seconds: float) -> RunResult:
     wall: dict[str, float | int] = {
         "seconds": round(seconds, 3),
-        "events": outcome.events,
-        "ticks": outcome.ticks,
-        "merged_ticks": outcome.merged_ticks,
-        "commands_sent": outcome.commands_sent,
-        "open_positions": outcome.open_positions,
-        "live_orders": len(outcome.live_orders),
-        "microseconds_per_event": round(seconds * 1e6 / max(outcome.events, 1), 2),
+        "events": standing.events,
+        "ticks": standing.ticks,
+        "merged_ticks": standing.merged_ticks,
+        "commands_sent": standing.commands_sent,
+        "open_positions": standing.open_positions,
+        "live_orders": len(standing.live_orders),
+        "microseconds_per_event": round(seconds * 1e6 / max(standing.events, 1), 2),
     }
-    return RunResult(exit_code=exit_code, stopped_early=outcome.stopped_early, wall=wall)
+    return RunResult(
+        exit_code=exit_code,
+        has_begun=has_begun,
+        stopped_early=not standing.is_over,
+        wall=wall,
+    )
 
 
 def _beginning(
-    config: Config, facts: DayFacts, source: MarketSource, at_ns: int
+    config: Config, facts: DayFacts, source: MarketSource, at_ns: int, *, recovered: bool
 ) -> Iterator[AnyEvent]:
-    """What every start tells the engine, in order."""
+    """What every start tells the engine, in order; one that was recovered knows its history."""
     instruments = tuple(source.instruments)
     yield Restarted(
         at_ns=at_ns,
@@ -258,7 +314,7 @@ def _beginning(
     yield InstrumentsLoaded(
         at_ns=at_ns, sha256=_master_sha256(instruments), instruments=instruments
     )
-    for loaded in source.history():
+    for loaded in () if recovered else source.history():
         yield msgspec.structs.replace(loaded, at_ns=at_ns)
 
 
@@ -303,7 +359,8 @@ def _session(config: Config, facts: DayFacts, instruments: tuple[Instrument, ...
     return session
 
 
-def _universe(name: str, day: dt.date, number: int) -> Universe:
+def universe(name: str, day: dt.date, number: int) -> Universe:
+    """Index and options of one name on one day, the `number`-th of them. Raises DataRefused."""
     if name not in INDICES:
         known = ", ".join(INDICES)
         raise DataRefused(
@@ -345,44 +402,27 @@ def _header(config: Config, facts: DayFacts, source: MarketSource) -> TapeHeader
     )
 
 
-def _store_settings(config: Config, *, threaded: bool) -> StoreSettings:
-    return StoreSettings(
-        db_transaction_batch_size=config.runtime.db_transaction_batch_size,
-        db_commit_interval_s=config.runtime.db_commit_interval_s,
-        threaded=threaded,
-    )
-
-
 def _store_config(config: Config, run_dir: Path) -> None:
+    """Keep the configuration, and every one that the day was begun with, under its hash."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / CONFIG_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(config)))
+    text = msgspec.json.format(msgspec.json.encode(config))
+    (run_dir / CONFIGS).mkdir(exist_ok=True)
+    (run_dir / CONFIGS / f"{config_sha256(config)}.json").write_bytes(text)
+    (run_dir / CONFIG_FILE).write_bytes(text)
 
 
-def _stored_config(run_dir: Path) -> Config:
-    path = run_dir / CONFIG_FILE
+def _stored_configs(run_dir: Path) -> dict[str, Config]:
+    """Each configuration of a run by its hash. Raises DataRefused where one cannot be read."""
+    files = [run_dir / CONFIG_FILE, *sorted((run_dir / CONFIGS).glob("*.json"))]
+    configs = [stored_config(path) for path in files]
+    return {config_sha256(config): config for config in configs}
+
+
+def stored_config(path: Path) -> Config:
+    """The configuration that a run keeps. Raises DataRefused when it cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Config)
     except FileNotFoundError as error:
         raise DataRefused(str(path), "is missing", "name the folder of a run") from error
     except msgspec.MsgspecError as error:
         raise DataRefused(str(path), str(error), "restore it, or make the run again") from error
-
-
-@contextmanager
-def _stopping_on_signals(stop: StopRequest) -> Iterator[None]:
-    """The first INT or TERM asks for a clean end, the second ends at once with code 1."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if stop.is_set:
-            sys.stderr.write("Forced exit requested, calling os._exit(1)\n")
-            sys.stderr.flush()
-            os._exit(1)
-        stop.set()
-
-    before = {name: signal.signal(name, handle) for name in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)

@@ -6,9 +6,11 @@ entries. Exits are decided before anything that could add risk, in the same step
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 import msgspec
 
+from holdfast.core import bookread, image, reconcile, record, restart, selftest
 from holdfast.core.entries import entering
 from holdfast.core.market import watch
 from holdfast.core.market.candles import CandleBuilder, CandleSeries
@@ -17,15 +19,17 @@ from holdfast.core.market.quotes import Connection, Quote
 from holdfast.core.orders import answers, asking
 from holdfast.core.risk import closing, halt, watching
 from holdfast.core.risk.exits import build_rules
-from holdfast.core.settings import EngineSettings
+from holdfast.core.settings import SECOND_NS, EngineSettings
 from holdfast.core.state import State
-from holdfast.core.strategy import Opinion, Strategy
+from holdfast.core.strategy import Fed, Opinion, Strategy
 from holdfast.core.timers import Rank, TimerKey
-from holdfast.domain.audit import AnyAudit, RuleFailed
-from holdfast.domain.command import AnyCommand, Notify, ReadFunds, Severity, Subscribe
+from holdfast.domain.audit import AnyAudit, RuleFailed, SelfTested
+from holdfast.domain.command import AnyCommand, Notify, PlaceOrder, Severity, Subscribe
 from holdfast.domain.decision import HaltLevel, Signal
 from holdfast.domain.event import (
+    BOOK,
     AnyEvent,
+    BookRead,
     CandleLoaded,
     FactsLoaded,
     FundsRead,
@@ -36,13 +40,18 @@ from holdfast.domain.event import (
     OperatorRequest,
     OrderAcknowledged,
     OrderUpdated,
+    ProjectionDiffers,
     QuotesRead,
     ReadFailed,
     Restarted,
     SendFailed,
+    ServiceChanged,
+    ServiceState,
+    StepFailed,
+    StopAsked,
     TimerFired,
 )
-from holdfast.domain.instrument import InstrumentId, Kind
+from holdfast.domain.instrument import Instrument, InstrumentId, Kind
 from holdfast.domain.market import Candle, Tick
 from holdfast.domain.order import OrderId
 
@@ -57,6 +66,16 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOTHING = Step()
+
+_PARTS: Final = ("state", "parked", "builders", "series", "history", "fed")
+"""What an image holds; rules and strategies are made anew from the configuration."""
+
+
+class Books(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine trades on: each order's id and filled quantity, each position and its end."""
+
+    orders: tuple[tuple[OrderId, int], ...]
+    positions: tuple[tuple[int, bool], ...]
 
 
 class Engine:
@@ -73,6 +92,8 @@ class Engine:
         names = [strategy.name for strategy in self._strategies]
         assert len(set(names)) == len(names), f"two strategies with one name: {names}"
         self._parked: dict[str, str] = {}
+        self._fed: list[Fed] = []
+        self._is_bare = False
         self._builders: dict[InstrumentId, list[CandleBuilder]] = {}
         self._series: dict[tuple[InstrumentId, int], CandleSeries] = {}
         self._history: dict[tuple[InstrumentId, int], HistoryFold] = {}
@@ -88,9 +109,39 @@ class Engine:
         return self._state.halt is not HaltLevel.NONE
 
     @property
+    def halt(self) -> HaltLevel:
+        """How far it is halted."""
+        return self._state.halt
+
+    @property
+    def open_numbers(self) -> tuple[int, ...]:
+        """The positions that hold contracts, by number, in order."""
+        return tuple(sorted(one.number for one in self._state.live if one.is_open))
+
+    @property
     def open_positions(self) -> int:
         """How many positions hold contracts."""
         return sum(1 for position in self._state.live if position.is_open)
+
+    @property
+    def evaluated_ns(self) -> int | None:
+        """When the rules of the open position that waits longest last ran; `None`: none is open."""
+        ran = (one.evaluated_at_ns for one in self._state.live if one.is_open)
+        return min(ran, default=None)
+
+    @property
+    def is_book_settled(self) -> bool:
+        """Whether the broker's book was read since the start and nothing in it is awaited."""
+        return not self._state.book.open_points
+
+    @property
+    def books(self) -> Books:
+        """The day's orders and positions, in order of their names."""
+        orders, positions = self._state.orders, self._state.positions
+        return Books(
+            orders=tuple((name, orders[name].filled_quantity) for name in sorted(orders)),
+            positions=tuple((number, positions[number].is_closed) for number in sorted(positions)),
+        )
 
     @property
     def live_orders(self) -> tuple[OrderId, ...]:
@@ -143,17 +194,21 @@ class Engine:
                 self._take_candle(candle, live=True)
             self._arm_builder(builder)
         for strategy in self._strategies:
-            if strategy.underlying == tick.instrument and strategy.name not in self._parked:
+            if (
+                strategy.hears_ticks
+                and strategy.underlying == tick.instrument
+                and strategy.name not in self._parked
+            ):
                 opinion = self._ask(strategy, partial(strategy.on_tick, tick))
                 self._hear(strategy, opinion, tick.at_ns)
 
-    def _on_event(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912 one match over all events
+    def _on_event(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912, PLR0915 one match over all events
         state = self._state
         match event:
             case Tick():
                 raise AssertionError("ticks have a path of their own")
             case Restarted():
-                pass
+                self._on_start()
             case FactsLoaded():
                 state.facts = event.facts
                 self._arm_session()
@@ -171,36 +226,182 @@ class Engine:
                 state.funds_paise, state.funds_at_fills = event.available_paise, state.fills
             case QuotesRead():
                 self._on_quotes(event)
+            case BookRead():
+                reconcile.take_read(state, event)
             case ReadFailed():
-                pass  # failed is not empty: nothing changes
+                self._on_read_failed(event)
+            case StepFailed():
+                halt.raise_halt(state, HaltLevel.PAUSE, f"event {event.sequence}: {event.error}")
             case LinkChanged():
                 state.links[event.link] = event.is_up
             case JournalChanged():
                 state.journal_durable = event.is_durable
+            case ServiceChanged():
+                self._on_service(event)
+            case ProjectionDiffers():
+                state.alarm("projections differ", {"first": event.differences[0]})
             case OperatorAsked():
                 self._on_operator(event)
+            case StopAsked():
+                state.is_stopping = True
+                self._look_at_all()
             case TimerFired():
                 self._on_timer()
         watch.note_readiness(state)
+
+    # -- the record of before
+
+    def step_bare(self, event: AnyEvent) -> Step:
+        """Apply one event without strategies and entries: its first step raised (decisions 2.5).
+
+        A strategy that misses a candle by it would see a gap nobody told it of: it is parked.
+        """
+        self._is_bare = True
+        try:
+            return self.step(event)
+        finally:
+            self._is_bare = False
+
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        """The numbers of events that could not be stepped; nothing is entered while there is one."""
+        return tuple(self._state.left_out)
+
+    @property
+    def order_ids(self) -> tuple[OrderId, ...]:
+        """Every id that was given to an order today, in order: none may be given again."""
+        return tuple(sorted({order.id for order in self._state.orders.values()}))
+
+    def disarm(self, sequence: int) -> None:
+        """An event is left out: nothing is entered any more today, whatever a person says."""
+        self._state.left_out.append(sequence)
+
+    def step_books(self, event: AnyEvent) -> None:
+        """Fold what an event says of fills and halts, and nothing else: it cannot be stepped.
+
+        Deadlines that are due with it are dropped; what is held is looked at in a second.
+        """
+        state = self._state
+        state.now_ns = max(state.now_ns, event.at_ns)
+        while state.timers.pop_due(state.now_ns) is not None:
+            state.timers.set_earlier(TimerKey(Rank.SWEEP), state.now_ns + SECOND_NS)
+        if isinstance(event, OrderUpdated):
+            answers.fold_books(state, event.row)
+        elif isinstance(event, OperatorAsked):
+            halt.take_request(state, event)
+        state.out.commands.clear()
+        state.out.audits.clear()
+
+    def stand(self, now: Step, recorded: Step) -> None:
+        """Make the books those of what was recorded of the last event: that is what was sent."""
+        if now != recorded:
+            record.stand(
+                self._state,
+                (now.commands, now.audits),
+                (recorded.commands, recorded.audits),
+            )
+
+    def leave_entries(self, step: Step) -> tuple[OrderId, ...]:
+        """The last decision was never durable: its entries did not leave; returns which."""
+        return record.leave_entries(self._state, step.commands)
+
+    def image(self) -> bytes | None:
+        """The exact state between two steps; `None` while a strategy hears ticks.
+
+        What ticks have made of it only stepping them again can tell.
+        """
+        if any(one.hears_ticks and one.name not in self._parked for one in self._strategies):
+            return None
+        return image.encode({name: getattr(self, f"_{name}") for name in _PARTS})
+
+    def restore(self, taken: bytes) -> None:
+        """Become the engine that the image was taken of. Raises `ImageUnusable`.
+
+        Settings and strategies must be those of that engine, and the strategies new: they are fed
+        every candle again, because their indicators cannot be saved.
+        """
+        parts = image.decode(taken)
+        if parts.keys() != set(_PARTS) or not isinstance(parts["state"], State):
+            raise image.ImageUnusable("it holds no engine")
+        for name in _PARTS:
+            setattr(self, f"_{name}", parts[name])
+        parked = len(self._parked)
+        for fed in self._fed:
+            for strategy in self._hearers(fed.candle):
+                self._ask(strategy, partial(strategy.on_candle, fed.candle, live=fed.live))
+        if len(self._parked) > parked:
+            raise image.ImageUnusable("a strategy fails on candles that it has taken before")
+
+    def become(self, other: "Engine") -> None:
+        """Take another engine's place: whoever holds this one goes on with that one's state."""
+        self.__dict__.update(other.__dict__)
+
+    # -- starting
+
+    def _on_start(self) -> None:
+        """Begin, or begin again: the books stay, nothing is armed, candles know of the gap."""
+        restart.begin(self._state)
+        for identity in sorted(self._builders):
+            for builder in self._builders[identity]:
+                builder.missed(self._state.now_ns)
+        if self._state.instruments:
+            self._test_self()
+
+    def _test_self(self) -> None:
+        """Put a made-up breach to a scratch engine with the rules of this one."""
+        state = self._state
+        fault = "its step failed" if self._is_bare else self._answer_to_breach()
+        state.self_test_fault = fault or None
+        state.tell(SelfTested(fault=fault))
+        if fault:
+            state.send(Notify(severity=Severity.ALARM, text=f"not armed: {fault}"))
+
+    def _answer_to_breach(self) -> str:
+        state = self._state
+        contract = selftest.contract(state)
+        if contract is None:
+            return "today's master holds no contract that can be traded"
+        scratch = Engine(state.settings, ())
+        scratch._rules = self._rules
+        scratch._state.facts = state.facts
+        scratch._add_instrument(contract)
+        selftest.hold(scratch._state, contract)
+        done = NOTHING
+        for tick in selftest.market(scratch._state, contract):
+            done = scratch.step(tick)
+            for command in done.commands:
+                if isinstance(command, PlaceOrder):
+                    scratch.step(selftest.resting(command, tick.at_ns))
+        return selftest.fault_of(done.commands, done.audits)
 
     # -- loading
 
     def _load_instruments(self, event: InstrumentsLoaded) -> None:
         state = self._state
         assert state.facts is not None, "facts are loaded before instruments"
+        known = len(state.instruments)
         for instrument in event.instruments:
-            connection = state.connections.setdefault(instrument.exchange, Connection())
-            state.instruments[instrument.id] = instrument
-            state.quotes[instrument.id] = Quote(instrument, connection)
-            if (
-                instrument.kind is Kind.INDEX
-                and instrument.underlying in state.settings.underlyings
-            ):
-                state.underlyings[instrument.id] = instrument.underlying
+            self._add_instrument(instrument)
         for identity in sorted(state.underlyings):
-            self._prepare_underlying(identity)
-        state.send(Subscribe(instruments=tuple(sorted(state.instruments))))
-        state.send(ReadFunds())
+            if identity not in self._builders:
+                self._prepare_underlying(identity)
+        if len(state.instruments) > known:
+            state.send(Subscribe(instruments=tuple(sorted(state.instruments))))
+            restart.ask(state)
+        if state.self_test_fault is not None:
+            self._test_self()
+
+    def _add_instrument(self, instrument: Instrument) -> None:
+        """Know a contract; what was seen of one that was known stays."""
+        state = self._state
+        state.instruments[instrument.id] = instrument
+        if instrument.id in state.quotes:
+            state.quotes[instrument.id].instrument = instrument
+            return
+        connection = state.connections.setdefault(instrument.exchange, Connection())
+        state.quotes[instrument.id] = Quote(instrument, connection)
+        if instrument.kind is Kind.INDEX and instrument.underlying in state.settings.underlyings:
+            state.underlyings[instrument.id] = instrument.underlying
 
     def _prepare_underlying(self, identity: InstrumentId) -> None:
         """Candles of the intervals that the underlying's strategies ask for."""
@@ -259,14 +460,33 @@ class Engine:
                 watch.watch_held(state, position)
                 watching.evaluate(state, self._rules, position, tick)
 
+    def _on_read_failed(self, event: ReadFailed) -> None:
+        """Failed is not empty: nothing changes, and what must be known is asked for again."""
+        if event.what == BOOK:
+            bookread.take_answer(self._state)
+            bookread.ask_later(self._state)
+
+    def _on_service(self, event: ServiceChanged) -> None:
+        """Keep which parts of the program can work; one that was given up calls a person."""
+        if event.is_core:
+            self._state.services[event.service] = event.state
+        if event.state is ServiceState.PARKED:
+            severity = Severity.ALARM if event.is_core else Severity.WARNING
+            text = f"{event.service} was given up: {event.reason}"
+            self._state.send(Notify(severity=severity, text=text))
+
     def _on_operator(self, event: OperatorAsked) -> None:
         state = self._state
         if event.request is OperatorRequest.CLOSE:
-            closing.close_by_hand(state, event.position, event.reason)
+            closing.close_by_hand(state, event.position, event.reason, is_anyway=event.is_anyway)
         else:
             halt.take_request(state, event)
-        for position in tuple(state.live):
-            watching.evaluate(state, self._rules, position, None)
+        self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        """What was just asked concerns every position, not only the one that the next tick moves."""
+        for position in tuple(self._state.live):
+            watching.evaluate(self._state, self._rules, position, None)
 
     # -- time
 
@@ -274,20 +494,26 @@ class Engine:
         """Run everything due, in key order."""
         state = self._state
         while (key := state.timers.pop_due(state.now_ns)) is not None:
-            match key.rank:
-                case Rank.CANDLE:
-                    self._close_candle(InstrumentId(key.text), key.number)
-                case Rank.CONNECTION:
-                    self._judge(key.text)
-                case Rank.ORDER:
-                    self._chase(OrderId(key.text))
-                case Rank.POSITION:
-                    position = state.positions[key.number]
-                    watching.evaluate(state, self._rules, position, None)
-                case Rank.SWEEP:
-                    watching.sweep(state, self._rules)
-                case Rank.SESSION:
-                    pass  # being called is all that was wanted
+            self._on_deadline(key)
+
+    def _on_deadline(self, key: TimerKey) -> None:
+        state = self._state
+        match key.rank:
+            case Rank.CANDLE:
+                self._close_candle(InstrumentId(key.text), key.number)
+            case Rank.CONNECTION:
+                self._judge(key.text)
+            case Rank.ORDER:
+                self._chase(OrderId(key.text))
+            case Rank.POSITION:
+                position = state.positions[key.number]
+                watching.evaluate(state, self._rules, position, None)
+            case Rank.SWEEP:
+                watching.sweep(state, self._rules)
+            case Rank.SESSION:
+                pass  # being called is all that was wanted
+            case Rank.BOOK:
+                bookread.on_timer(state)
 
     def _judge(self, exchange: str) -> None:
         for known in self._state.connections:
@@ -317,10 +543,18 @@ class Engine:
     def _take_candle(self, candle: Candle, *, live: bool) -> None:
         """A closed candle goes into its series and to the strategies; live ones may speak."""
         self._series[candle.instrument, candle.interval_s].append(candle)
-        for strategy in self._strategies:
-            if strategy.underlying == candle.instrument and strategy.name not in self._parked:
-                question = partial(strategy.on_candle, candle, live=live)
-                self._hear(strategy, self._ask(strategy, question), candle.start_ns)
+        self._fed.append(Fed(candle=candle, live=live))
+        for strategy in self._hearers(candle):
+            question = partial(strategy.on_candle, candle, live=live)
+            self._hear(strategy, self._ask(strategy, question), candle.start_ns)
+
+    def _hearers(self, candle: Candle) -> list[Strategy]:
+        """The strategies that a candle is for, but those that were parked."""
+        return [
+            strategy
+            for strategy in self._strategies
+            if strategy.underlying == candle.instrument and strategy.name not in self._parked
+        ]
 
     def _hear(self, strategy: Strategy, opinion: Opinion | None, candle_start_ns: int) -> None:
         """Give an opinion its name and take it to the gates."""
@@ -342,15 +576,17 @@ class Engine:
 
     def _ask(self, strategy: Strategy, question: Callable[[], Opinion | None]) -> Opinion | None:
         """What a strategy answers; one that raises is parked and has no opinion."""
+        if self._is_bare:
+            self._park(strategy, "its step failed")
+            return None
         try:
             return question()
         except Exception as error:  # one of the three places of decisions 2.4
-            self._park(strategy, error)
+            self._park(strategy, f"{type(error).__name__}: {error}")
             return None
 
-    def _park(self, strategy: Strategy, error: Exception) -> None:
+    def _park(self, strategy: Strategy, text: str) -> None:
         """A strategy that raised speaks no more today; the others and all exits go on."""
-        text = f"{type(error).__name__}: {error}"
         self._parked[strategy.name] = text
         self._state.tell(RuleFailed(name=f"strategy:{strategy.name}", position=None, error=text))
         message = f"strategy {strategy.name} parked: {text}"

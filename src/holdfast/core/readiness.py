@@ -12,7 +12,7 @@ from holdfast.core.market.quotes import Quote
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.domain.decision import HaltLevel, Values
-from holdfast.domain.event import Link
+from holdfast.domain.event import Link, ServiceState
 
 WATERMARK_NS = 2 * SECOND_NS
 UNPROTECTED_NS = 2 * SECOND_NS
@@ -22,16 +22,19 @@ Term = Callable[[State], Values | None]
 
 
 def _facts(state: State) -> Values | None:
+    """The day's facts are loaded, and the day has a session."""
     if state.facts is None:
         return {"facts": "not loaded"}
     return None if state.facts.sessions else {"day": state.facts.day, "session": "none"}
 
 
 def _instruments(state: State) -> Values | None:
+    """The instrument master of the day was loaded."""
     return None if state.instruments else {"instruments": 0}
 
 
 def _session(state: State) -> Values | None:
+    """An exchange is in continuous trading."""
     assert state.facts is not None
     if any(session.is_open(state.now_ns) for session in state.facts.sessions):
         return None
@@ -39,28 +42,70 @@ def _session(state: State) -> Values | None:
 
 
 def _halted(state: State) -> Values | None:
+    """No person, limit or failed rule has halted the account, and the program is not being stopped."""
+    if state.is_stopping:
+        return {"level": "stopping", "reason": "the program is being stopped"}
     if state.halt is HaltLevel.NONE:
         return None
     return {"level": state.halt.value, "reason": state.halt_reason}
 
 
 def _rules(state: State) -> Values | None:
+    """No exit rule has raised since somebody last resumed."""
     return {"rules": "a rule failed"} if state.rules_failed else None
 
 
+def _services(state: State) -> Values | None:
+    """Every core part of the program says that it can work; nobody's silence is a yes."""
+    if not state.services:
+        return {"services": "none told"}
+    for name in sorted(state.services):
+        if state.services[name] is not ServiceState.READY:
+            return {"service": name, "state": state.services[name].value}
+    return None
+
+
 def _journal(state: State) -> Values | None:
+    """What is appended becomes durable in time."""
     return None if state.journal_durable else {"journal": "not durable"}
 
 
 def _links(state: State) -> Values | None:
+    """Feed, order updates and the order path are up."""
     for link in Link:
         if not state.links[link]:
             return {"link": link.value}
     return None
 
 
+def _self_test(state: State) -> Values | None:
+    """A made-up breach was answered since the start: a risk loop that nobody calls is no loop."""
+    fault = state.self_test_fault
+    return {"self_test": fault} if fault is not None else None
+
+
+def _whole(state: State) -> Values | None:
+    """Every event of the day could be stepped: what was left out, nothing here knows."""
+    return {"left_out": state.left_out[0]} if state.left_out else None
+
+
+def _book(state: State) -> Values | None:
+    """The broker's book has been read since the start, and nothing in it is still awaited."""
+    points = state.book.open_points
+    return {"book": points[0], "points": len(points)} if points else None
+
+
+def _seen(state: State) -> Values | None:
+    """Every contract that is held has shown a price since the start."""
+    for position in state.live:
+        newest_ns = state.quote(position.id).newest_ns
+        if position.is_open and (newest_ns is None or newest_ns < state.book.began_ns):
+            return {"position": position.number, "instrument": position.instrument.symbol}
+    return None
+
+
 def _feed(state: State) -> Values | None:
-    """Of every exchange that is open now: one that does not trade has nothing to say."""
+    """Each exchange that is open is heard, has shown a trade, and does not lag; closed ones say nothing."""
     for exchange in sorted(state.connections):
         session = state.session(exchange)
         if session is None or not session.is_open(state.now_ns):
@@ -72,6 +117,7 @@ def _feed(state: State) -> Values | None:
 
 
 def _evaluating(state: State) -> Values | None:
+    """The rules have looked at every open position within two seconds."""
     for position in state.live:
         age_ns = unwatched_ns(state, position)
         if age_ns is not None:
@@ -80,6 +126,7 @@ def _evaluating(state: State) -> Values | None:
 
 
 def _protected(state: State) -> Values | None:
+    """No open position has been without any protection for two seconds."""
     for position in state.live:
         age_ns = unprotected_ns(state, position)
         if age_ns is not None:
@@ -88,6 +135,7 @@ def _protected(state: State) -> Values | None:
 
 
 def _loss(state: State) -> Values | None:
+    """The daily loss was not reached; once it was, it holds for the rest of the day."""
     return {"daily_loss": "reached"} if state.loss.is_confirmed else None
 
 
@@ -98,8 +146,13 @@ TERMS: Final[tuple[tuple[str, Term], ...]] = (
     ("halted", _halted),
     ("rules", _rules),
     ("daily_loss", _loss),
+    ("services", _services),
     ("journal", _journal),
     ("links", _links),
+    ("self_test", _self_test),
+    ("whole", _whole),
+    ("book", _book),
+    ("seen", _seen),
     ("feed", _feed),
     ("evaluating", _evaluating),
     ("protected", _protected),

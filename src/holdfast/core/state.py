@@ -5,6 +5,8 @@ Books are walked in key order (position number, order id, instrument id), never 
 insertion.
 """
 
+import msgspec
+
 from holdfast.core.books.positions import Position
 from holdfast.core.books.postings import Ledger
 from holdfast.core.market.quotes import Connection, Quote
@@ -15,8 +17,8 @@ from holdfast.domain.audit import Anomaly, AnyAudit
 from holdfast.domain.command import AnyCommand, Notify, Severity
 from holdfast.domain.dated import ChargeRates, DayFacts, PriceRules, Session
 from holdfast.domain.decision import Direction, HaltLevel, Values
-from holdfast.domain.event import Link
-from holdfast.domain.instrument import Exchange, Instrument, InstrumentId
+from holdfast.domain.event import BookRead, Link, ServiceState
+from holdfast.domain.instrument import BrokerKey, Exchange, Instrument, InstrumentId
 from holdfast.domain.order import OrderId
 
 
@@ -53,6 +55,40 @@ class LossWatch:
         self.is_confirmed = False
 
 
+class BookWatch:
+    """What whole-book reads have shown since the start (`core/bookread.py`).
+
+    `is_listed`: a stable read has shown today's orders, so that a new id cannot be one of theirs.
+    `open_points` is what bars entries until a read settles it, in words. `missing` holds, for an
+    order that a stable read lacked, when the first such read began. `anyway` are positions that a
+    person closes without waiting. `is_applying`: a read is being taken over, nothing is asked.
+    """
+
+    def __init__(self) -> None:
+        self.began_ns = 0
+        self.last: BookRead | None = None
+        self.is_asked = False
+        self.is_listed = False
+        self.is_applying = False
+        self.open_points: tuple[str, ...] = ("not read since the start",)
+        self.missing: dict[OrderId, int] = {}
+        self.anyway: set[int] = set()
+
+
+class Drifted(msgspec.Struct, frozen=True, kw_only=True):
+    """A difference of one key that nobody has acknowledged: contracts here and at the broker.
+
+    `since_ns` is when it was first seen as it is. `is_present`: the last stable read shows it
+    still; `is_believed`: it is explained, or has been repeated for long enough (T5).
+    """
+
+    ours: int
+    theirs: int
+    since_ns: int
+    is_present: bool = True
+    is_believed: bool = False
+
+
 class State:
     """The engine's books, clocks and levels."""
 
@@ -76,9 +112,11 @@ class State:
         self.live_net_paise = 0
         self.halt = HaltLevel.NONE
         self.halt_reason = ""
+        self.is_stopping = False
         self.rules_failed = False
         self.links: dict[Link, bool] = dict.fromkeys(Link, False)
         self.journal_durable = False
+        self.services: dict[str, ServiceState] = {}
         self.funds_paise: int | None = None
         self.funds_at_fills = -1
         self.fills = 0
@@ -86,6 +124,10 @@ class State:
         self.blocked_term: str | None = None
         self.called: set[tuple[int, str]] = set()
         self.quotes_asked_ns = 0
+        self.book = BookWatch()
+        self.drifts: dict[BrokerKey, Drifted] = {}
+        self.self_test_fault: str | None = "not run"
+        self.left_out: list[int] = []
 
     def send(self, command: AnyCommand) -> None:
         """Ask something of the shell in this step."""

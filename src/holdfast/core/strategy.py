@@ -29,15 +29,24 @@ class Warmup(msgspec.Struct, frozen=True, kw_only=True):
     candles: int
 
 
+class Fed(msgspec.Struct, frozen=True, kw_only=True):
+    """A candle as strategies heard it: feeding the same again makes the same indicators."""
+
+    candle: Candle
+    live: bool
+
+
 class Strategy(Protocol):
     """One strategy on one underlying. It does no I/O, reads no clock, keeps its own indicators.
 
     The engine calls it in order of `name`. What it raises is counted, alarmed, and parks this
-    strategy alone.
+    strategy alone. One that hears ticks can be brought back only by stepping the whole day again:
+    while it trades there are no snapshots.
     """
 
     name: str
     underlying: InstrumentId
+    hears_ticks: bool
 
     def warmup(self) -> Sequence[Warmup]:
         """The candles it must be fed, longest interval last. The same in every mode."""
@@ -51,5 +60,5 @@ class Strategy(Protocol):
         ...
 
     def on_tick(self, tick: Tick) -> Opinion | None:
-        """Take one tick of the underlying. Most strategies have no use for it."""
+        """Take one tick of the underlying: only asked where `hears_ticks` is set."""
         ...

@@ -1,7 +1,7 @@
 """The engine's deadlines: when it wants to be called if nothing happens first.
 
 Equal deadlines run in key order: candles by interval then instrument, then connections, orders,
-positions, session. A key has at most one deadline; setting it again replaces it.
+positions, sweep, session, book. A key has at most one deadline; setting it again replaces it.
 """
 
 import heapq
@@ -18,6 +18,7 @@ class Rank(IntEnum):
     POSITION = 3
     SWEEP = 4
     SESSION = 5
+    BOOK = 6
 
 
 class TimerKey(NamedTuple):
@@ -50,6 +51,12 @@ class Timers:
     def clear(self, key: TimerKey) -> None:
         """No call for `key`."""
         self._at.pop(key, None)
+
+    def postpone(self, to_ns: int) -> None:
+        """No call before `to_ns`: what was due earlier is due then. Nobody was there to be called."""
+        for key, at_ns in sorted(self._at.items()):
+            if at_ns < to_ns:
+                self.set(key, to_ns)
 
     @property
     def deadline_ns(self) -> int | None:

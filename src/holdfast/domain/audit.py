@@ -1,9 +1,11 @@
 """What each step did, in the words people wait for. Pages, reports and `explain` fold these."""
 
+from enum import StrEnum
+
 import msgspec
 
 from holdfast.domain.decision import Denial, Exit, HaltLevel, Intent, Signal, Values
-from holdfast.domain.instrument import InstrumentId
+from holdfast.domain.instrument import InstrumentId, Product
 from holdfast.domain.order import OrderId
 
 
@@ -160,6 +162,62 @@ class Anomaly(Audit, frozen=True, kw_only=True):
     values: Values
 
 
+class SelfTested(Audit, frozen=True, kw_only=True):
+    """A made-up breach was put to the rules in a scratch engine; an empty `fault`: they answered."""
+
+    fault: str
+
+
+class Difference(StrEnum):
+    """In what the broker's book and ours may differ about one order of ours.
+
+    ANSWER: what became of a request; MISSED_FILL; OTHER_TERMS; ENDED: it lives here and is dead
+    there; UNKNOWN: it is not known here; ABSENT: it never arrived; SECOND: two orders under one id.
+    """
+
+    ANSWER = "answer"
+    MISSED_FILL = "missed_fill"
+    OTHER_TERMS = "other_terms"
+    ENDED = "ended"
+    UNKNOWN = "unknown"
+    ABSENT = "absent"
+    SECOND = "second"
+
+
+class Remedied(Audit, frozen=True, kw_only=True):
+    """The broker's book decided about one order: how we had it, how we have it now."""
+
+    difference: Difference
+    order_id: OrderId
+    position: int | None
+    before: Values
+    after: Values
+
+
+class Drift(Audit, frozen=True, kw_only=True):
+    """The broker holds other than our fills say, in contracts; entries in the underlying stop.
+
+    `foreign` is what orders that are not ours added; `reason` says in words what is known.
+    """
+
+    instrument: InstrumentId
+    product: Product
+    ours: int
+    theirs: int
+    foreign: int
+    reason: str
+
+
+class BookReconciled(Audit, frozen=True, kw_only=True):
+    """A stable read of the whole book was compared. `open_points` says what is still awaited."""
+
+    began_at_ns: int
+    orders: int
+    remedies: int
+    drifts: int
+    open_points: tuple[str, ...]
+
+
 AnyAudit = (
     SignalSeen
     | Denied
@@ -178,5 +236,9 @@ AnyAudit = (
     | EntriesBlocked
     | Halted
     | RuleFailed
+    | SelfTested
+    | Remedied
+    | Drift
+    | BookReconciled
     | Anomaly
 )

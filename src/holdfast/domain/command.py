@@ -47,6 +47,10 @@ class ReadFunds(Command, frozen=True, kw_only=True):
     """Ask for the free cash."""
 
 
+class ReadBook(Command, frozen=True, kw_only=True):
+    """Ask for one pass over the whole book: positions, orders, trades, funds."""
+
+
 class ReadQuotes(Command, frozen=True, kw_only=True):
     """Ask for full quotes (depth and trade time) outside the feed."""
 
@@ -75,5 +79,13 @@ class Notify(Command, frozen=True, kw_only=True):
 
 
 AnyCommand = (
-    PlaceOrder | ModifyOrder | CancelOrder | FindOrder | ReadFunds | ReadQuotes | Subscribe | Notify
+    PlaceOrder
+    | ModifyOrder
+    | CancelOrder
+    | FindOrder
+    | ReadFunds
+    | ReadBook
+    | ReadQuotes
+    | Subscribe
+    | Notify
 )

@@ -32,7 +32,19 @@ class InstanceRunning(HoldfastError):
     exit_code = 4
 
 
+class BrokerUnavailable(HoldfastError):
+    """At a start the broker, or the login there, did not answer as it must."""
+
+    exit_code = 5
+
+
 class UnknownDay(HoldfastError):
     """The calendar has no facts for a day: it is neither open nor closed, so nothing is traded."""
 
     exit_code = 3
+
+
+class StepGivenUp(HoldfastError):
+    """An event cannot be stepped, not even without strategies and entries: the process must end."""
+
+    exit_code = 70

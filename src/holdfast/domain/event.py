@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from holdfast.domain.book import BookNet, BookTrade, ForeignRow
 from holdfast.domain.dated import DayFacts
 from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Candle, Tick
@@ -107,14 +108,37 @@ class FundsRead(Event, frozen=True, kw_only=True):
     available_paise: int
 
 
+class BookRead(Event, frozen=True, kw_only=True):
+    """One pass over the whole book: positions first, then orders, then trades, then funds (T22).
+
+    One pass proves nothing: services settle at different moments, so two passes must agree first.
+    `orders` are those with an id of ours, in the order in which the broker took them; one id may
+    stand twice. `began_at_ns` is when its first request left.
+    """
+
+    began_at_ns: int
+    nets: tuple[BookNet, ...]
+    orders: tuple[OrderRow, ...]
+    foreign: tuple[ForeignRow, ...]
+    trades: tuple[BookTrade, ...]
+    funds_paise: int
+
+
 class QuotesRead(Event, frozen=True, kw_only=True):
     """Full quotes read outside the feed (REST). Each tick's `at_ns` is that of the read."""
 
     quotes: tuple[Tick, ...]
 
 
+BOOK = "book"
+"""What a `ReadFailed` speaks of when a pass over the whole book failed."""
+
+
 class ReadFailed(Event, frozen=True, kw_only=True):
-    """A read did not succeed. It changes nothing: failed is not empty."""
+    """A read did not succeed. It changes nothing: failed is not empty.
+
+    `what` names it: `BOOK` for a pass over the whole book.
+    """
 
     what: str
     reason: str
@@ -143,6 +167,60 @@ class JournalChanged(Event, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ServiceState(StrEnum):
+    """Where a part of the program is in its life, as its supervisor sees it.
+
+    WAITING for what it needs; STARTING, not ready yet; READY; UNREADY: it runs and cannot do its
+    work; RESTARTING: it failed and is tried again; STOPPING; STOPPED; PARKED: given up.
+    """
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    UNREADY = "unready"
+    RESTARTING = "restarting"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    PARKED = "parked"
+
+
+class ServiceChanged(Event, frozen=True, kw_only=True):
+    """The supervisor decided about a part of the program, or heard from it.
+
+    `is_core`: nothing may be entered while it is not READY. `restarts` counts since the start.
+    """
+
+    service: str
+    state: ServiceState
+    is_core: bool
+    reason: str = ""
+    restarts: int = 0
+
+
+class ProjectionDiffers(Event, frozen=True, kw_only=True):
+    """What people read is not what is traded on. One line of words for each difference, at least one."""
+
+    differences: tuple[str, ...]
+
+
+class StepFailed(Event, frozen=True, kw_only=True):
+    """Stepping event number `sequence` raised: nothing that it decided was sent (decisions 2.5).
+
+    It is stepped once more without strategies and entries. `is_final`: that raised too, and the
+    process ends.
+    """
+
+    sequence: int
+    error: str
+    is_final: bool = False
+
+
+class StopAsked(Event, frozen=True, kw_only=True):
+    """The process is about to end, in order: nothing is entered until the next start."""
+
+    reason: str
+
+
 class TimerFired(Event, frozen=True, kw_only=True):
     """The engine's own deadline passed; `at_ns` is that deadline, however late the wake-up."""
 
@@ -158,11 +236,16 @@ class OperatorRequest(StrEnum):
 
 
 class OperatorAsked(Event, frozen=True, kw_only=True):
-    """A person asked. `position` stands with CLOSE only."""
+    """A person asked. `position` and `is_anyway` stand with CLOSE only.
+
+    `is_anyway`: an order may leave although the book has not been read since the start; the person
+    has looked that none is working already (decisions 2.7).
+    """
 
     request: OperatorRequest
     reason: str
     position: int | None = None
+    is_anyway: bool = False
 
 
 JournalEvent = (
@@ -173,9 +256,14 @@ JournalEvent = (
     | OrderUpdated
     | SendFailed
     | FundsRead
+    | BookRead
     | ReadFailed
     | LinkChanged
     | JournalChanged
+    | ServiceChanged
+    | ProjectionDiffers
+    | StepFailed
+    | StopAsked
     | TimerFired
     | OperatorAsked
 )

@@ -5,10 +5,12 @@ a request reached the exchange, and returns what the account would hear of it. T
 from call to call.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import msgspec
 
+from holdfast.domain.book import BookNet, BookTrade, ForeignRow
 from holdfast.domain.dated import DayFacts, Session
 from holdfast.domain.instrument import BrokerKey, Instrument, InstrumentId, Product
 from holdfast.domain.market import Tick
@@ -216,6 +218,46 @@ class SimulatedExchange:
     def foreign_orders(self) -> tuple[ForeignOrder, ...]:
         """The orders that the broker sent for the account."""
         return self._foreign.all()
+
+    def book_nets(self) -> tuple[BookNet, ...]:
+        """What is bought and sold of every key today, as the broker's positions show it."""
+        bought: Counter[BrokerKey] = Counter()
+        sold: Counter[BrokerKey] = Counter()
+        for one in self._account.executions:
+            (bought if one.side.sign > 0 else sold)[one.key] += one.quantity
+        return tuple(
+            BookNet(
+                instrument=key.instrument, product=key.product, bought=bought[key], sold=sold[key]
+            )
+            for key in sorted(self._account.positions())
+        )
+
+    def book_foreign(self) -> tuple[ForeignRow, ...]:
+        """The orders that bear no id of ours, as the broker's book shows them."""
+        return tuple(
+            ForeignRow(
+                broker_id=order.broker_id,
+                instrument=order.key.instrument,
+                product=order.key.product,
+                side=order.side,
+                quantity=order.quantity,
+                filled_quantity=order.filled_quantity,
+                is_live=order.open_quantity > 0,
+            )
+            for order in self._foreign.all()
+        )
+
+    def book_trades(self) -> tuple[BookTrade, ...]:
+        """Every execution, as the broker's trade book shows it."""
+        return tuple(
+            BookTrade(
+                trade_id=str(number),
+                broker_id=one.broker_id,
+                quantity=one.quantity,
+                value_paise=one.value_paise,
+            )
+            for number, one in enumerate(self._account.executions, 1)
+        )
 
     def last_tick(self, instrument: InstrumentId) -> Tick | None:
         """What was last told of an instrument, `None` before its first tick."""

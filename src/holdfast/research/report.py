@@ -19,7 +19,7 @@ from holdfast.research.topics import (
     Trading,
     Working,
 )
-from holdfast.store.records import Decided, Record, TapeRange
+from holdfast.store.records import Decided, Record, Stopped, TapeRange
 
 
 def fold_report(records: Iterable[tuple[int, Record]]) -> Report:
@@ -31,6 +31,8 @@ def fold_report(records: Iterable[tuple[int, Record]]) -> Report:
         match record:
             case TapeRange():
                 working.take_tape(record)
+            case Stopped():
+                pass
             case Decided():
                 for topic in topics:
                     topic.take_decision(record)

@@ -1,114 +1,62 @@
-"""Does a recorded day decide the same again? Its events through a new engine, step by step."""
+"""Does a recorded day decide the same again? Its events through a new engine, step by step.
+
+A day may have been cut by crashes: each stretch is compared up to the last durable event before the
+start that follows it, with the configuration in force. Across a start the record is folded as the
+recovery itself folds it, so that what was decided after it compares again.
+"""
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
-from heapq import merge
-from operator import itemgetter
+from collections.abc import Callable
 
 import msgspec
 
-from holdfast.core.engine import Engine, Step
-from holdfast.domain.dated import DayFacts
-from holdfast.domain.event import (
-    AnyEvent,
-    CandleLoaded,
-    FactsLoaded,
-    InstrumentsLoaded,
-    QuotesRead,
-    Restarted,
-)
-from holdfast.domain.instrument import Instrument
+from holdfast.domain.audit import Remedied
+from holdfast.domain.event import AnyEvent, CandleLoaded, QuotesRead, Restarted
 from holdfast.domain.market import Tick
+from holdfast.runtime.recover import Cut, Fold, Make, Past, StepRaised, Treatment, harsher
 from holdfast.store.columns import KINDS
 from holdfast.store.records import Decided, Record, TapeRange
 
-Rebuild = Callable[[DayFacts, tuple[Instrument, ...]], Engine]
-"""Makes the engine that the recorded configuration describes."""
+Rebuild = Make
+"""Makes the engine that a recorded configuration describes."""
+
+Configurations = Callable[[str], Rebuild | None]
+"""By the hash that a start recorded; `None` where that configuration is not at hand."""
 
 REPORT_EVERY = 5_000
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """How much was compared. `decisions` counts the recorded steps that decided something."""
+    """How much was compared. `decisions` counts the recorded steps that decided something.
+
+    `cuts` are the crashes in it: what each left behind, and `brought_in` what the book read after
+    the starts has told of orders. `left_out` are events that cannot be stepped.
+    """
 
     events: int
     ticks: int
     decisions: int
     first_difference: str | None
+    cuts: tuple[Cut, ...] = ()
+    brought_in: tuple[Remedied, ...] = ()
+    left_out: tuple[int, ...] = ()
 
 
-class _Playing:
-    """The engine being stepped, and what it has decided that the journal must hold next."""
+class _Tape:
+    """What the journal says was flushed to the tape, against what it holds."""
 
-    def __init__(self, rebuild: Rebuild) -> None:
-        self._rebuild = rebuild
-        self._engine: Engine | None = None
-        self._before: list[tuple[int, AnyEvent]] = []
-        self._facts: DayFacts | None = None
-        self.pending: dict[int, Step] = {}
-        self.events = self.ticks = 0
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether there is an engine, so that every event steps it."""
-        return self._engine is not None
-
-    def step(self, sequence: int, event: AnyEvent) -> None:
-        """Step one event; before the master is known there is no engine to step."""
-        self.events += 1
-        self.ticks += isinstance(event, Tick)
-        if isinstance(event, FactsLoaded):
-            self._facts = event.facts
-        if self._engine is None:
-            self._before.append((sequence, event))
-            if isinstance(event, InstrumentsLoaded):
-                self._begin(event)
-            return
-        self._keep(sequence, self._engine.step(event))
-
-    def _begin(self, event: InstrumentsLoaded) -> None:
-        assert self._facts is not None, "facts are loaded before instruments"
-        self._engine = self._rebuild(self._facts, event.instruments)
-        for sequence, earlier in self._before:
-            self._keep(sequence, self._engine.step(earlier))
-
-    def _keep(self, sequence: int, step: Step) -> None:
-        if step.commands or step.audits:
-            self.pending[sequence] = step
-
-
-class _Comparing:
-    """The recorded side of the comparison. `take` answers with the first difference, in words."""
-
-    def __init__(self, playing: _Playing, config_sha256: str) -> None:
-        self._playing = playing
-        self._config_sha256 = config_sha256
-        self._recorded: dict[int, Decided] = {}
-        self._on_tape: defaultdict[str, deque[int]] = defaultdict(deque)
-        self.decisions = 0
+    def __init__(self) -> None:
+        self._waiting: defaultdict[str, deque[int]] = defaultdict(deque)
 
     def take(self, sequence: int, record: Record | AnyEvent) -> str | None:
-        """Take the next record of the journal, or event of the tape."""
-        if isinstance(record, TapeRange):
-            return self._vouch(sequence, record)
-        if isinstance(record, Decided):
-            return self._compare(record)
-        difference = self._wrong_configuration(sequence, record) or self._unrecorded()
+        """Note an event of the tape, or check a range that the journal vouches for."""
         if isinstance(record, Tick | CandleLoaded | QuotesRead):
-            self._on_tape[KINDS[type(record)].name].append(sequence)
-        self._playing.step(sequence, record)
-        return difference or self._compare_beginning()
-
-    def end(self) -> str | None:
-        """What is left when everything was read."""
-        if not self._playing.has_begun:
-            return "no instruments were loaded: there is nothing to compare"
-        return self._unrecorded()
+            self._waiting[KINDS[type(record)].name].append(sequence)
+        return self._vouch(sequence, record) if isinstance(record, TapeRange) else None
 
     def _vouch(self, sequence: int, written: TapeRange) -> str | None:
-        """The tape must hold what the journal says was flushed to it."""
         kind = written.segment.rpartition("/")[2].partition("-")[0]
-        waiting, found = self._on_tape[kind], 0
+        waiting, found = self._waiting[kind], 0
         while waiting and waiting[0] <= written.last:
             found += waiting.popleft() >= written.first
         if found == written.count:
@@ -117,85 +65,106 @@ class _Comparing:
             f"event {sequence}: {written.count} {kind} were written to the tape, it holds {found}"
         )
 
-    def _compare(self, decided: Decided) -> str | None:
-        self.decisions += 1
-        step = self._playing.pending.pop(decided.cause, None)
-        if step is not None:
-            return _difference(decided.cause, step, decided)
-        if self._playing.has_begun:
-            return f"event {decided.cause}: recorded, but nothing is decided now: {decided}"
-        self._recorded[decided.cause] = decided
-        return None
 
-    def _compare_beginning(self) -> str | None:
-        """What was recorded before there was an engine, once there is one."""
-        if not self._playing.has_begun:
-            return None
-        recorded, self._recorded = self._recorded, {}
-        for cause, decided in recorded.items():
-            step = self._playing.pending.pop(cause, Step())
-            difference = _difference(cause, step, decided)
-            if difference is not None:
-                return difference
-        return None
+class _Comparing:
+    """One pass over the record. Raises `StepRaised` where an event must be treated otherwise."""
 
-    def _unrecorded(self) -> str | None:
-        """A decision is journaled before the next event: what still waits then was not recorded."""
-        if not self._playing.pending:
-            return None
-        cause, step = min(self._playing.pending.items())
-        return f"event {cause}: decided now, but nothing was recorded: {step}"
+    def __init__(
+        self, past: Past, configurations: Configurations, treatments: dict[int, Treatment]
+    ) -> None:
+        self._past = past
+        self._configurations = configurations
+        self._treatments = treatments
+        self._config_sha256: str | None = None
+        self._fold: Fold | None = None
+        self._tape = _Tape()
+        self._before = 0
+        self._ticks_before = 0
+        self._brought_in: list[Remedied] = []
+        self.decisions = 0
 
-    def _wrong_configuration(self, sequence: int, event: object) -> str | None:
-        if isinstance(event, Restarted) and event.config_sha256 != self._config_sha256:
+    @property
+    def events(self) -> int:
+        """How many were stepped and compared."""
+        return self._before + (0 if self._fold is None else self._fold.events)
+
+    def take(self, sequence: int, record: Record | AnyEvent) -> str | None:
+        """Take the next record of the journal, or event of the tape; answers with a difference."""
+        if isinstance(record, Restarted) and record.config_sha256 != self._config_sha256:
+            wrong = self._change(sequence, record)
+            if wrong is not None:
+                return wrong
+        if isinstance(record, Decided):
+            self.decisions += 1
+            self._brought_in += [one for one in record.audits if isinstance(one, Remedied)]
+        flaw = self._tape.take(sequence, record)
+        if self._fold is None:
+            return flaw
+        return next(iter([*self._fold.take(sequence, record)]), flaw)
+
+    def _change(self, sequence: int, started: Restarted) -> str | None:
+        """Another configuration from here on: fold with it what was before, as its start did."""
+        make = self._configurations(started.config_sha256)
+        if make is None:
             return f"event {sequence}: the stored configuration is not the one that was in force"
+        again = Fold(make, self._treatments, is_strict=True)
+        if self._fold is not None:
+            self._before += self._fold.events
+            self._ticks_before += self._fold.ticks
+            for number, record in self._past():
+                if number >= sequence:
+                    break
+                deque(again.take(number, record), maxlen=0)
+            self._before -= again.events
+            self._ticks_before -= again.ticks
+        self._fold, self._config_sha256 = again, started.config_sha256
         return None
+
+    def checked(self, difference: str | None) -> Checked:
+        """The result. What is left when everything was read is a difference, too."""
+        fold = self._fold
+        if difference is None:
+            difference = self._end()
+        ticks = self._ticks_before + (0 if fold is None else fold.ticks)
+        engine = None if fold is None else fold.engine
+        return Checked(
+            events=self.events,
+            ticks=ticks,
+            decisions=self.decisions,
+            first_difference=difference,
+            cuts=() if fold is None else tuple(fold.cuts),
+            brought_in=tuple(self._brought_in),
+            left_out=() if engine is None else engine.left_out,
+        )
+
+    def _end(self) -> str | None:
+        if self._fold is None or self._fold.engine is None:
+            return "no instruments were loaded: there is nothing to compare"
+        return self._fold.unrecorded()
 
 
 def verify(
-    records: Iterable[tuple[int, int, Record]],
-    tape: Iterable[tuple[int, AnyEvent]],
-    rebuild: Rebuild,
-    config_sha256: str,
-    progress: Callable[[int, int], None],
+    past: Past, configurations: Configurations, progress: Callable[[int, int], None]
 ) -> Checked:
-    """Compare what a new engine decides with what the journal says was decided.
+    """Compare what new engines decide with what the journal says was decided.
 
-    `records` are (sequence, at_ns, record), `tape` (sequence, event), each in order of sequence.
     Decisions are compared by the number of the event that caused them; the comparison ends at the
-    first difference.
+    first difference. `past` begins with the first start of the day and is read again where a start
+    has changed the configuration.
     """
-    playing = _Playing(rebuild)
-    comparing = _Comparing(playing, config_sha256)
-    difference: str | None = None
-    for sequence, record in _in_order(records, tape):
-        difference = comparing.take(sequence, record)
-        if difference is not None:
-            break
-        if playing.events % REPORT_EVERY == 0:
-            progress(playing.events, 0)
-    return Checked(
-        events=playing.events,
-        ticks=playing.ticks,
-        decisions=comparing.decisions,
-        first_difference=difference or comparing.end(),
-    )
+    treatments: dict[int, Treatment] = {}
+    while True:
+        try:
+            return _compared(_Comparing(past, configurations, treatments), past, progress)
+        except StepRaised as raised:
+            treatments[raised.sequence] = harsher(treatments.get(raised.sequence))
 
 
-def _in_order(
-    records: Iterable[tuple[int, int, Record]], tape: Iterable[tuple[int, AnyEvent]]
-) -> Iterator[tuple[int, Record | AnyEvent]]:
-    journal = ((sequence, record) for sequence, _, record in records)
-    return merge(journal, tape, key=itemgetter(0))
-
-
-def _difference(cause: int, step: Step, decided: Decided) -> str | None:
-    """The first place where two decisions about one event part, `None` when they are the same."""
-    then = (*decided.commands, *decided.audits)
-    now = (*step.commands, *step.audits)
-    for recorded, again in zip(then, now, strict=False):
-        if recorded != again:
-            return f"event {cause}: then {recorded}\n  now {again}"
-    if then != now:
-        return f"event {cause}: then {len(then)} decisions, now {len(now)}"
-    return None
+def _compared(comparing: _Comparing, past: Past, progress: Callable[[int, int], None]) -> Checked:
+    for sequence, record in past():
+        found = comparing.take(sequence, record)
+        if found is not None:
+            return comparing.checked(found)
+        if comparing.events % REPORT_EVERY == 0:
+            progress(comparing.events, 0)
+    return comparing.checked(None)

@@ -29,6 +29,11 @@ class VirtualClock:
         self._now_ns = max(self._now_ns, to_ns)
 
 
+def steady_s() -> float:
+    """Seconds that only pass: the event loop's own time, for bounds that begin outside of it."""
+    return time.monotonic()
+
+
 def elapsed_s(since_ns: int) -> float:
     """Seconds of wall time since `cost_ns()` gave `since_ns`: for costs, never for decisions."""
     return (time.monotonic_ns() - since_ns) / 1e9

@@ -1,186 +1,237 @@
-"""One trading day on a simulated exchange: a feed and a driver on one event loop, to a clean end.
+"""One trading day as its services share it: the inbox, the engine's driver, and what is told to it.
 
-Time is the market data's. The day ends when the data does, at the session's close plus a minute
-for last words, or when a person stops it; then what is left is written and told.
+Everything that anybody learns goes through `tell`: into the inbox while the engine takes from it,
+and straight to the driver once it has stopped taking, so that the last words are journaled and
+stepped like all others. Nothing is told any more when the journal is closed.
 """
 
 import asyncio
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
 
-from holdfast.core.engine import Engine
+from holdfast.core.engine import Books, Engine
+from holdfast.domain.audit import Halted
+from holdfast.domain.command import Notify
 from holdfast.domain.event import (
     AnyEvent,
+    CandleLoaded,
     JournalChanged,
-    Link,
-    LinkChanged,
-    OperatorAsked,
-    OperatorRequest,
+    QuotesRead,
+    StopAsked,
 )
 from holdfast.domain.market import Tick
 from holdfast.ports import Journal, VenueDriver
+from holdfast.runtime.checkpoint import Checkpoint
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.driver import Driver
 from holdfast.runtime.inbox import Inbox
 from holdfast.runtime.router import DurableJournal, Router
 
 SECOND_NS = 1_000_000_000
-BATCH = 512
-TURN = 64
 LAST_WORDS_NS = 60 * SECOND_NS
 STOP_WORDS_NS = 5 * SECOND_NS
 
 
-class StopRequest:
-    """Set from a signal handler or another thread; looked at between events."""
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a day stands: what was done, and what is still held or could still fill."""
 
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def set(self) -> None:
-        """Ask for the end."""
-        self._event.set()
-
-    @property
-    def is_set(self) -> bool:
-        """Whether the end was asked for."""
-        return self._event.is_set()
+    events: int = 0
+    ticks: int = 0
+    merged_ticks: int = 0
+    commands_sent: int = 0
+    open_positions: int = 0
+    live_orders: tuple[str, ...] = ()
+    is_halted: bool = False
+    is_over: bool = False
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a day ended: what was done, and what is still held or could still fill."""
-
-    events: int
-    ticks: int
-    merged_ticks: int
-    commands_sent: int
-    stopped_early: bool
-    open_positions: int
-    live_orders: tuple[str, ...]
-
-
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How fast the data is played: at most `speed` times real time, 0 as fast as it goes."""
-
-    speed: int = 0
-
-
-class PlayedJournal(Journal, DurableJournal, Protocol):
+class DayJournal(Journal, DurableJournal, Protocol):
     """A journal that the router can wait for."""
 
 
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine that a day begins with, new or recovered, and what this start tells it."""
+
+    engine: Engine
+    beginning: Iterable[AnyEvent]
+    write_halt: Callable[[Halted], None]
+    checkpoint: Checkpoint | None = None
+
+
 class Day:
-    """Everything one day needs, wired. `play` runs it once."""
+    """One trading day. Made inside the event loop in which it is lived."""
 
     def __init__(
-        self, engine: Engine, journal: PlayedJournal, venue: VenueDriver, clock: VirtualClock
+        self,
+        clock: VirtualClock,
+        *,
+        ends_ns: int,
+        progress: Callable[[int], None],
+        notify: Callable[[Notify], None],
     ) -> None:
-        self._engine = engine
+        """`ends_ns`: the session's close; a minute more is left for last words.
+
+        `progress` hears the ticks so far, `notify` what people should know.
+        """
+        self.inbox = Inbox()
+        self._loop = asyncio.get_running_loop()
         self._clock = clock
+        self._ends_ns = ends_ns
+        self._progress = progress
+        self._notify = notify
         self._late: deque[AnyEvent] = deque()
-        self._router = Router(venue, journal, self._late.append)
-        self._driver = Driver(
-            engine, journal, router=self._router, venue=venue, clock=clock, late=self._late
-        )
-        self._inbox: Inbox | None = None
+        self._engine: Engine | None = None
+        self._router: Router | None = None
+        self._driver: Driver | None = None
+        self._began_ns = clock.now_ns()
+        self._is_taking = True
+        self._is_closed = False
+        self._journal: DayJournal | None = None
+        self._is_sealed = False
+        self.has_begun = self.is_over = False
+
+    # -- what is told to it
+
+    def tell(self, event: AnyEvent) -> None:
+        """Let the engine know, in order. Called from the event loop."""
+        if self._is_closed:
+            return
+        if self._is_sealed and self._journal is not None:
+            if not isinstance(event, Tick | CandleLoaded | QuotesRead):
+                self._journal.append(event)
+        elif self._is_taking or self._driver is None:
+            self.inbox.put(event)
+        else:
+            self._driver.take(event)
 
     def journal_changed(self, is_durable: bool, reason: str) -> None:  # noqa: FBT001 a callback
         """Hear from the writer, on whatever thread, that durability came or went."""
         event = JournalChanged(at_ns=self._clock.now_ns(), is_durable=is_durable, reason=reason)
-        if self._inbox is None:
-            self._late.append(event)
-        else:
-            self._inbox.put_soon(event)
+        with suppress(RuntimeError):  # the loop has ended: nobody listens
+            self._loop.call_soon_threadsafe(self.tell, event)
 
-    async def play(
-        self,
-        beginning: Iterable[AnyEvent],
-        ticks: Iterator[Tick],
-        *,
-        ends_ns: int,
-        pace: Pace,
-        stop: StopRequest,
-        progress: Callable[[int], None],
-    ) -> Outcome:
-        """Deliver the beginning, then the market to its end, then what is due until `ends_ns`.
+    # -- its life
 
-        Raises what reading the market or stepping the engine raised.
+    def begin(self, begun: Begun, venue: VenueDriver, journal: DayJournal) -> None:
+        """Join engine, venue and journal, and deliver what this start tells the engine.
+
+        All of it is read before any of it is delivered: where reading fails nothing has begun, and
+        the next attempt reads again.
         """
-        inbox = Inbox()
-        self._inbox = inbox
-        for event in beginning:
-            self._driver.take(event)
-        for event in self._ready():
-            self._driver.take(event)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._feed(inbox, ticks, pace, stop), name="WebSocketListener")
-                group.create_task(self._driver.run(inbox, progress), name="engine")
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from failed
-        finally:
-            self._inbox = None
-        if stop.is_set:
-            self._stop()
-        else:
-            self._driver.advance(ends_ns + LAST_WORDS_NS)
-        return self._outcome(inbox, stopped_early=stop.is_set)
-
-    def _ready(self) -> Iterator[AnyEvent]:
-        """What the shell knows at a start: every link stands and the journal writes."""
-        now_ns = self._clock.now_ns()
-        for link in Link:
-            yield LinkChanged(at_ns=now_ns, link=link, is_up=True, reason="simulated")
-        yield JournalChanged(at_ns=now_ns, is_durable=True)
-
-    async def _feed(
-        self, inbox: Inbox, ticks: Iterator[Tick], pace: Pace, stop: StopRequest
-    ) -> None:
-        """Bring the ticks to the inbox: in batches that wait for room, or at their time."""
-        if pace.speed == 0:
-            while not stop.is_set and (batch := list(islice(ticks, BATCH))):
-                await inbox.put_market(batch)
-        else:
-            await self._feed_paced(inbox, ticks, pace.speed, stop)
-        inbox.end_market()
-
-    async def _feed_paced(
-        self, inbox: Inbox, ticks: Iterator[Tick], speed: int, stop: StopRequest
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        began, first_ns = loop.time(), None
-        for number, tick in enumerate(ticks):
-            if first_ns is None:
-                first_ns = tick.at_ns
-            if number % TURN == 0:
-                await asyncio.sleep(0)  # when the pace is lost the engine must still get its turn
-            due = began + (tick.at_ns - first_ns) / (SECOND_NS * speed)
-            while not stop.is_set and (wait_s := due - loop.time()) > 0:  # noqa: ASYNC110 a time is waited for
-                await asyncio.sleep(min(wait_s, 0.1))
-            if stop.is_set:
-                return
-            inbox.offer(tick)
-
-    def _stop(self) -> None:
-        """Take back entries that wait, and give the answers a moment of the market's time."""
-        now_ns = self._clock.now_ns()
-        self._driver.take(
-            OperatorAsked(at_ns=now_ns, request=OperatorRequest.PAUSE, reason="the run is stopped")
+        assert self._driver is None, "a day begins once in a process"
+        told = tuple(begun.beginning)
+        self._engine, self._journal = begun.engine, journal
+        self._router = Router(venue, journal, self._late.append, notify=self._notify)
+        self._router.remember(begun.engine.order_ids)
+        self._driver = Driver(
+            begun.engine,
+            journal,
+            router=self._router,
+            venue=venue,
+            clock=self._clock,
+            late=self._late,
         )
-        self._driver.advance(now_ns + STOP_WORDS_NS)
+        self._driver.halt_by(begun.write_halt)
+        if begun.checkpoint is not None:
+            self._driver.go_back_to(begun.checkpoint)
+        for event in told:
+            self._driver.take(event)
+        self.has_begun = True
 
-    def _outcome(self, inbox: Inbox, *, stopped_early: bool) -> Outcome:
-        return Outcome(
+    async def drive(self, beat: Callable[[], None]) -> None:
+        """Take from the inbox until the market has ended, then see the day out.
+
+        Raises `StepGivenUp` when an event cannot be stepped.
+        """
+        assert self._driver is not None, "it has begun"
+        await self._driver.run(self.inbox, self._progress, beat)
+        if self._is_taking and not self.is_over:
+            self._driver.advance(self._ends_ns + LAST_WORDS_NS)
+            self.is_over = True
+
+    def pause(self) -> None:
+        """Take nothing more from the market; take back entries that wait."""
+        if self._driver is None or not self._is_taking or self._is_closed:
+            return
+        self._is_taking = False
+        self.inbox.close()
+        while (event := self.inbox.take_account_nowait()) is not None:
+            self._driver.take(event)
+        if not self.is_over:
+            now_ns = self._clock.now_ns()
+            self._driver.take(StopAsked(at_ns=now_ns, reason="the program is being stopped"))
+
+    async def settle(self) -> None:
+        """Return when what left has been answered: in the market's time, which passes at once."""
+        is_driven = self._driver is not None and not self._is_taking and not self._is_closed
+        if self._driver is not None and is_driven and not self.is_over:
+            self._driver.advance(self._clock.now_ns() + STOP_WORDS_NS)
+        await asyncio.sleep(0)
+
+    def keep_unbegun(self, journal: Journal) -> None:
+        """Journal what was told to a day that never began: why it did not."""
+        while (event := self.inbox.take_account_nowait()) is not None:
+            if not isinstance(event, Tick | CandleLoaded | QuotesRead):
+                journal.append(event)
+
+    def seal(self) -> None:
+        """The final state is being written: what is still told moves nothing any more."""
+        self._is_sealed = True
+
+    def close(self) -> None:
+        """Nothing is told any more, and nothing is stepped."""
+        self._is_closed = True
+        self.inbox.close()
+
+    # -- what is asked of it
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the engine has done all of every event that it began."""
+        return self._driver is None or self._driver.is_between_events
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine; `None` before the day has begun."""
+        return self._engine
+
+    @property
+    def books(self) -> Books | None:
+        """What is traded on; `None` before the day has begun."""
+        return self._engine.books if self._engine is not None else None
+
+    @property
+    def ticks(self) -> int:
+        """Ticks that the engine saw in this process."""
+        return self._driver.ticks if self._driver is not None else 0
+
+    @property
+    def watermark_s(self) -> float | None:
+        """Seconds of the market's time since the rules of a held position ran; `None`: none held.
+
+        Not before this process began: until then nobody was there to run them.
+        """
+        evaluated_ns = self._engine.evaluated_ns if self._engine is not None else None
+        if evaluated_ns is None or self.is_over or not self._is_taking:
+            return None
+        return (self._clock.now_ns() - max(evaluated_ns, self._began_ns)) / SECOND_NS
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands now."""
+        if self._engine is None or self._driver is None or self._router is None:
+            return Standing()
+        return Standing(
             events=self._driver.events,
             ticks=self._driver.ticks,
-            merged_ticks=inbox.merged,
+            merged_ticks=self.inbox.merged,
             commands_sent=self._router.sent,
-            stopped_early=stopped_early,
             open_positions=self._engine.open_positions,
             live_orders=tuple(self._engine.live_orders),
+            is_halted=self._engine.is_halted,
+            is_over=self.is_over,
         )

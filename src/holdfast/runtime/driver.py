@@ -9,23 +9,45 @@ by an event's stamp comes before that event.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 
-from holdfast.core.engine import Engine
-from holdfast.domain.event import AnyEvent, CandleLoaded, QuotesRead, TimerFired
+import structlog
+from msgspec.structs import replace
+
+from holdfast.core.engine import Engine, Step
+from holdfast.domain.audit import Halted
+from holdfast.domain.errors import StepGivenUp
+from holdfast.domain.event import (
+    AnyEvent,
+    BookRead,
+    CandleLoaded,
+    QuotesRead,
+    Restarted,
+    StepFailed,
+    TimerFired,
+)
 from holdfast.domain.market import Tick
 from holdfast.ports import Journal, VenueDriver
+from holdfast.runtime.checkpoint import Checkpoint
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.inbox import Inbox
 from holdfast.runtime.router import Router
+from holdfast.runtime.stepping import StepFault, attempt, leave_out
+
+_log = structlog.get_logger("driver")
 
 YIELD_EVERY = 256
 """Events between two chances for signals and other tasks."""
+
+IDLE_S = 1.0
+"""The longest wait for an event after which the loop says that it lives."""
 
 
 class Driver:
     """Steps the engine through one day of market data.
 
-    `late` holds what came of executing commands and waits for nobody's turn: an order that did not
+    `is_between_events` is False after something failed within an event: that engine may have done
+    half of it, and only a new start may trade on. `late` holds what came of executing commands and waits for nobody's turn: an order that did not
     leave is heard of before anything else happens.
     """
 
@@ -45,23 +67,86 @@ class Driver:
         self._venue = venue
         self._clock = clock
         self._late = late
+        self._checkpoint: Checkpoint | None = None
+        self._write_halt: Callable[[Halted], None] | None = None
+        self._thread = get_ident()
+        self.is_between_events = True
         self.events = 0
         self.ticks = 0
 
+    def halt_by(self, write: Callable[[Halted], None]) -> None:
+        """Have every halt written down by `write` before anything else happens, and its end too."""
+        self._write_halt = write
+
+    def go_back_to(self, checkpoint: Checkpoint) -> None:
+        """Take back a step that raises, and try it once more; without this it ends the process."""
+        self._checkpoint = checkpoint
+
     def deliver(self, event: AnyEvent) -> None:
-        """Journal one event, step it, and send what the engine decided."""
+        """Journal one event, step it, and send what the engine decided.
+
+        Raises `StepGivenUp` when it cannot be stepped.
+        """
+        assert get_ident() == self._thread, "one thread steps the engine"
+        self.is_between_events = False
         self._clock.move(event.at_ns)
         if isinstance(event, Tick | CandleLoaded | QuotesRead):
             sequence = self._journal.append_market(event)
         else:
             sequence = self._journal.append(event)
-        step = self._engine.step(event)
+        if isinstance(event, BookRead):
+            self._router.remember(row.order_id for row in event.orders)
+        step = attempt(self._engine.step, event)
+        if isinstance(step, StepFault):
+            step = self._step_again(sequence, event, step.error)
+        elif self._checkpoint is not None:
+            self._checkpoint.note(sequence, event)
+        self._send(sequence, step)
+        self.is_between_events = True
+
+    def _send(self, sequence: int, step: Step) -> None:
+        """Journal what the step of one event decided, and execute it."""
         if not step.commands and not step.audits:
             return
+        if self._write_halt is not None:
+            for audit in step.audits:
+                if isinstance(audit, Halted):
+                    self._write_halt(audit)
         at_ns = self._clock.now_ns()
         decided = self._journal.append_decision(sequence, at_ns, step.commands, step.audits)
         for command in step.commands:
             self._router.execute(command, sequence=decided, at_ns=at_ns)
+
+    def _step_again(self, sequence: int, event: AnyEvent, error: str) -> Step:
+        """Go back behind the event, halt entries, and step it bare (decisions 2.5).
+
+        An engine that has left out an event before is disarmed already: it leaves this one out too
+        and goes on with its exits, so that a fault which every event meets does not end each start.
+        """
+        failed = StepFailed(at_ns=self._clock.now_ns(), sequence=sequence, error=error)
+        _log.error("step failed", sequence=sequence, kind=type(event).__name__, error=error)
+        if self._checkpoint is None or not self._checkpoint.go_back():
+            raise self._given_up(failed)
+        self._send(self._journal.append(failed), self._engine.step(failed))
+        step = attempt(self._engine.step_bare, event)
+        if isinstance(step, StepFault):
+            failed = replace(failed, error=step.error)
+            if not self._engine.left_out or not self._checkpoint.go_back():
+                raise self._given_up(failed)
+            final = replace(failed, is_final=True)
+            self._send(self._journal.append(final), self._engine.step(final))
+            step = leave_out(self._engine, sequence, event)
+        self._checkpoint.renew(sequence, event)
+        return step
+
+    def _given_up(self, failed: StepFailed) -> StepGivenUp:
+        """Write down which event it was: the next start must not fall over it."""
+        self._journal.append(replace(failed, is_final=True))
+        return StepGivenUp(
+            f"event {failed.sequence} cannot be stepped: {failed.error}\n"
+            "  the next start leaves it out of everything but the books and stays disarmed; "
+            "stops at the broker stand"
+        )
 
     def advance(self, to_ns: int) -> None:
         """Deliver every answer due by `to_ns` and every deadline before it, in order of time."""
@@ -76,8 +161,12 @@ class Driver:
                 return
 
     def take(self, event: AnyEvent) -> None:
-        """Deliver one event from the inbox, with everything that is due before it."""
-        self.advance(event.at_ns)
+        """Deliver one event from the inbox, with everything that is due before it.
+
+        Nothing is due before a start: the deadlines of a process that died are nobody's.
+        """
+        if not isinstance(event, Restarted):
+            self.advance(event.at_ns)
         if isinstance(event, Tick):
             self.ticks += 1
             self._venue.on_tick(event)
@@ -91,17 +180,27 @@ class Driver:
             self.events += 1
             self.deliver(self._late.popleft())
 
-    async def run(self, inbox: Inbox, progress: Callable[[int], None]) -> None:
-        """Take from the inbox until the market ends; `progress` hears the ticks so far."""
+    async def run(
+        self,
+        inbox: Inbox,
+        progress: Callable[[int], None],
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take from the inbox until the market ends; `progress` hears the ticks so far.
+
+        `beat` is called whenever others get their turn.
+        """
         taken = 0
         while not inbox.is_over:
             event = inbox.take_nowait()
             if event is None:
-                await inbox.wait_event()
+                beat()
+                await inbox.wait_event(IDLE_S)
                 continue
             self.take(event)
             taken += 1
             if taken % YIELD_EVERY == 0:
+                beat()
                 progress(self.ticks)
                 await asyncio.sleep(0)
         progress(self.ticks)

@@ -20,7 +20,7 @@ MERGE_ABOVE = 1_024
 
 
 class Inbox:
-    """Events on their way to the engine. Used from the loop's thread only, but for `put_soon`."""
+    """Events on their way to the engine. Used from the event loop's thread only."""
 
     def __init__(self, *, merge_above: int = MERGE_ABOVE, market_room: int = MARKET_ROOM) -> None:
         self._account: deque[AnyEvent] = deque()
@@ -30,19 +30,14 @@ class Inbox:
         self._market_room = market_room
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
         self._is_closed = False
+        self.is_left = False
         self.merged = 0
 
     def put(self, event: AnyEvent) -> None:
         """Add to the account lane."""
         self._account.append(event)
         self._filled.set()
-
-    def put_soon(self, event: AnyEvent) -> None:
-        """Add to the account lane from another thread; once the loop has ended, nobody listens."""
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self.put, event)
 
     def offer(self, tick: Tick) -> None:
         """Add to the market lane at once; merged into a waiting tick when the engine lags."""
@@ -74,10 +69,17 @@ class Inbox:
         self._filled.set()
         self._drained.set()
 
+    def close(self) -> None:
+        """Whoever takes should take no more; what waits for room need not wait."""
+        self.is_left = True
+        self._is_closed = True
+        self._filled.set()
+        self._drained.set()
+
     @property
     def is_over(self) -> bool:
-        """Whether the market lane has ended and both lanes are empty."""
-        return self._is_closed and not self._account and not self._market
+        """Whether nothing more is to be taken: left, or the market ended and both lanes are empty."""
+        return self.is_left or (self._is_closed and not self._account and not self._market)
 
     def take_nowait(self) -> AnyEvent | None:
         """The next event, account lane first; `None` when both lanes are empty."""
@@ -93,11 +95,17 @@ class Inbox:
             self._drained.set()
         return tick
 
-    async def wait_event(self) -> None:
-        """Wait until there is something to take, or the market has ended."""
+    def take_account_nowait(self) -> AnyEvent | None:
+        """The next event of the account lane; `None` when it is empty."""
+        return self._account.popleft() if self._account else None
+
+    async def wait_event(self, within_s: float | None = None) -> None:
+        """Wait, `within_s` at most, until there is something to take or the market has ended."""
         if not self._account and not self._market and not self._is_closed:
             self._filled.clear()
-            await self._filled.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._filled.wait()
 
     @property
     def depth(self) -> tuple[int, int]:

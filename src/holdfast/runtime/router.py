@@ -4,7 +4,7 @@ An entry waits until its intent is durable, at most a second; exits, cancels and
 nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -13,12 +13,9 @@ import structlog
 from holdfast.domain.command import (
     AnyCommand,
     CancelOrder,
-    FindOrder,
     ModifyOrder,
     Notify,
     PlaceOrder,
-    ReadFunds,
-    ReadQuotes,
     Severity,
     Subscribe,
 )
@@ -44,11 +41,18 @@ class Router:
     """Hands commands to the venue; refuses to hand an order id over twice, whoever asks."""
 
     def __init__(
-        self, venue: VenueDriver, journal: DurableJournal, fail: Callable[[AnyEvent], None]
+        self,
+        venue: VenueDriver,
+        journal: DurableJournal,
+        fail: Callable[[AnyEvent], None],
+        *,
+        notify: Callable[[Notify], None] = lambda _notify: None,
     ) -> None:
+        """`fail` hears of what did not leave, `notify` of what people should know."""
         self._venue = venue
         self._journal = journal
         self._fail = fail
+        self._notify = notify
         self._placed: set[OrderId] = set()
         self.sent = 0
 
@@ -57,14 +61,38 @@ class Router:
         match command:
             case PlaceOrder():
                 self._place(command, sequence, at_ns)
-            case ModifyOrder() | CancelOrder() | FindOrder() | ReadFunds() | ReadQuotes():
-                self.sent += 1
-                self._venue.submit(command, at_ns)
             case Subscribe():
                 self._venue.submit(command, at_ns)
             case Notify():
                 level = "warning" if command.severity is Severity.ALARM else "info"
                 getattr(_log, level)("notify", severity=command.severity.value, text=command.text)
+                self._notify(command)
+            case _:
+                self._submit(command, at_ns)
+
+    def _submit(self, command: AnyCommand, at_ns: int) -> None:
+        """Send it, and then say so: what changes something at the broker is a line of the log."""
+        self.sent += 1
+        self._venue.submit(command, at_ns)
+        if isinstance(command, PlaceOrder | ModifyOrder):
+            terms = command.terms
+            _log.info(
+                type(command).__name__,
+                order_id=command.order_id,
+                market_at_ns=at_ns,
+                side=terms.side.value,
+                quantity=terms.quantity,
+                instrument=terms.instrument,
+                order_type=terms.order_type.value,
+                limit_paise=terms.limit_paise,
+                trigger_paise=terms.trigger_paise,
+            )
+        elif isinstance(command, CancelOrder):
+            _log.info("CancelOrder", order_id=command.order_id, market_at_ns=at_ns)
+
+    def remember(self, order_ids: Iterable[OrderId]) -> None:
+        """Ids that the broker has had, from the record or from its book: none is sent again."""
+        self._placed.update(order_ids)
 
     def _place(self, command: PlaceOrder, sequence: int, at_ns: int) -> None:
         if command.order_id in self._placed:
@@ -74,8 +102,7 @@ class Router:
             self._not_sent(command, at_ns, "the journal could not make the intent durable")
             return
         self._placed.add(command.order_id)
-        self.sent += 1
-        self._venue.submit(command, at_ns)
+        self._submit(command, at_ns)
 
     def _is_durable(self, sequence: int) -> bool:
         """Wait for the disk. Virtual time stands still meanwhile: nobody else is waiting."""

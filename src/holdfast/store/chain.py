@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +16,7 @@ import msgspec
 from holdfast.domain.errors import DataRefused
 from holdfast.store import schema
 from holdfast.store.records import GENESIS, Record, decode, kind_of, link
+from holdfast.store.stops import Stops, require_going
 
 _COLUMNS: Final = ", ".join(column.name for column in schema.events.columns)
 _TYPES: Final = {"at_ns": int, "kind": str, "payload": bytes, "previous_hash": bytes, "hash": bytes}
@@ -49,21 +51,44 @@ class _Stored(NamedTuple):
     hash: Any
 
 
-def require_intact(path: Path) -> None:
-    """Check file and chain. Raises `DataRefused` at the first fault."""
+_STEPS_PER_LOOK: Final = 10_000
+"""Of SQLite's machine, between two looks at whether a check should end: under a millisecond."""
+
+
+def require_intact(path: Path, flag: Stops | None = None) -> None:
+    """Check file and chain; a long journal takes seconds.
+
+    Raises `DataRefused` at the first fault, `Interrupted` soon after `flag` was set.
+    """
     with closing(connect(path)) as connection:
-        for found in (*check_file(connection), *walk_chain(connection)):
-            if isinstance(found, Finding):
-                raise DataRefused(
-                    f"{path}: {found.where}",
-                    found.what,
-                    "run `holdfast audit verify`; move the database away or restore a backup",
-                )
+        for found in checked(connection, flag=flag):
+            raise DataRefused(
+                f"{path}: {found.where}",
+                found.what,
+                "run `holdfast audit verify`; move the database away or restore a backup",
+            )
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def checked(
+    connection: sqlite3.Connection, *, after: int = 0, flag: Stops | None = None
+) -> Iterator[Finding]:
+    """What is wrong with the file, and with the rows behind number `after`.
+
+    Raises `Interrupted` soon after `flag` was set.
+    """
+    what = "the check of the journal"
+    if flag is not None:
+        connection.set_progress_handler(lambda: flag.is_set, _STEPS_PER_LOOK)
+    for found in chain(check_file(connection), walk_chain(connection, after=after)):
+        require_going(flag, what)
+        if isinstance(found, Finding):
+            yield found
+    require_going(flag, what)
+
+
+def connect(path: Path, *, is_closed: bool = False) -> sqlite3.Connection:
     """A reader for which damaged text neither ends the walk nor passes for bytes."""
-    connection = schema.connect_reader(path)
+    connection = schema.connect_reader(path, is_closed=is_closed)
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     return connection
 
@@ -80,10 +105,15 @@ def check_file(connection: sqlite3.Connection) -> Iterator[Finding]:
         yield Finding(where="the database", what=f"cannot be read: {error}")
 
 
-def walk_chain(connection: sqlite3.Connection) -> Iterator[Finding | ChainRow]:
-    """Every row of `events`, each after what is wrong with it: by itself, or as a follower."""
+def walk_chain(connection: sqlite3.Connection, *, after: int = 0) -> Iterator[Finding | ChainRow]:
+    """Every row of `events`, each after what is wrong with it: by itself, or as a follower.
+
+    With `after` only those behind that number, which was the last one found sound before.
+    """
     previous, before = GENESIS, "the beginning"
-    for stored in _rows(connection):
+    if after:
+        previous, before = _head(connection, after), f"row {after}"
+    for stored in _rows(connection, after):
         if isinstance(stored, Finding):
             yield stored
             continue
@@ -101,11 +131,20 @@ def _finding(stored: _Stored, what: str) -> Finding:
     return Finding(where=f"events row {stored.sequence}", row=stored.sequence, what=what)
 
 
-def _rows(connection: sqlite3.Connection) -> Iterator[_Stored | Finding]:
+def _head(connection: sqlite3.Connection, upto: int) -> Any:
+    """The hash in the last row up to a number; nothing follows from `None`: it cannot be read."""
+    query = "SELECT hash FROM events WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1"
+    with suppress(*schema.UNREADABLE):
+        found = connection.execute(query, (upto,)).fetchone()
+        return GENESIS if found is None else found[0]
+    return None
+
+
+def _rows(connection: sqlite3.Connection, after: int) -> Iterator[_Stored | Finding]:
     """The rows from the front; where one cannot be read, those behind it from the back."""
     last: _Stored | None = None
     try:
-        for stored in _walk(connection, after=None, step=">"):
+        for stored in _walk(connection, after=after or None, step=">"):
             last = stored
             yield stored
     except schema.UNREADABLE as error:

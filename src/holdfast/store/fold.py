@@ -13,6 +13,7 @@ from holdfast.domain import audit, command
 from holdfast.domain.decision import Values
 from holdfast.domain.event import (
     Action,
+    BookRead,
     OrderAcknowledged,
     OrderUpdated,
     Outcome,
@@ -104,6 +105,8 @@ def fold(held: Rows, sequence: int, record: Record) -> None:
             _acknowledged(held, sequence, record)
         case OrderUpdated():
             _order_updated(held, sequence, record)
+        case BookRead():
+            _book_read(held, sequence, record)
         case SendFailed():
             _send_failed(held, sequence, record)
         case Decided():
@@ -190,6 +193,15 @@ def _send_failed(held: Rows, sequence: int, event: SendFailed) -> None:
         return
     state = _SEND_FAILED[event.outcome].value
     held.put(replace(order, state=state, reason=event.reason, **_stamp(sequence, event.at_ns)))
+
+
+def _book_read(held: Rows, sequence: int, event: BookRead) -> None:
+    """Take every row of the book as a word about its order; a second order of one id is not it."""
+    for row in event.orders:
+        known = held.get(rows.Order, row.order_id)
+        if known is None or known.broker_id in (None, row.broker_id):
+            told = OrderUpdated(at_ns=event.at_ns, row=row, is_read=True)
+            _order_updated(held, sequence, told)
 
 
 def _order_updated(held: Rows, sequence: int, event: OrderUpdated) -> None:
@@ -303,10 +315,19 @@ def _post(
         )
 
 
+def _remedied(held: Rows, sequence: int, at_ns: int, told: audit.Remedied) -> None:
+    """An order whose placement the record has lost belongs to the position that its id tells."""
+    order = held.get(rows.Order, told.order_id)
+    if order is not None and order.position is None and told.position is not None:
+        held.put(replace(order, position=told.position, **_stamp(sequence, at_ns)))
+
+
 def _audit(held: Rows, sequence: int, at_ns: int, told: audit.AnyAudit) -> None:
     match told:
         case audit.SignalSeen() | audit.Denied() | audit.IntentFormed():
             _signal(held, sequence, at_ns, told)
+        case audit.Remedied():
+            _remedied(held, sequence, at_ns, told)
         case audit.Halted(level=level):
             _count(held, sequence, halt=level.value)
         case audit.PositionClosed():

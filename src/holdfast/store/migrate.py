@@ -15,10 +15,18 @@ from alembic.config import Config
 
 from holdfast.domain.errors import DataRefused
 from holdfast.store import projections, schema
-from holdfast.store.migrations.versions import r0001_journal, r0002_projections
+from holdfast.store.migrations.versions import (
+    r0001_journal,
+    r0002_projections,
+    r0003_fills_of_a_book,
+)
 from holdfast.store.segment import UNFINISHED
 
-REVISIONS: Final = (r0001_journal.revision, r0002_projections.revision)
+REVISIONS: Final = (
+    r0001_journal.revision,
+    r0002_projections.revision,
+    r0003_fills_of_a_book.revision,
+)
 """Every revision this program knows, oldest first."""
 
 HEAD: Final = REVISIONS[-1]

@@ -30,6 +30,12 @@ def records(path: Path, *, first: int = 1) -> Iterator[tuple[int, int, Record]]:
             yield sequence, at_ns, decode(payload, f"{path}: events row {sequence}")
 
 
+def last_at_ns(path: Path) -> int | None:
+    """The latest stamp of any record; `None` when there is none. Raises `DataRefused`."""
+    with _reading(path) as connection:
+        return connection.execute(sa.select(sa.func.max(schema.events.c.at_ns))).scalar()
+
+
 def days(path: Path) -> list[rows.Day]:
     """Every day that ran, oldest first."""
     return _rows(path, rows.Day, None)

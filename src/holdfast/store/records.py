@@ -1,7 +1,8 @@
 """What a row of the journal holds, its JSON form, and the chain of hashes through the rows.
 
-A record is an event, a decision, or the range of numbers that one flush put on the tape. Each has
-one sequence number from the same run as the events on the tape.
+A record is an event, a decision, the range of numbers that one flush put on the tape, or what a
+process left behind at its end. Each has one sequence number from the same run as the events on the
+tape.
 
 The chain: `hash = sha256(previous_hash, sequence, at_ns, kind, payload)` with the numbers as eight
 bytes big-endian and kind and payload preceded by their lengths, likewise. The first row's
@@ -17,8 +18,10 @@ import msgspec
 
 from holdfast.domain.audit import AnyAudit
 from holdfast.domain.command import AnyCommand
+from holdfast.domain.decision import HaltLevel
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import JournalEvent
+from holdfast.domain.order import OrderId
 
 GENESIS: Final = bytes(32)
 """What the first record's hash stands on: 32 zero bytes."""
@@ -51,7 +54,23 @@ class TapeRange(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     segment: str
 
 
-Record = JournalEvent | Decided | TapeRange
+class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What a process left behind when it ended as it should: a start without one finds a crash.
+
+    `last_sequence` is the last number given before it. What may follow are the tape's last ranges
+    and how the parts of the program ended; nothing that moves an order or a position.
+    """
+
+    at_ns: int
+    day: str
+    last_sequence: int
+    open_positions: tuple[int, ...]
+    live_orders: tuple[OrderId, ...]
+    halt: HaltLevel
+    reason: str
+
+
+Record = JournalEvent | Decided | TapeRange | Stopped
 """Everything that stands in `events`."""
 
 _encoder: Final = msgspec.json.Encoder()

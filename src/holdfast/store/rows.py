@@ -40,7 +40,7 @@ class Order(Row, frozen=True, kw_only=True):
 
 
 class Fill(Row, frozen=True, kw_only=True):
-    """What one broker's word added to an order.
+    """What one broker's word added to an order: a row of the stream, or of the whole book.
 
     `quantity` is 0 where only the value of earlier fills was corrected.
     """
@@ -144,7 +144,7 @@ class Day(Row, frozen=True, kw_only=True):
 
 KEYS: dict[type[Row], tuple[str, ...]] = {
     Order: ("order_id",),
-    Fill: ("sequence",),
+    Fill: ("sequence", "order_id"),
     Position: ("day", "position"),
     Posting: ("sequence", "line"),
     Signal: ("day", "signal_id"),

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from holdfast.domain.errors import DataRefused
 from holdfast.store import rows
+from holdfast.store.files import DATABASE
 
-FILE_NAME = "journal.db"
+FILE_NAME = DATABASE
 APPLICATION_ID = 0x484F4C44
 """`HOLD`: in the header of the file, so that a stranger's database is told from ours."""
 
@@ -71,6 +72,19 @@ PROJECTIONS: dict[type[rows.Row], sa.Table] = {
 }
 
 
+class Connections:
+    """How many connections an engine holds open."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        """Count from here on."""
+        self.count = 0
+        sa.event.listen(engine, "connect", lambda *_: self._add(1))
+        sa.event.listen(engine, "close", lambda *_: self._add(-1))
+
+    def _add(self, change: int) -> None:
+        self.count += change
+
+
 def open_writer(path: Path, *, pages_max: int | None = None) -> sa.Engine:
     """The engine of the one writing connection. A commit that returns is on the disk.
 
@@ -107,15 +121,16 @@ def open_reader(path: Path) -> sa.Engine:
     )
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
+def connect_reader(path: Path, *, is_closed: bool = False) -> sqlite3.Connection:
     """A read-only connection of the driver.
 
-    Reading a WAL database needs its shared-memory file. Where the folder cannot be written and
-    nobody writes (there is no `-wal`), the file is read as the immutable thing that it is there.
+    Reading a WAL database needs its shared-memory file. Where the folder cannot be written, or the
+    caller knows that the database `is_closed`, and nothing is in its log (there is no `-wal`), the
+    file is read as the immutable thing that it is there.
     """
     wal = path.with_name(path.name + "-wal")
-    immutable = "" if wal.exists() or os.access(path.parent, os.W_OK) else "&immutable=1"
-    return _connect(f"file:{quote(str(path))}?mode=ro{immutable}")
+    is_shared = wal.exists() or (os.access(path.parent, os.W_OK) and not is_closed)
+    return _connect(f"file:{quote(str(path))}?mode=ro{'' if is_shared else '&immutable=1'}")
 
 
 def _connect(uri: str) -> sqlite3.Connection:

@@ -66,12 +66,14 @@ class GrowingSegment:
         """Create the file, its header complete. Raises `OSError`; then there is none."""
         self.path = path
         self.rows = 0
+        self.is_doubtful = False
         self._schema = schema
         unfinished = path.with_name(path.name + UNFINISHED)
         self._file = unfinished.open("wb", buffering=0)
         try:
-            self._append(described(schema, header).serialize())
+            self._append(described(schema, header).serialize(), sync=False)
             unfinished.rename(path)
+            sync_folder(path.parent)
         except OSError:
             self.close()
             unfinished.unlink(missing_ok=True)
@@ -80,20 +82,24 @@ class GrowingSegment:
     def append(self, batch: pa.RecordBatch, *, sync: bool) -> None:
         """Write a batch; with `sync` it is on the disk on return.
 
-        Raises `OSError`, and then the file is as it was before.
+        Raises `OSError`, and then the file holds what it held before. After a sync that failed
+        nothing more may be appended: nobody can say what became of the pages.
         """
         assert batch.schema.equals(self._schema), "one stream, one schema"
-        self._append(batch.serialize())
-        if sync:
-            os.fsync(self._file.fileno())
+        assert not self.is_doubtful, "a stream whose sync failed is left as it is"
+        self._append(batch.serialize(), sync=sync)
         self.rows += batch.num_rows
 
-    def _append(self, message: pa.Buffer) -> None:
+    def _append(self, message: pa.Buffer, *, sync: bool) -> None:
         start = self._file.tell()
         rest = memoryview(message)
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
+            self.is_doubtful = sync
+            if sync:
+                os.fsync(self._file.fileno())
+            self.is_doubtful = False
         except OSError:
             self._file.truncate(start)
             self._file.seek(start)
@@ -102,6 +108,15 @@ class GrowingSegment:
     def close(self) -> None:
         """Close the file; it stays a stream until `seal`."""
         self._file.close()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: a file whose name is lost is lost. Raises `OSError`."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def seal(growing: Path) -> Path | None:
@@ -132,6 +147,7 @@ def write_sealed(path: Path, table: pa.Table, header: TapeHeader) -> None:
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(path)
+        sync_folder(path.parent)
     except (OSError, pa.ArrowException) as error:
         unfinished.unlink(missing_ok=True)
         raise OSError(f"{path}: cannot be written: {error}") from error

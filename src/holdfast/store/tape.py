@@ -84,19 +84,46 @@ class TapeWriter:
         """
         kind = KINDS[type(rows[0][1])]
         batch = kind.encode(rows)
-        growing = self._growing.get(kind.name) or self._begin(kind)
-        growing.append(batch, sync=self._sync)
-        written = TapeRange(
+        growing = self._open(kind)
+        written = self._range(rows, content_sha256(pa.Table.from_batches([batch])), growing.path)
+        try:
+            growing.append(batch, sync=self._sync)
+        except OSError:
+            if growing.is_doubtful:  # what it holds is vouched for: it goes on in the next one
+                self._growing.pop(kind.name).close()
+            raise
+        return written
+
+    def _range(self, rows: Sequence[Numbered], sha256: str, path: Path) -> TapeRange:
+        return TapeRange(
             at_ns=max(event.at_ns for _, event in rows),
             first=rows[0][0],
             last=rows[-1][0],
             count=len(rows),
-            sha256=content_sha256(pa.Table.from_batches([batch])),
-            segment=f"{self._folder.name}/{growing.path.stem}",
+            sha256=sha256,
+            segment=f"{self._folder.name}/{path.stem}",
         )
-        if growing.rows >= self._rows_max:
+
+    def find(self, rows: Sequence[Numbered]) -> TapeRange | None:
+        """What to journal for a batch that an earlier writer may have written; `None`: it did not.
+
+        A batch is on the tape whole or not at all. Raises `DataRefused` at a damaged segment.
+        """
+        kind = KINDS[type(rows[0][1])]
+        for path in reversed(segments(self._folder, kind.name)):
+            table = read_segment(path).table.replace_schema_metadata(None)
+            numbers = whole_numbers(table["sequence"])
+            low, high = np.searchsorted(numbers, [rows[0][0], rows[-1][0] + 1]).tolist()
+            if low < high:
+                return self._range(rows, content_sha256(table.slice(low, high - low)), path)
+        return None
+
+    def _open(self, kind: Kind) -> GrowingSegment:
+        """The stream to append to. A full one is sealed now, when what it holds is vouched for."""
+        growing = self._growing.get(kind.name)
+        if growing is not None and growing.rows >= self._rows_max:
             self._end(kind.name)
-        return written
+        return self._growing.get(kind.name) or self._begin(kind)
 
     def _begin(self, kind: Kind) -> GrowingSegment:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -120,6 +147,11 @@ class TapeWriter:
         """End every segment. One that cannot be sealed for want of space stays a stream."""
         while self._growing:
             self._end(next(iter(self._growing)))
+
+    def abandon(self) -> None:
+        """Close every file as it is: whoever goes on seals them."""
+        while self._growing:
+            self._growing.popitem()[1].close()
 
 
 def segments(folder: Path, kind: str | None = None) -> list[Path]:
@@ -257,6 +289,19 @@ def _overlapping(found: Sequence[_Segment]) -> list[list[_Segment]]:
             blocks.append([segment])
         latest_ns = max(latest_ns, segment.last_at_ns)
     return blocks
+
+
+def last_tick_ns(folder: Path) -> int | None:
+    """When the newest tick in a day's folder was received; `None` when it holds none.
+
+    Raises `DataRefused` when its file cannot be read.
+    """
+    for file in reversed(segments(folder, "ticks")):
+        table = read_segment(file).table
+        if table.num_rows:
+            newest: int = pc.max(table["at_ns"]).as_py()
+            return newest
+    return None
 
 
 def read_tape(path: Path) -> TapeReader:

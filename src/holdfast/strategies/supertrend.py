@@ -63,6 +63,7 @@ class SupertrendAdx:
     ) -> None:
         self.name = name
         self.underlying = underlying
+        self.hears_ticks = False
         self._settings = settings
         self._supertrend = Supertrend(
             settings.supertrend_period, multiplier_e2=settings.multiplier_e2

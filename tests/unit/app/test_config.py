@@ -418,3 +418,21 @@ def test_a_close_out_too_late_for_the_day_is_refused(
         return
     with pytest.raises(DataRefused, match=f"set it to {latest} or earlier"):
         engine_settings(config, day)
+
+
+@pytest.mark.proves("SET-1", "SET-2", "SET-3", "SET-4", "SET-5")
+@pytest.mark.parametrize("mode", Mode)
+def test_the_shells_settings_are_these_in_every_mode(tmp_path: Path, mode: Mode) -> None:
+    """A mode changes what stands behind the ports, and nothing of how the shell watches and stops."""
+    path = tmp_path / "holdfast.toml"
+    path.write_text(f'mode = "{mode.value}"\n')
+    assert msgspec.structs.asdict(load_config(path).runtime) == {
+        "monitor_loop_interval_s": 0.1,
+        "shutdown_timeout_order_s": 2.0,
+        "shutdown_timeout_price_s": 1.0,
+        "shutdown_timeout_state_s": 2.0,
+        "websocket_ping_interval_s": 10.0,
+        "websocket_ping_timeout_s": 5.0,
+        "db_transaction_batch_size": 100,
+        "db_commit_interval_s": 1.0,
+    }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.app.paths import Runs, find_paths
+from holdfast.app.paths import JOURNAL, UNFINISHED, Runs, find_paths
 from holdfast.domain.errors import DataRefused
 
 # (name, home option, environment, configuration, data)
@@ -58,8 +58,9 @@ def test_without_any_home_the_option_is_asked_for() -> None:
 
 def make(runs: Runs, mode: str, name: str, text: str) -> None:
     """A run whose only file says `text`."""
-    with runs.replacing(mode, name) as folder:
-        (folder / "journal").write_text(text)
+    with runs.playing(mode, name) as folder:
+        (folder.path / JOURNAL).write_text(text)
+        folder.finish()
 
 
 def test_a_run_is_found_by_name_by_day_by_path_and_as_the_latest(tmp_path: Path) -> None:
@@ -78,9 +79,9 @@ def test_a_run_is_found_by_name_by_day_by_path_and_as_the_latest(tmp_path: Path)
         str(tmp_path / "SIM0001" / "sim" / "runs" / "2026-11-20-seed1"): "a",
     }
     for name, text in wanted.items():
-        assert (runs.find(name) / "journal").read_text() == text
+        assert (runs.find(name) / JOURNAL).read_text() == text
     make(runs, "replay", "2026-11-20-seed1", "d")
-    assert (runs.find(None) / "journal").read_text() == "d"
+    assert (runs.find(None) / JOURNAL).read_text() == "d"
     # (wanted, words of the refusal)
     for name, words in {
         "2026-11-20-seed1": "may be replay/2026-11-20-seed1 or sim/2026-11-20-seed1",
@@ -103,14 +104,16 @@ def test_without_a_run_the_first_one_is_proposed(tmp_path: Path) -> None:
 def test_a_rerun_replaces_the_run_as_a_whole(tmp_path: Path) -> None:
     """Until it ends a reader sees the old run; then the new one, without the old one's files."""
     runs = Runs(tmp_path)
-    with runs.replacing("sim", "day") as folder:
-        (folder / "old").touch()
-    with runs.replacing("sim", "day") as folder:
-        assert [entry.name for entry in folder.iterdir()] == []
-        (folder / "new").touch()
-        assert [entry.name for entry in runs.find("day").iterdir()] == ["old"]
+    make(runs, "sim", "day", "old")
+    (runs.find("day") / "old").touch()
+    with runs.playing("sim", "day") as folder:
+        assert not folder.continues
+        assert [entry.name for entry in folder.path.iterdir()] == [UNFINISHED]
+        (folder.path / JOURNAL).write_text("new")
+        assert (runs.find("day") / JOURNAL).read_text() == "old"
         assert runs.names() == ["sim/day"]
-    assert [entry.name for entry in runs.find("day").iterdir()] == ["new"]
+        folder.finish()
+    assert [entry.name for entry in runs.find("day").iterdir()] == [JOURNAL]
     assert sorted(entry.name for entry in (tmp_path / "sim" / "runs").iterdir()) == ["day"]
 
 
@@ -120,9 +123,9 @@ def test_between_the_two_renames_the_old_run_is_still_found(tmp_path: Path) -> N
     make(runs, "sim", "day", "old")
     folder = tmp_path / "sim" / "runs"
     (folder / "day").rename(folder / ".day.old")
-    assert (runs.find(None) / "journal").read_text() == "old"
+    assert (runs.find(None) / JOURNAL).read_text() == "old"
     make(runs, "sim", "day", "new")
-    assert (runs.find(None) / "journal").read_text() == "new"
+    assert (runs.find(None) / JOURNAL).read_text() == "new"
     assert sorted(entry.name for entry in folder.iterdir()) == ["day"]
 
 
@@ -133,34 +136,74 @@ def test_a_refused_run_leaves_nothing_half_written(tmp_path: Path, error: Except
     make(runs, "sim", "day", "old")
 
     def refused(name: str) -> None:
-        with runs.replacing("sim", name) as folder:
-            (folder / "half").touch()
+        with runs.playing("sim", name) as folder:
+            (folder.path / "half").touch()
             raise error
 
     for name in ("day", "other"):
         with pytest.raises(type(error)):
             refused(name)
-    assert (runs.find(None) / "journal").read_text() == "old"
+    assert (runs.find(None) / JOURNAL).read_text() == "old"
     assert sorted(entry.name for entry in (tmp_path / "sim" / "runs").iterdir()) == ["day"]
 
 
-def test_what_a_crash_left_stays_as_evidence_until_the_run_is_made_again(tmp_path: Path) -> None:
-    """Of processes that are gone only: another one may be at work beside us."""
+def left_by(runs: Runs, root: Path, text: str, process: int) -> Path:
+    """What a process that is gone has left of the run `sim/day`."""
+    with pytest.raises(ZeroDivisionError), runs.playing("sim", "day") as folder:  # noqa: PT012 a run is a block
+        (folder.path / JOURNAL).write_text(text)
+        raise ZeroDivisionError
+    gone = root / "sim" / "runs" / f".day.{process}.new"
+    return folder.path.rename(gone)
+
+
+def test_what_a_dead_process_left_of_a_day_is_continued(tmp_path: Path) -> None:
+    """The newest of it, when more than one died; what a living one makes is not touched."""
     runs = Runs(tmp_path)
-
-    def crashed() -> None:
-        with runs.replacing("sim", "day") as folder:
-            (folder / "journal").write_text("evidence")
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        crashed()
-    folder = tmp_path / "sim" / "runs"
-    mine = folder / f".day.{os.getpid()}.new"
-    assert (mine / "journal").read_text() == "evidence"
-    gone = folder / ".day.999999999.new"
-    mine.rename(gone)
-    alive = folder / f".day.{os.getppid()}.new"
+    make(runs, "sim", "day", "finished long ago")
+    left_by(runs, tmp_path, "older", 999_999_998)
+    left_by(runs, tmp_path, "newer", 999_999_999)
+    alive = tmp_path / "sim" / "runs" / f".day.{os.getppid()}.new"
     alive.mkdir()
-    make(runs, "sim", "day", "whole")
-    assert sorted(entry.name for entry in folder.iterdir()) == [alive.name, "day"]
+    with runs.playing("sim", "day") as folder:
+        assert folder.continues
+        assert (folder.path / JOURNAL).read_text() == "newer"
+        folder.finish()
+    assert (runs.find("day") / JOURNAL).read_text() == "newer"
+    assert sorted(entry.name for entry in alive.parent.iterdir()) == [alive.name, "day"]
+
+
+def test_a_day_may_be_begun_anew_whatever_there_is_of_it(tmp_path: Path) -> None:
+    """What was left is thrown away then, and only then."""
+    runs = Runs(tmp_path)
+    left_by(runs, tmp_path, "left", 999_999_999)
+    with runs.playing("sim", "day", anew=True) as folder:
+        assert not folder.continues
+        assert not (folder.path / JOURNAL).exists()
+
+
+def test_a_day_that_was_stopped_early_is_continued_in_a_copy(tmp_path: Path) -> None:
+    """Readers see what was stopped until what became of it takes its place, also after a crash."""
+    runs = Runs(tmp_path)
+    with runs.playing("sim", "day") as folder:
+        (folder.path / JOURNAL).write_text("stopped")
+    with pytest.raises(DataRefused), runs.playing("sim", "day") as folder:  # noqa: PT012 a run is a block
+        assert folder.continues
+        (folder.path / JOURNAL).write_text("and then refused")
+        raise DataRefused("tape", "is torn", "import it")
+    assert (runs.find("day") / JOURNAL).read_text() == "stopped"
+    folder.path.rename(folder.path.with_name(".day.999999999.new"))
+    with runs.playing("sim", "day") as folder:
+        assert (folder.path / JOURNAL).read_text() == "and then refused"
+        folder.finish()
+    with runs.playing("sim", "day") as folder:
+        assert not folder.continues, "a finished day is made again"
+
+
+def test_what_was_stopped_before_it_began_is_no_run(tmp_path: Path) -> None:
+    """The run before it stays as it was."""
+    runs = Runs(tmp_path)
+    make(runs, "sim", "day", "old")
+    with runs.playing("sim", "day"):
+        pass
+    assert (runs.find(None) / JOURNAL).read_text() == "old"
+    assert [entry.name for entry in (tmp_path / "sim" / "runs").iterdir()] == ["day"]

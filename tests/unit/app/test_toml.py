@@ -61,7 +61,7 @@ REPEATED = [
 ]
 
 
-@pytest.mark.proves("I-121")
+@pytest.mark.proves("I-121", "I-72")
 @pytest.mark.parametrize(
     ("text", "first", "second", "what"), [row[1:] for row in REPEATED], ids=[r[0] for r in REPEATED]
 )

@@ -1,11 +1,13 @@
 """The simulated exchange behind the port: when requests arrive, and when we hear of what."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from holdfast.brokers.simulated import SimulatedVenue
+from holdfast.brokers.memory import BrokerMemory, read_memory
+from holdfast.brokers.simulated import SimulatedVenue, rebuilt
 from holdfast.domain.command import (
     AnyCommand,
     CancelOrder,
@@ -13,6 +15,7 @@ from holdfast.domain.command import (
     ModifyOrder,
     Notify,
     PlaceOrder,
+    ReadBook,
     ReadFunds,
     ReadQuotes,
     Severity,
@@ -21,6 +24,7 @@ from holdfast.domain.command import (
 from holdfast.domain.event import (
     Action,
     AnyEvent,
+    BookRead,
     FundsRead,
     OrderAcknowledged,
     OrderUpdated,
@@ -29,6 +33,7 @@ from holdfast.domain.event import (
     ReadFailed,
     SendFailed,
 )
+from holdfast.domain.market import Tick
 from holdfast.domain.order import (
     BrokerOrderId,
     BrokerStatus,
@@ -351,3 +356,96 @@ def test_nobody_is_notified_by_a_venue() -> None:
     """Such a command went the wrong way."""
     with pytest.raises(AssertionError, match="nobody to notify"):
         venue().submit(Notify(severity=Severity.INFO, text="so"), at(1))
+
+
+# -- the book, and an exchange built again
+
+
+def test_the_whole_book_is_shown_as_of_its_arrival() -> None:
+    """Orders in the order taken, trades, nets and funds; begun when the request left."""
+    driver = venue()
+    driver.submit(place("A", buy(10_005)), at(1))
+    driver.pop_due(at(2))
+    driver.submit(ReadBook(), at(3))
+    [read] = [event for event in driver.pop_due(at(4)) if isinstance(event, BookRead)]
+    assert (read.began_at_ns, read.at_ns) == (at(3), at(3) + REQUEST + RESPONSE)
+    assert read.orders == driver.exchange.orders()
+    assert sum(trade.quantity for trade in read.trades) == read.orders[0].filled_quantity > 0
+    assert [(net.key, net.net) for net in read.nets] == list(driver.exchange.positions().items())
+    assert read.funds_paise == driver.exchange.funds_paise
+
+
+@pytest.mark.parametrize("after_ns", [REQUEST // 2, REQUEST + 1])
+def test_a_broken_connection_loses_answers_but_not_requests(after_ns: int) -> None:
+    """What is on its way arrives; its answer finds nobody, and what was on its way to us is lost."""
+    driver = venue()
+    driver.submit(place("A", buy(10_005)), at(1))
+    driver.submit(ReadFunds(), at(1))
+    driver.hang_up(at(1) + after_ns)
+    found = driver.pop_due(at(3))
+    assert [type(event) for event in found] == [OrderUpdated] * len(found)
+    assert bool(found) is (after_ns < REQUEST), "the stream tells what happens from here on"
+    assert [row.order_id for row in driver.exchange.orders()] == [oid("A")]
+
+
+def merged_market() -> list[Tick]:
+    """Ticks as the exchange was shown them: the third stands for three of its instrument."""
+    return [
+        around(1, 10_000),
+        around(1.5, 10_020),
+        replace(
+            around(4, 9_960, volume=900), count=3, last_low_paise=9_900, last_high_paise=10_040
+        ),
+        around(5, 10_000, volume=1_000),
+        around(6, 10_050, volume=1_100),
+    ]
+
+
+def raw_market() -> list[Tick]:
+    """The same as its source tells it."""
+    shown = merged_market()
+    parts = [around(2, 9_900, volume=500), around(3, 10_040, volume=700)]
+    return [*shown[:2], *parts, around(4, 9_960, volume=900), *shown[3:]]
+
+
+def test_an_exchange_is_built_again_exactly(tmp_path: Path) -> None:
+    """From the source and the broker's memory: orders, trades, cash, and each later draw."""
+    memory = BrokerMemory(tmp_path / "broker")
+    first = venue(Latency(seed=3))
+    first.remember(memory)
+    for number, tick in enumerate(merged_market()):
+        first.on_tick(tick)
+        if number < 3:
+            first.submit(place(f"A{number}", buy(10_100)), tick.at_ns)
+    memory.close()
+    until_ns = at(4.02)
+    second = venue(Latency(seed=3))
+    rest = rebuilt(second, iter(raw_market()), read_memory(tmp_path / "broker"), until_ns=until_ns)
+    assert list(rest) == merged_market()[3:]
+    for tick in merged_market()[3:]:
+        second.on_tick(tick)
+    for driver in (first, second):
+        driver.pop_due(at(10))
+        driver.submit(ReadBook(), at(10))
+    [one], [other] = first.pop_due(at(11)), second.pop_due(at(11))
+    assert one == other
+    assert isinstance(one, BookRead)
+    assert len(one.orders) == 3
+    assert one.trades
+
+
+def test_an_exchange_is_built_again_up_to_an_instant(tmp_path: Path) -> None:
+    """What it was shown later does not count; what no request needed is not kept."""
+    memory = BrokerMemory(tmp_path / "broker")
+    first = venue()
+    first.remember(memory)
+    for tick in raw_market():
+        first.on_tick(tick)
+    memory.close()
+    assert read_memory(tmp_path / "broker") == []
+    second = venue()
+    rest = rebuilt(second, iter(raw_market()), [], until_ns=at(2.5))
+    assert [tick.at_ns for tick in rest] == [at(3), at(4), at(5), at(6)]
+    last = second.exchange.last_tick(CALL.id)
+    assert last is not None
+    assert last.at_ns == at(2)

@@ -16,7 +16,7 @@ from holdfast.core.readiness import (
 from holdfast.core.state import State
 from holdfast.domain.dated import DayFacts
 from holdfast.domain.decision import HaltLevel, Values
-from holdfast.domain.event import Link
+from holdfast.domain.event import Link, ServiceState
 from holdfast.domain.instrument import Exchange
 from tests.support.by_hand import NOW, a_position, held, packet, ready_state
 from tests.support.desk import CALL, CLOSE, FACTS, OPEN, SECOND, SESSION
@@ -52,6 +52,25 @@ def has_no_journal(state: State) -> None:
     state.journal_durable = False
 
 
+def has_a_stopped_service(state: State) -> None:
+    state.services = {"engine": ServiceState.READY, "feed": ServiceState.STOPPED}
+
+
+def has_not_tested_itself(state: State) -> None:
+    state.self_test_fault = "not run"
+
+
+def has_an_open_point(state: State) -> None:
+    state.book.open_points = ("an order is unknown",)
+
+
+def has_not_seen_what_it_holds(state: State) -> None:
+    position = a_position(6)
+    position.evaluated_at_ns = state.now_ns
+    held(state, position)
+    state.book.began_ns = state.now_ns + 1
+
+
 def has_no_feed(state: State) -> None:
     state.connections[Exchange.NSE].last_at_ns = None
 
@@ -77,8 +96,14 @@ FAILURES: list[tuple[str, Break, Values]] = [
     ("halted", is_halted, {"level": "flatten", "reason": "a person asked"}),
     ("rules", has_a_failed_rule, {"rules": "a rule failed"}),
     ("daily_loss", has_lost_too_much, {"daily_loss": "reached"}),
+    ("services", lambda state: state.services.clear(), {"services": "none told"}),
+    ("services", has_a_stopped_service, {"service": "feed", "state": "stopped"}),
     ("journal", has_no_journal, {"journal": "not durable"}),
     ("links", lambda state: state.links.update({Link.UPDATES: False}), {"link": "updates"}),
+    ("self_test", has_not_tested_itself, {"self_test": "not run"}),
+    ("whole", lambda state: state.left_out.append(17), {"left_out": 17}),
+    ("book", has_an_open_point, {"book": "an order is unknown", "points": 1}),
+    ("seen", has_not_seen_what_it_holds, {"position": 6, "instrument": CALL.symbol}),
     ("feed", has_no_feed, {"exchange": "NSE", "fault": "connection quiet"}),
     ("evaluating", is_not_watched, {"position": 7, "evaluated_ms_ago": 2_001}),
     ("protected", is_unprotected, {"position": 8, "unprotected_ms": 2_000}),

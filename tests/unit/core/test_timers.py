@@ -11,7 +11,7 @@ SWEEP = TimerKey(Rank.SWEEP)
 
 
 def test_what_runs_first_at_one_instant_is_written_down() -> None:
-    """Candles, connections, orders, positions, the sweep, the session's edges (4.22)."""
+    """Candles, connections, orders, positions, the sweep, the session's edges, the book (4.22)."""
     assert [(rank.name, rank.value) for rank in Rank] == [
         ("CANDLE", 0),
         ("CONNECTION", 1),
@@ -19,6 +19,7 @@ def test_what_runs_first_at_one_instant_is_written_down() -> None:
         ("POSITION", 3),
         ("SWEEP", 4),
         ("SESSION", 5),
+        ("BOOK", 6),
     ]
     assert tuple(SWEEP) == (Rank.SWEEP, 0, "")
 
@@ -113,3 +114,15 @@ def test_deadlines_are_those_of_a_plain_table(orders: list[tuple[str, TimerKey, 
             if due is not None:
                 del plain[due[1]]
         assert timers.deadline_ns == min(plain.values(), default=None)
+
+
+def test_nobody_was_there_to_be_called_before_a_start() -> None:
+    """What was due earlier is due then, in key order; what is later stays, and so does the count."""
+    timers = Timers()
+    timers.set(SWEEP, 20)
+    timers.set(CANDLE, 10)
+    timers.set(FIVE_MINUTES, 90)
+    timers.postpone(50)
+    assert timers.deadline_ns == 50
+    assert [timers.pop_due(50) for _ in range(3)] == [CANDLE, SWEEP, None]
+    assert timers.pop_due(90) == FIVE_MINUTES

@@ -1,20 +1,19 @@
-"""One day from its beginning to a clean end, an early one, or a failure that keeps its name."""
+"""One day as it is told, driven, paused and closed: nothing is lost, nothing decided too late."""
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import pytest
+from typing_extensions import override
 
 from holdfast.core.engine import Engine
-from holdfast.domain.command import CancelOrder, PlaceOrder
-from holdfast.domain.decision import Direction
+from holdfast.domain.audit import Halted
+from holdfast.domain.command import CancelOrder, Notify, PlaceOrder, Severity
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import (
     AnyEvent,
-    FactsLoaded,
     FundsRead,
-    InstrumentsLoaded,
     JournalChanged,
     Link,
     LinkChanged,
@@ -22,288 +21,466 @@ from holdfast.domain.event import (
     OperatorRequest,
     OrderAcknowledged,
     ReadFailed,
+    ServiceChanged,
+    ServiceState,
+    StopAsked,
     TimerFired,
 )
 from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerOrderId, OrderId
-from holdfast.runtime import day as module
 from holdfast.runtime.clock import VirtualClock
-from holdfast.runtime.day import LAST_WORDS_NS, STOP_WORDS_NS, Day, Outcome, Pace, StopRequest
-from tests.support.desk import CALL, FACTS, NIFTY, OPEN, PUT, SECOND, Parrot, settings
-from tests.support.shell import MemoryJournal, ToldVenue, tick
+from holdfast.runtime.day import LAST_WORDS_NS, STOP_WORDS_NS, Begun, Day, Standing
+from tests.support.chain import END, Filling, beginning, entering, quiet, until
+from tests.support.desk import SECOND, Parrot, settings
+from tests.support.shell import START, MemoryJournal, ToldVenue, ready, tick
+from tests.support.virtual import virtually
 
-START = OPEN - 60 * SECOND
-END = OPEN + 120 * SECOND
 
-
-def beginning() -> Iterator[AnyEvent]:
-    """What a start tells the engine."""
-    yield FactsLoaded(at_ns=START, sha256="f", facts=FACTS)
-    yield InstrumentsLoaded(at_ns=START, sha256="i", instruments=(NIFTY, CALL, PUT))
-    yield FundsRead(at_ns=START, available_paise=500_000_00)
+def nothing() -> None:
+    """Nobody asks whether it lives."""
 
 
 class Stage:
-    """A day ready to be played."""
+    """A day that a test begins, drives and ends by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, venue: ToldVenue | None = None) -> None:
+        """Made inside the event loop."""
         self.parrot = Parrot()
         self.engine = Engine(settings(), [self.parrot])
         self.journal = MemoryJournal()
-        self.venue = ToldVenue()
+        self.venue = venue or ToldVenue()
         self.clock = VirtualClock(START)
-        self.day = Day(self.engine, self.journal, self.venue, self.clock)
-        self.stop = StopRequest()
-        self.told: list[int] = []
+        self.progress: list[int] = []
+        self.told: list[Notify] = []
+        self.halts: list[Halted] = []
+        self.day = Day(
+            self.clock,
+            ends_ns=END,
+            progress=self.progress.append,
+            notify=self.told.append,
+        )
 
-    def play(self, ticks: Iterable[Tick], *, speed: int = 0) -> Outcome:
-        """Play it to its end; one that does not end within ten seconds fails."""
+    def begin(self) -> None:
+        """What every start tells; and that links and services are up."""
+        self.begin_with(beginning())
+        for link in Link:
+            self.day.tell(LinkChanged(at_ns=START, link=link, is_up=True))
+        self.day.tell(ready("engine"))
 
-        async def bounded() -> Outcome:
-            async with asyncio.timeout(10):
-                return await self.day.play(
-                    beginning(),
-                    iter(ticks),
-                    ends_ns=END,
-                    pace=Pace(speed=speed),
-                    stop=self.stop,
-                    progress=self.told.append,
-                )
+    def begin_with(self, told: Iterable[AnyEvent]) -> None:
+        """Only these."""
+        begun = Begun(engine=self.engine, beginning=told, write_halt=self.halts.append)
+        self.day.begin(begun, self.venue, self.journal)
 
-        return asyncio.run(bounded())
+    async def play(self, ticks: Iterable[Tick]) -> None:
+        """The market, whole, and the day to its end."""
+        await self.day.inbox.put_market(list(ticks))
+        self.day.inbox.end_market()
+        await self.day.drive(nothing)
+
+    async def enter(self) -> PlaceOrder:
+        """Let the strategy's entry leave; the market goes on after it."""
+        await self.day.inbox.put_market([*entering(self.parrot), *quiet(60.3, 61)])
+        driving = asyncio.ensure_future(self.day.drive(nothing))
+        await until(lambda: self.day.inbox.depth == (0, 0), every_s=0)
+        driving.cancel()
+        await asyncio.wait({driving})
+        return next(c for c in self.venue.asked() if isinstance(c, PlaceOrder))
 
     def journaled(self, kind: type[AnyEvent]) -> list[AnyEvent]:
         """Events of one kind, in order."""
         return [event for event in self.journal.events if isinstance(event, kind)]
 
 
-def entering(stage: Stage) -> Iterator[Tick]:
-    """Ticks of a minute, at whose end the strategy buys the call; and one more."""
-    for second in (58.0, 59.0):
-        for instrument, last in ((NIFTY, 2_450_000), (CALL, 10_000), (PUT, 10_000)):
-            yield tick(second, last, instrument.id)
-    stage.parrot.say = Direction.UP
-    yield tick(60.1)
-    yield tick(60.1, 2_450_000, NIFTY.id)
-    yield tick(60.2)
+def staged(story: Callable[[Stage], Awaitable[None]], venue: ToldVenue | None = None) -> Stage:
+    """Tell a story on a stage of its own, in virtual time."""
+
+    async def play() -> Stage:
+        stage = Stage(venue)
+        await story(stage)
+        return stage
+
+    return virtually(play())
 
 
-def test_a_day_begins_with_what_a_start_knows_then_the_market() -> None:
-    """The beginning, every link, the journal; then each tick; progress is told at the end."""
-    stage = Stage()
-    outcome = stage.play([tick(number) for number in range(1, 11)])
+def word(at_ns: int, what: str) -> ReadFailed:
+    """Something to hear."""
+    return ReadFailed(at_ns=at_ns, what=what, reason="")
+
+
+# -- its life
+
+
+def test_a_day_begins_with_what_a_start_knows_and_what_was_told_before_follows() -> None:
+    """The supervisor speaks long before the engine lives: it is heard, and after the beginning."""
+
+    async def story(stage: Stage) -> None:
+        stage.day.tell(ready("store"))
+        begun = [stage.day.has_begun]
+        assert stage.day.standing.events == stage.day.ticks == 0
+        stage.begin()
+        begun.append(stage.day.has_begun)
+        assert begun == [False, True]
+        await stage.play([tick(number) for number in range(1, 11)])
+
+    stage = staged(story)
     events = stage.journal.events
-    assert events[:3] == list(beginning())
-    assert [type(event) for event in events[3:7]] == [*[LinkChanged] * len(Link), JournalChanged]
-    assert [e.link for e in events if isinstance(e, LinkChanged)] == list(Link)
-    assert all(e.is_up for e in events if isinstance(e, LinkChanged))
+    first = len(list(beginning()))
+    assert events[:first] == list(beginning())
+    assert events[first] == ready("store"), (
+        "a restart forgets what services were, so it comes after"
+    )
     assert stage.journaled(Tick) == [tick(number) for number in range(1, 11)]
-    assert stage.told == [10]
-    assert outcome == Outcome(
+    assert stage.progress == [10]
+    assert stage.day.standing == Standing(
         events=len(events),
         ticks=10,
         merged_ticks=0,
-        commands_sent=1,
-        stopped_early=False,
+        commands_sent=3,
         open_positions=0,
         live_orders=(),
+        is_halted=False,
+        is_over=True,
     )
+
+
+def test_a_beginning_that_cannot_be_read_begins_nothing_and_is_read_again() -> None:
+    """Half of a beginning would be an engine without facts that trades on, or a second half."""
+
+    def refuses() -> Iterator[AnyEvent]:
+        yield next(beginning())
+        raise DataRefused("tape", "its history is torn", "copy it again")
+
+    async def story(stage: Stage) -> None:
+        for _ in range(2):
+            with pytest.raises(DataRefused, match="torn"):
+                stage.begin_with(refuses())
+            assert not stage.day.has_begun
+            assert stage.journal.rows == []
+        stage.begin()
+        assert stage.journal.events == list(beginning())
+        with pytest.raises(AssertionError, match="begins once"):
+            stage.begin()
+
+    staged(story)
 
 
 def test_a_day_ends_a_minute_after_its_session() -> None:
     """Answers and deadlines until then are heard; what would come later is not."""
-    stage = Stage()
-    last = ReadFailed(at_ns=END + LAST_WORDS_NS, what="last", reason="")
-    late = ReadFailed(at_ns=END + LAST_WORDS_NS + 1, what="late", reason="")
-    stage.venue.say(last, late)
-    stage.play([tick(1)])
+    last, late = word(END + LAST_WORDS_NS, "last"), word(END + LAST_WORDS_NS + 1, "late")
+
+    async def story(stage: Stage) -> None:
+        stage.venue.say(last, late)
+        stage.begin()
+        await stage.play([tick(1)])
+
+    stage = staged(story)
     assert last in stage.journal.events
     assert late not in stage.journal.events
     assert stage.clock.now_ns() == END + LAST_WORDS_NS
+    assert stage.day.is_over
 
 
-def test_a_long_day_comes_through_in_batches_without_merging() -> None:
-    """More ticks than the lane has room for: all of them, in order."""
-    stage = Stage()
-    ticks = [tick(1 + number / 1_000) for number in range(10_000)]
-    outcome = stage.play(ticks)
+@pytest.mark.proves("SUP-14")
+def test_a_later_life_of_the_driver_goes_on_where_the_first_one_was() -> None:
+    """Cancelled between two ticks, wherever that was: each is taken once, in order."""
+    ticks = [tick(1 + number / 1_000) for number in range(2_000)]
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        await stage.day.inbox.put_market(ticks)
+        for turns in (1, 2, 3):
+            driving = asyncio.ensure_future(stage.day.drive(nothing))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            driving.cancel()
+            await asyncio.wait({driving})
+        assert 0 < stage.day.ticks < 2_000
+        stage.day.inbox.end_market()
+        await stage.day.drive(nothing)
+
+    stage = staged(story)
     assert stage.journaled(Tick) == ticks
-    assert (outcome.ticks, outcome.merged_ticks) == (10_000, 0)
+    assert stage.day.is_over
 
 
+def test_a_fault_in_the_day_ends_its_drive_with_its_own_name() -> None:
+    """Nothing swallows it, and the day does not count as over."""
+
+    class Faulty(ToldVenue):
+        @override
+        def on_tick(self, tick: Tick) -> None:
+            if tick.last_paise == 0:
+                raise ZeroDivisionError("a price of nothing")
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        with pytest.raises(ZeroDivisionError, match="a price of nothing"):
+            await stage.play([tick(1), tick(2, 0), tick(3)])
+        assert not stage.day.is_over
+
+    assert staged(story, Faulty()).day.ticks == 2
+
+
+# -- the stop
+
+
+@pytest.mark.proves("RACE-12")
 def test_a_stop_takes_back_waiting_entries_and_hears_their_ends() -> None:
     """The rest of the market is left; five seconds of its time are for the last answers."""
-    stage = Stage()
-    unread: list[Tick] = []
+    entries: list[OrderId] = []
 
-    def market() -> Iterator[Tick]:
-        yield from entering(stage)
-        yield from [tick(61)] * module.BATCH
-        stage.stop.set()
-        for number in range(5_000):
-            unread.append(tick(70 + number))
-            yield unread[-1]
-
-    answered = OPEN + 61 * SECOND
-    stage.venue.say(
-        OrderAcknowledged(
-            at_ns=answered,
-            order_id=_entry_id(),
-            broker_id=BrokerOrderId("B1"),
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        entry = await stage.enter()
+        entries.append(entry.order_id)
+        answered = stage.clock.now_ns() + SECOND
+        stage.venue.say(
+            OrderAcknowledged(
+                at_ns=answered, order_id=entry.order_id, broker_id=BrokerOrderId("B1")
+            )
         )
-    )
-    assert not stage.stop.is_set
-    outcome = stage.play(market())
-    assert outcome.stopped_early
-    assert len(unread) < module.BATCH
-    asked = [event for event in stage.journal.events if isinstance(event, OperatorAsked)]
-    assert [event.request for event in asked] == [OperatorRequest.PAUSE]
-    assert [type(c) for c in stage.venue.asked() if not isinstance(c, PlaceOrder)][
-        -1
-    ] is CancelOrder
-    assert outcome.live_orders == (_entry_id(),)
+        await stage.day.inbox.put_market([tick(number) for number in range(70, 80)])
+        stage.day.pause()
+        stage.day.pause()
+        assert stage.clock.now_ns() < answered
+        await stage.day.settle()
+
+    stage = staged(story)
+    asked = stage.journaled(StopAsked)
+    assert len(asked) == 1
+    others = [c for c in stage.venue.asked() if not isinstance(c, PlaceOrder)]
+    assert isinstance(others[-1], CancelOrder)
+    assert stage.day.standing.live_orders == tuple(entries)
+    assert stage.journaled(OrderAcknowledged)
+    assert stage.day.inbox.depth == (0, 10), "the market is left where it was"
     stopped_ns = asked[0].at_ns
-    assert stage.journal.events[-1].at_ns < stopped_ns + STOP_WORDS_NS
     assert isinstance(stage.journal.events[-1], TimerFired)
+    assert stage.journal.events[-1].at_ns < stopped_ns + STOP_WORDS_NS
     assert stage.clock.now_ns() >= stopped_ns + STOP_WORDS_NS - SECOND
+    assert not stage.day.is_over
 
 
-def _entry_id() -> OrderId:
-    """The id of the day's first entry."""
-    stage = Stage()
-    stage.play(entering(stage))
-    [entry] = [c for c in stage.venue.asked() if isinstance(c, PlaceOrder)]
-    return entry.order_id
+def test_what_was_told_before_the_stop_is_taken_before_it_and_what_comes_after_at_once() -> None:
+    """The day's last words are journaled and stepped like all others, without a taker."""
 
-
-def test_a_day_that_is_stopped_before_its_first_tick_ends_cleanly() -> None:
-    """Nothing of the market is read."""
-    stage = Stage()
-    stage.stop.set()
-    outcome = stage.play([tick(1)])
-    assert (outcome.ticks, outcome.stopped_early) == (0, True)
-
-
-# -- paced
-
-
-def test_a_paced_day_takes_its_time_and_loses_no_tick() -> None:
-    """Ten seconds of market at a hundred times real time: a tenth of a second at least."""
-    stage = Stage()
-    ticks = [tick(number) for number in range(1, 12)]
-
-    async def timed() -> float:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        await stage.day.play(
-            beginning(),
-            iter(ticks),
-            ends_ns=END,
-            pace=Pace(speed=100),
-            stop=stage.stop,
-            progress=stage.told.append,
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        early = FundsRead(at_ns=START, available_paise=1)
+        stage.day.tell(early)
+        stage.day.pause()
+        events = stage.journal.events
+        assert events.index(early) < events.index(stage.journaled(StopAsked)[0])
+        assert stage.day.inbox.depth == (0, 0)
+        steps = stage.day.standing.events
+        parked = ServiceChanged(
+            at_ns=START, service="feed", state=ServiceState.PARKED, is_core=True, reason="mute"
         )
-        return loop.time() - began
+        stage.day.tell(parked)
+        assert stage.journal.events[-1] == parked
+        assert stage.day.standing.events == steps + 1
+        called = stage.told[-1]
+        assert (called.severity, called.text) == (Severity.ALARM, "feed was given up: mute")
 
-    assert asyncio.run(timed()) >= 0.1
-    assert stage.journaled(Tick) == ticks
-
-
-def test_a_pace_that_the_engine_cannot_keep_slips_and_loses_nothing() -> None:
-    """A whole day at once: the engine gets its turns all along, and sees each tick."""
-    stage = Stage()
-    taken: list[int] = []
-
-    def market() -> Iterator[Tick]:
-        for number in range(20_000):
-            if number % 5_000 == 4_999:
-                taken.append(len(stage.journal.market))
-            yield tick(1 + number / 1_000_000)
-
-    outcome = stage.play(market(), speed=1_000_000)
-    for before, now in zip((0, 5_000, 10_000, 15_000), taken, strict=True):
-        assert now > before, "the engine was at most a moment behind"
-    assert (outcome.ticks, outcome.merged_ticks) == (20_000, 0)
+    staged(story)
 
 
-def test_a_stop_ends_a_paced_day_in_the_middle_of_a_silence() -> None:
-    """It does not wait for the next packet, an hour away."""
-    stage = Stage()
+def test_what_is_told_while_the_final_state_is_written_is_kept_and_moves_nothing() -> None:
+    """The state that was written is the last one: a word after it is a record and no step."""
 
-    def market() -> Iterator[Tick]:
-        yield tick(1)
-        threading.Timer(0.05, stage.stop.set).start()
-        yield tick(3_600)
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        stage.day.pause()
+        standing, told = stage.day.standing, len(stage.told)
+        stage.day.seal()
+        parked = ServiceChanged(
+            at_ns=START, service="store", state=ServiceState.PARKED, is_core=True, reason="late"
+        )
+        stage.day.tell(parked)
+        stage.day.tell(tick(1))
+        assert stage.journal.events[-1] == parked
+        assert (stage.day.standing, len(stage.told)) == (standing, told)
 
-    outcome = stage.play(market(), speed=1)
-    assert (outcome.stopped_early, outcome.ticks) == (True, 1)
-
-
-# -- what goes wrong
-
-
-def test_a_market_that_cannot_be_read_further_says_so_itself() -> None:
-    """The command line must see the refusal, not a group of errors around it."""
-
-    def market() -> Iterator[Tick]:
-        yield tick(1)
-        raise DataRefused("tape", "ends in the middle", "copy it again")
-
-    for speed in (0, 1_000):
-        with pytest.raises(DataRefused, match="ends in the middle"):
-            Stage().play(market(), speed=speed)
+    staged(story)
 
 
-def test_a_fault_in_the_day_ends_it_with_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing swallows it, and the feed does not go on alone."""
-    stage = Stage()
-    read: list[int] = []
+@pytest.mark.parametrize("request_", [OperatorRequest.PAUSE, OperatorRequest.PANIC])
+def test_a_halt_is_written_down_as_it_is_decided(request_: OperatorRequest) -> None:
+    """To the file, not only to the journal; a stop writes none, because it is none."""
 
-    def market() -> Iterator[Tick]:
-        for number in range(100_000):
-            read.append(number)
-            yield tick(1 + number / 1_000, 0 if number == 100 else 10_000)
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        stage.day.tell(OperatorAsked(at_ns=START, request=request_, reason="enough"))
+        stage.day.pause()
+        assert [(one.level.value, one.reason) for one in stage.halts] == [
+            (request_.value, "enough")
+        ]
 
-    monkeypatch.setattr(stage.venue, "on_tick", _refuse_zero)
-    with pytest.raises(ZeroDivisionError, match="a price of nothing"):
-        stage.play(market())
-    assert len(read) < 20_000
+    staged(story)
 
 
-def _refuse_zero(told: Tick) -> None:
-    if told.last_paise == 0:
-        raise ZeroDivisionError("a price of nothing")
+def test_nothing_is_told_after_the_close() -> None:
+    """The journal is closed: a word too many would be an error, or lost without a number."""
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        stage.day.pause()
+        stage.day.close()
+        rows = len(stage.journal.rows)
+        stage.day.tell(ready("feed"))
+        stage.day.journal_changed(is_durable=False, reason="closed")
+        await asyncio.sleep(0)
+        assert len(stage.journal.rows) == rows
+        assert stage.day.inbox.depth == (0, 0)
+
+    staged(story)
+
+
+def test_a_stop_before_the_beginning_leaves_no_trace() -> None:
+    """There is no journal and no engine to ask."""
+
+    async def story(stage: Stage) -> None:
+        stage.day.pause()
+        await stage.day.settle()
+        assert stage.journal.rows == []
+        assert stage.day.standing.events == 0
+        assert not stage.day.standing.is_over
+
+    staged(story)
+
+
+def test_a_stop_after_the_day_is_over_asks_for_no_pause() -> None:
+    """There is nothing to take back, and no time to let pass."""
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        await stage.play([tick(1)])
+        stage.day.tell(ready("feed"))
+        ended_ns = stage.clock.now_ns()
+        stage.day.pause()
+        await stage.day.settle()
+        assert stage.clock.now_ns() == ended_ns
+        assert stage.journaled(StopAsked) == []
+        assert stage.journal.events[-1] == ready("feed")
+
+    staged(story)
+
+
+def test_a_stop_is_no_halt_but_one_before_it_is_told() -> None:
+    """Taking entries back for the end of the process is nobody's decision to trade no more."""
+
+    async def stopped(stage: Stage) -> None:
+        stage.begin()
+        stage.day.pause()
+        assert stage.journaled(StopAsked)
+        assert not stage.day.standing.is_halted
+
+    async def halted(stage: Stage) -> None:
+        stage.begin()
+        panic = OperatorRequest.PANIC
+        stage.day.tell(OperatorAsked(at_ns=START, request=panic, reason="test"))
+        await stage.play([tick(1)])
+        assert stage.day.standing.is_halted
+        stage.day.pause()
+        assert stage.day.standing.is_halted
+
+    staged(stopped)
+    staged(halted)
+
+
+# -- what is asked of it
+
+
+@pytest.mark.proves("RSK-7")
+def test_the_watermark_is_the_age_of_the_rules_last_run_over_what_is_held() -> None:
+    """In the market's time; nothing held, or the day over, there is none."""
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        marks = [stage.day.watermark_s]
+        await stage.enter()
+        marks.append(stage.day.watermark_s)
+        stage.clock.move(stage.clock.now_ns() + 3 * SECOND)
+        marks.append(stage.day.watermark_s)
+        stage.day.inbox.end_market()
+        await stage.day.drive(nothing)
+        marks.append(stage.day.watermark_s)
+        assert marks == [None, 0.0, 3.0, None]
+        assert stage.day.standing.open_positions == 1
+
+    staged(story, Filling())
+
+
+def test_the_driver_beats_while_others_have_their_turn() -> None:
+    """Also when nothing comes: a day without a packet is not a hung engine."""
+    beats: list[float] = []
+
+    async def story(stage: Stage) -> None:
+        loop = asyncio.get_running_loop()
+        stage.begin()
+        driving = asyncio.ensure_future(stage.day.drive(lambda: beats.append(loop.time())))
+        await asyncio.sleep(2.5)
+        stage.day.inbox.end_market()
+        await driving
+
+    staged(story)
+    assert beats == [0.0, 1.0, 2.0]
 
 
 # -- the journal's word
 
 
-def test_the_journals_word_reaches_the_engine_whenever_it_comes() -> None:
-    """Before the day from the writer's thread or ours, and in the middle of it."""
-    stage = Stage()
-    stage.day.journal_changed(is_durable=False, reason="before")
+def test_the_journals_word_reaches_the_engine_from_whatever_thread() -> None:
+    """Before the day from ours, in the middle of it from the writer's."""
 
-    def market() -> Iterator[Tick]:
-        yield from [tick(1)] * module.BATCH
+    async def story() -> Stage:
+        stage = Stage()
+        stage.day.journal_changed(is_durable=False, reason="before")
+        stage.begin()
+        driving = asyncio.ensure_future(stage.day.drive(nothing))
+        await asyncio.sleep(0)
         writer = threading.Thread(target=stage.day.journal_changed, args=(False, "disk full"))
         writer.start()
+        await until(lambda: len(stage.journaled(JournalChanged)) == 3, every_s=0.001)
         writer.join()
-        yield from [tick(2)] * (3 * module.BATCH)
+        stage.day.inbox.end_market()
+        await driving
+        return stage
 
-    stage.play(market())
+    stage = asyncio.run(story())
     told = [event for event in stage.journal.events if isinstance(event, JournalChanged)]
     assert [(event.is_durable, event.reason) for event in told] == [
-        (False, "before"),
         (True, ""),
+        (False, "before"),
         (False, "disk full"),
     ]
-    assert stage.engine.live_orders == ()
 
 
-def test_after_the_day_the_journals_word_harms_nobody() -> None:
-    """Its last thread may speak while the loop is gone."""
-    stage = Stage()
-    stage.play([tick(1)])
+def test_after_the_loop_has_ended_the_journals_word_harms_nobody() -> None:
+    """Its last thread may speak while the loop is gone; it must not die of it."""
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+
+    stage = staged(story)
     rows = len(stage.journal.rows)
     stage.day.journal_changed(is_durable=False, reason="closing")
     assert len(stage.journal.rows) == rows
+
+
+# -- twice
+
+
+def test_the_same_day_twice_is_the_same_journal() -> None:
+    """Whoever takes turns with the driver: the order is that of the inbox."""
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        await stage.enter()
+        stage.day.tell(word(stage.clock.now_ns(), "something"))
+        await stage.play([tick(number) for number in range(70, 90)])
+
+    first, second = staged(story, Filling()), staged(story, Filling())
+    assert first.journal.rows == second.journal.rows
+    assert first.day.standing.open_positions == 1
+    assert len(first.journal.rows) > 60

@@ -1,14 +1,19 @@
 """The driver: who comes first, what is journaled when, and that a late wake-up changes nothing."""
 
 import asyncio
+import threading
 
 import pytest
 from msgspec.structs import replace
 
-from holdfast.domain.command import ReadFunds, Subscribe
+from holdfast.core.engine import Engine
+from holdfast.domain.command import ModifyOrder, PlaceOrder, ReadBook, ReadFunds, Subscribe
 from holdfast.domain.decision import Direction
+from holdfast.domain.errors import StepGivenUp
 from holdfast.domain.event import (
     Action,
+    AnyEvent,
+    BookRead,
     CandleLoaded,
     FundsRead,
     InstrumentsLoaded,
@@ -17,15 +22,19 @@ from holdfast.domain.event import (
     Outcome,
     QuotesRead,
     ReadFailed,
+    Restarted,
     SendFailed,
+    StepFailed,
     TimerFired,
 )
 from holdfast.domain.market import Candle, Tick
-from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderRow
+from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderRow, Purpose
+from holdfast.runtime.checkpoint import Checkpoint
 from holdfast.runtime.driver import YIELD_EVERY
 from holdfast.runtime.inbox import Inbox
-from tests.support.desk import CALL, NIFTY, OPEN, PUT, SECOND
-from tests.support.shell import START, Shell, tick
+from tests.support.desk import CALL, DAY, NIFTY, OPEN, PUT, SECOND, Parrot, settings
+from tests.support.shell import START, Shell, empty_book, placement, tick
+from tests.support.virtual import virtually
 
 
 def test_an_event_is_journaled_before_anything_is_done_about_it() -> None:
@@ -34,11 +43,13 @@ def test_an_event_is_journaled_before_anything_is_done_about_it() -> None:
     journal = shell.journal
     numbers = [number for number, row in enumerate(journal.rows, 1) if row in journal.decisions]
     assert [decided.cause for decided in journal.decisions] == [n - 1 for n in numbers]
-    [loaded] = [d for d in journal.decisions if d.commands]
+    loaded, read = [d for d in journal.decisions if d.commands]
     assert isinstance(journal.rows[loaded.cause - 1], InstrumentsLoaded)
-    assert list(loaded.commands) == shell.venue.asked()
     assert isinstance(loaded.commands[0], Subscribe)
-    assert loaded.commands[1:] == (ReadFunds(),)
+    assert loaded.commands[1:] == (ReadFunds(), ReadBook())
+    assert isinstance(journal.rows[read.cause - 1], BookRead)
+    assert read.commands == (ReadBook(),)
+    assert shell.venue.asked() == [*loaded.commands[:2]]
     rows = len(journal.rows)
     shell.driver.take(FundsRead(at_ns=START, available_paise=1))
     assert len(journal.rows) == rows + 1
@@ -212,3 +223,210 @@ def test_running_takes_from_the_inbox_until_the_market_ends() -> None:
     assert shell.driver.ticks == 2 * YIELD_EVERY + 1
     assert told == [YIELD_EVERY, 2 * YIELD_EVERY, 2 * YIELD_EVERY + 1]
     assert turns >= 2
+
+
+def test_an_idle_driver_says_that_it_lives() -> None:
+    """At least each second while nothing comes, and at every turn that it gives to others."""
+    shell = Shell().begin()
+    beats: list[float] = []
+
+    async def story() -> None:
+        inbox = Inbox()
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            run = shell.driver.run(inbox, lambda _ticks: None, lambda: beats.append(loop.time()))
+            group.create_task(run)
+            await asyncio.sleep(3.5)
+            await inbox.put_market([tick(number / 100) for number in range(YIELD_EVERY)])
+            inbox.end_market()
+
+    virtually(story())
+    assert beats == [0.0, 1.0, 2.0, 3.0, 3.5]
+
+
+# -- a step that raises
+
+
+class Poison:
+    """Makes the engine raise at one event: when it is stepped, and `bare` times more."""
+
+    def __init__(self, shell: Shell, *, bare: int = 0) -> None:
+        self.shell = shell
+        self.event: AnyEvent | None = None
+        self.left = 1 + bare
+        self.checkpoint = Checkpoint(shell.engine, self._make)
+        self._arm(shell.engine)
+
+    def _make(self) -> Engine:
+        engine = Engine(settings(), [Parrot()])
+        self._arm(engine)
+        return engine
+
+    def _arm(self, engine: Engine) -> None:
+        inner = engine._on_tick  # noqa: SLF001 the code that is broken
+
+        def on_tick(tick: Tick) -> None:
+            inner(tick)
+            if tick is self.event and self.left:
+                self.left -= 1
+                raise ZeroDivisionError("poison")
+
+        engine._on_tick = on_tick  # type: ignore[method-assign] # noqa: SLF001
+
+    def swallow(self, event: Tick) -> None:
+        """Take it."""
+        self.event = event
+        self.shell.driver.take(event)
+
+
+def protected() -> Shell:
+    """A shell that holds a position, its stop seen, with a way back."""
+    shell = Shell().begin()
+    entry = shell.enter()
+    row = OrderRow(
+        order_id=entry.order_id,
+        broker_id=BrokerOrderId("B1"),
+        status=BrokerStatus.FILLED,
+        terms=entry.terms,
+        filled_quantity=entry.terms.quantity,
+        filled_value_paise=entry.terms.quantity * 10_000,
+        venue_at_ns=OPEN + 60 * SECOND,
+    )
+    shell.driver.take(OrderUpdated(at_ns=OPEN + 61 * SECOND, row=row))
+    stop = [one for one in shell.venue.asked() if isinstance(one, PlaceOrder)][-1]
+    rests = replace(
+        row,
+        order_id=stop.order_id,
+        broker_id=BrokerOrderId("B2"),
+        status=BrokerStatus.WORKING,
+        terms=stop.terms,
+        filled_quantity=0,
+        filled_value_paise=0,
+    )
+    shell.driver.take(OrderUpdated(at_ns=OPEN + 61 * SECOND, row=rests))
+    return shell
+
+
+def test_a_step_that_raises_is_taken_back_and_made_without_strategies() -> None:
+    """2.5: nothing of it leaves, `StepFailed` is written, entries halt, exits go on."""
+    shell = protected()
+    poison = Poison(shell)
+    shell.driver.go_back_to(poison.checkpoint)
+    poison.swallow(tick(62, 9_990))
+    rows = shell.journal.rows
+    [failed] = [row for row in rows if isinstance(row, StepFailed)]
+    assert rows[failed.sequence - 1] == tick(62, 9_990)
+    assert (failed.error, failed.is_final) == ("ZeroDivisionError: poison", False)
+    assert shell.engine.is_halted
+    assert shell.engine.open_positions == 1
+    assert shell.engine.left_out == ()
+    shell.driver.take(tick(62.5, 9_300))
+    shell.driver.take(tick(63, 8_750))
+    assert isinstance(shell.venue.asked()[-1], ModifyOrder), "the stop became the exit"
+
+
+def test_half_a_step_leaves_no_trace() -> None:
+    """What the step had done when it raised is not done twice: the engine is as if told once."""
+    poisoned, healthy = protected(), protected()
+    poison = Poison(poisoned)
+    poisoned.driver.go_back_to(poison.checkpoint)
+    poison.swallow(tick(62, 9_990))
+    healthy.driver.take(tick(62, 9_990))
+    state, other = poisoned.engine._state, healthy.engine._state  # noqa: SLF001
+    other.halt, other.halt_reason = state.halt, state.halt_reason
+    other.blocked_term = state.blocked_term
+    assert poisoned.engine.image() == healthy.engine.image()
+
+
+def test_a_step_that_raises_twice_ends_the_process_and_says_which() -> None:
+    """The next start must not fall over it: it is durable, and final."""
+    shell = protected()
+    poison = Poison(shell, bare=1)
+    shell.driver.go_back_to(poison.checkpoint)
+    with pytest.raises(StepGivenUp, match="cannot be stepped: ZeroDivisionError") as given_up:
+        poison.swallow(tick(62, 9_990))
+    assert given_up.value.exit_code == 70
+    last = shell.journal.rows[-1]
+    assert isinstance(last, StepFailed)
+    assert last.is_final
+
+
+def test_without_a_way_back_a_step_that_raises_ends_the_process() -> None:
+    """Nobody may step on from half a step."""
+    shell = protected()
+    poison = Poison(shell)
+    with pytest.raises(StepGivenUp):
+        poison.swallow(tick(62, 9_990))
+    assert isinstance(shell.journal.rows[-1], StepFailed)
+
+
+def test_an_engine_that_is_disarmed_already_leaves_further_events_out() -> None:
+    """A fault that every event meets must not end each start: exits of what can be stepped go on."""
+    shell = protected()
+    shell.engine.disarm(3)
+    poison = Poison(shell, bare=1)
+    shell.driver.go_back_to(poison.checkpoint)
+    poison.swallow(tick(62, 9_990))
+    assert len(shell.engine.left_out) == 2
+    assert shell.engine.is_halted
+    shell.driver.take(tick(62.5, 9_300))
+    shell.driver.take(tick(63, 8_750))
+    assert isinstance(shell.venue.asked()[-1], ModifyOrder)
+
+
+# -- starts
+
+
+def test_nothing_is_due_before_a_start() -> None:
+    """The deadlines of the process before are nobody's: the first thing stepped is the start."""
+    shell = protected()
+    assert shell.engine.deadline_ns is not None
+    count = len(shell.journal.events)
+    at_ns = OPEN + 400 * SECOND
+    shell.driver.take(Restarted(at_ns=at_ns, day=DAY, code_version="2", config_sha256="c"))
+    assert isinstance(shell.journal.events[count], Restarted)
+
+
+def test_ids_that_the_book_shows_are_never_handed_over_again() -> None:
+    """GWL-5: whoever asks; also one that the journal has lost."""
+    shell = Shell().begin()
+    lost = placement(Purpose.EXIT, "SSIM001261120-X0001-1-0")
+    row = OrderRow(
+        order_id=lost.order_id,
+        broker_id=BrokerOrderId("B9"),
+        status=BrokerStatus.WORKING,
+        terms=lost.terms,
+        filled_quantity=0,
+        filled_value_paise=0,
+        venue_at_ns=START,
+    )
+    book = replace(empty_book(START + SECOND, began_at_ns=START), orders=(row,))
+    shell.driver.take(book)
+    shell.router.execute(lost, sequence=1, at_ns=START)
+    assert shell.late.popleft() == SendFailed(
+        at_ns=START,
+        order_id=lost.order_id,
+        action=Action.PLACE,
+        outcome=Outcome.NOT_SENT,
+        reason="this id was already handed to the broker",
+    )
+
+
+@pytest.mark.proves("THR-2")
+def test_one_thread_steps_the_engine_and_no_other_may() -> None:
+    """There are no locks because nothing is shared: whoever tries from elsewhere is stopped."""
+    shell = Shell().begin()
+    caught: list[BaseException] = []
+
+    def elsewhere() -> None:
+        try:
+            shell.driver.deliver(FundsRead(at_ns=START, available_paise=1))
+        except AssertionError as error:
+            caught.append(error)
+
+    rows = len(shell.journal.rows)
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert [str(error) for error in caught] == ["one thread steps the engine"]
+    assert len(shell.journal.rows) == rows, "nothing was journaled either"

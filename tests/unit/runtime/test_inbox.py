@@ -1,7 +1,6 @@
 """The two lanes into the engine: nothing of the account's is lost, merged ticks keep extremes."""
 
 import asyncio
-import threading
 from collections.abc import Coroutine
 from typing import Any
 
@@ -14,6 +13,7 @@ from holdfast.domain.market import Tick
 from holdfast.runtime.inbox import Inbox, merge
 from tests.support.desk import CALL, PUT
 from tests.support.shell import tick
+from tests.support.virtual import virtually
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:
@@ -213,29 +213,46 @@ def test_waiting_ends_with_an_event_of_either_lane() -> None:
     run(story())
 
 
-def test_another_thread_may_put_into_the_account_lane() -> None:
-    """The writer tells of its disk; the loop is woken for it."""
+def test_a_closed_inbox_is_left_with_what_waits_in_it() -> None:
+    """The stop takes no more of the market; the account's words are taken one by one to the last."""
+
+    async def story() -> None:
+        inbox = Inbox(market_room=1)
+        await inbox.put_market([tick(1)])
+        async with asyncio.TaskGroup() as group:
+            group.create_task(inbox.put_market([tick(2)]))
+            await asyncio.sleep(0)
+            inbox.put(funds(1))
+            over = [inbox.is_over]
+            inbox.close()
+        over.append(inbox.is_over)
+        await inbox.wait_event()
+        inbox.put(funds(2))
+        over.append(inbox.is_over)
+        assert over == [False, True, True], "the market is left, whatever waits"
+        taken = [inbox.take_account_nowait() for _ in range(3)]
+        assert taken == [funds(1), funds(2), None]
+        assert inbox.depth == (0, 2)
+
+    run(story())
+
+
+def test_waiting_is_bounded_for_whoever_must_say_that_it_lives() -> None:
+    """Nothing came: it returns all the same, and an event then is taken as ever."""
 
     async def story() -> None:
         inbox = Inbox()
-        writer = threading.Thread(target=lambda: inbox.put_soon(funds(7)))
-        writer.start()
-        await inbox.wait_event()
-        writer.join()
-        assert drained(inbox) == [funds(7)]
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        await inbox.wait_event(1.0)
+        assert loop.time() - began_s == 1.0
+        assert inbox.take_nowait() is None
+        inbox.put(funds(1))
+        await inbox.wait_event(1.0)
+        assert loop.time() - began_s == 1.0
+        assert drained(inbox) == [funds(1)]
 
-    run(story())
-
-
-def test_a_word_after_the_loop_has_ended_harms_nobody() -> None:
-    """The writer may be a moment late; its thread must not die of it."""
-    kept: list[Inbox] = []
-
-    async def story() -> None:
-        kept.append(Inbox())
-
-    run(story())
-    kept[0].put_soon(funds(1))
+    virtually(story())
 
 
 prices = st.integers(1, 50_000)

@@ -1,6 +1,7 @@
 """The router: each id is handed over once, and only an entry waits for the disk."""
 
 import pytest
+import structlog
 
 from holdfast.domain.command import (
     AnyCommand,
@@ -144,3 +145,18 @@ def test_an_id_that_never_left_may_leave_later() -> None:
     desk.execute(placement())
     assert len(desk.venue.submitted) == 1
     assert isinstance(desk.venue.submitted[0][1], PlaceOrder)
+
+
+@pytest.mark.proves("LOG-2")
+def test_what_changes_something_at_the_broker_is_a_line_of_the_log() -> None:
+    """With our id, and what was asked; after it left, because nothing may hold up an exit."""
+    desk = Desk()
+    terms = placement().terms
+    with structlog.testing.capture_logs() as lines:
+        desk.execute(placement(Purpose.EXIT))
+        desk.execute(ModifyOrder(order_id=A, broker_id=B1, terms=terms))
+        desk.execute(CancelOrder(order_id=A, broker_id=B1))
+        desk.execute(ReadFunds())
+    assert [line["event"] for line in lines] == ["PlaceOrder", "ModifyOrder", "CancelOrder"]
+    assert [line["order_id"] for line in lines][1:] == [A, A]
+    assert (lines[1]["side"], lines[1]["quantity"]) == (terms.side.value, terms.quantity)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from holdfast.store.buffers import StoreSettings
-from holdfast.store.journal import StoreJournal
 from holdfast.store.schema import FILE_NAME
+from tests.support.journal import StoreJournal
+from tests.support.store import end_owners  # noqa: F401 a fixture that every test here gets
 from tests.unit.store.samples import HEADER, a_day, play
 
 INLINE = StoreSettings(threaded=False)

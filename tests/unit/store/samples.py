@@ -59,7 +59,7 @@ from holdfast.domain.order import (
     Purpose,
     Side,
 )
-from holdfast.store.journal import StoreJournal
+from holdfast.ports import Journal
 from holdfast.store.records import Decided, Record
 from holdfast.store.segment import TapeHeader
 
@@ -357,7 +357,7 @@ def a_day(*, trades: int = 3, ticks: int = 300) -> list[Step]:
     return steps
 
 
-def play(journal: StoreJournal, steps: Sequence[Step]) -> list[int]:
+def play(journal: Journal, steps: Sequence[Step]) -> list[int]:
     """Append every step as the driver does; returns the number that each event got."""
     numbers, cause, at_ns = [], 0, 0
     for step in steps:

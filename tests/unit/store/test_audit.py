@@ -13,12 +13,12 @@ from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import Restarted, TimerFired
 from holdfast.store.audit import FINDINGS_MAX, AuditReport, audit
 from holdfast.store.buffers import StoreSettings
-from holdfast.store.journal import StoreJournal
 from holdfast.store.pages import DatabaseFile
 from holdfast.store.records import TapeRange
 from holdfast.store.schema import FILE_NAME, PROJECTIONS, events
 from holdfast.store.tape import FOLDER, TapeWriter, segments
 from holdfast.store.writer import EventsTable
+from tests.support.journal import StoreJournal
 from tests.unit.store.conftest import INLINE
 from tests.unit.store.samples import DAY, HEADER, T0, a_day, flip, play, tick
 

@@ -22,7 +22,7 @@ class Disk(EventsTable):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.is_full = False
+        self.is_full = self.refuses_all = False
         self.groups: list[list[int]] = []
 
     @override
@@ -31,6 +31,12 @@ class Disk(EventsTable):
             raise sa.exc.OperationalError("COMMIT", {}, OSError("disk is full"))
         super().commit(records)
         self.groups.append([sequence for sequence, _ in records])
+
+    @override
+    def probe(self) -> None:
+        if self.refuses_all:
+            raise sa.exc.OperationalError("COMMIT", {}, OSError("disk is full"))
+        super().probe()
 
 
 class Stopwatch:
@@ -56,7 +62,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 def buffer(disk: Disk, *, clock: Stopwatch | None = None, records_max: int = 100) -> RecordBuffer:
     """A buffer of groups of ten."""
     settings = StoreSettings(db_transaction_batch_size=10, buffered_records_max=records_max)
-    return RecordBuffer(disk, threading.Lock(), settings=settings, clock=clock)
+    return RecordBuffer(threading.Lock(), settings=settings, clock=clock, table=disk)
 
 
 def push(records: RecordBuffer, numbers: Sequence[int]) -> None:
@@ -136,16 +142,43 @@ def test_a_full_buffer_takes_facts_about_orders_only(disk: Disk) -> None:
     assert disk.groups == [[1, 2, 3, 4, 5, 9]]
 
 
-def test_the_ranges_of_one_flush_are_never_parted(disk: Disk) -> None:
-    """A group of ten takes an eleventh and twelfth that vouch for the same flush."""
+def vouching(number: int) -> TapeRange:
+    """A range of one flush of the tape."""
+    segment = f"d/ticks-{number:04d}"
+    return TapeRange(at_ns=T0, first=1, last=2, count=2, sha256="", segment=segment)
+
+
+def test_what_is_bound_together_is_never_parted(disk: Disk) -> None:
+    """Three that vouch for one flush wait for the next group; no group is larger than ten."""
     records = buffer(disk)
     push(records, range(1, 10))
     for number in (10, 11, 12):
-        written = TapeRange(at_ns=T0, first=1, last=2, count=2, sha256="", segment="d/ticks-0001")
-        records.push(number, written)
-    push(records, [13])
-    records.commit()
-    assert disk.groups == [list(range(1, 13))]
+        records.push(number, vouching(number), is_bound=number > 10)
+    push(records, range(13, 20))
+    while len(records):
+        assert records.commit()
+    assert disk.groups == [list(range(1, 10)), list(range(10, 20))]
+
+
+def test_flush_after_flush_is_parted_between_them(disk: Disk) -> None:
+    """A run of ranges only, as of minutes in which nothing but ticks came, has its boundaries."""
+    records = buffer(disk)
+    for number in range(1, 25):
+        records.push(number, vouching(number), is_bound=number % 3 != 1)
+    while len(records):
+        assert records.commit()
+    assert disk.groups == [list(range(1, 10)), list(range(10, 19)), list(range(19, 25))]
+
+
+def test_what_is_bound_and_larger_than_a_group_is_one(disk: Disk) -> None:
+    """It cannot be parted, and it is not left."""
+    settings = StoreSettings(db_transaction_batch_size=2)
+    records = RecordBuffer(threading.Lock(), settings=settings, table=disk)
+    for number in range(1, 6):
+        records.push(number, vouching(number), is_bound=1 < number < 5)
+    while len(records):
+        assert records.commit()
+    assert disk.groups == [[1, 2, 3, 4], [5]]
 
 
 def test_a_slow_commit_is_a_fault_until_the_next_quick_one(disk: Disk) -> None:
@@ -160,6 +193,36 @@ def test_a_slow_commit_is_a_fault_until_the_next_quick_one(disk: Disk) -> None:
     push(records, [2])
     assert records.commit()
     assert (records.fault, disk.groups) == ("", [[1], [2]])
+
+
+def test_after_a_slow_commit_the_disk_is_tried_with_nothing_to_write(disk: Disk) -> None:
+    """A quiet hour must not keep entries out; what is tried leaves no record."""
+    clock = Stopwatch()
+    records = buffer(disk, clock=clock)
+    push(records, [1])
+    clock.step_ns = 3 * SECOND_NS
+    assert records.commit()
+    assert records.commit()
+    assert records.fault == "a commit took 3.0 s"
+    clock.step_ns = SECOND_NS
+    assert records.commit()
+    assert (records.fault, disk.groups, disk.last) == ("", [[1]], 1)
+
+
+def test_a_disk_that_refuses_what_is_tried_stays_refused(disk: Disk) -> None:
+    """Until it takes it."""
+    clock = Stopwatch()
+    records = buffer(disk, clock=clock)
+    push(records, [1])
+    clock.step_ns = 3 * SECOND_NS
+    records.commit()
+    clock.step_ns = 0
+    disk.refuses_all = True
+    assert not records.commit()
+    assert records.fault == "the journal cannot be written: disk is full"
+    disk.refuses_all = False
+    assert records.commit()
+    assert records.fault == ""
 
 
 class Paper(TapeWriter):
@@ -182,52 +245,63 @@ def paper(tmp_path: Path) -> Iterator[Paper]:
     writer.close()
 
 
-def tape(paper: Paper, *, ticks_max: int = 100) -> TapeBuffer:
-    """A buffer of batches of ten."""
-    settings = StoreSettings(tape_batch_rows=10, buffered_ticks_max=ticks_max)
-    return TapeBuffer(paper, threading.Lock(), settings=settings)
+class Market(TapeBuffer):
+    """A buffer of batches of ten, and what it vouches for."""
+
+    def __init__(self, paper: Paper, *, ticks_max: int = 100) -> None:
+        self.vouched: list[TapeRange] = []
+        settings = StoreSettings(tape_batch_rows=10, buffered_ticks_max=ticks_max)
+        super().__init__(
+            threading.Lock(), settings=settings, vouch=self.vouched.extend, writer=paper
+        )
+
+    def flushed(self) -> list[TapeRange]:
+        """What one flush vouches for."""
+        self.vouched.clear()
+        self.flush()
+        return list(self.vouched)
 
 
 def test_a_flush_writes_type_by_type(paper: Paper) -> None:
     """One range for each type that came, nothing afterwards."""
-    market = tape(paper)
+    market = Market(paper)
     events: list[TapeEvent] = [tick(1), candle(1), tick(2), quotes(3), tick(3)]
     for number, event in enumerate(events, 1):
         market.push(number, event)
     assert market.oldest_ns() == tick(1).at_ns
-    written = market.flush()
+    written = market.flushed()
     assert [(part.segment, part.first, part.last, part.count) for part in written] == [
         (f"{DAY}/candles-0001", 2, 2, 1),
         (f"{DAY}/quotes-0001", 4, 4, 1),
         (f"{DAY}/ticks-0001", 1, 5, 3),
     ]
-    assert (len(market), market.oldest_ns(), list(market.flush())) == (0, None, [])
+    assert (len(market), market.oldest_ns(), market.flushed()) == (0, None, [])
 
 
 def test_what_could_not_be_written_is_written_later_in_order(paper: Paper) -> None:
     """And nothing twice: what was written before the disk was full is not repeated."""
-    market = tape(paper)
+    market = Market(paper)
     market.push(1, candle(1))
     market.push(2, tick(2))
     paper.refuses = type(tick(0))
-    assert [part.first for part in market.flush()] == [1]
+    assert [part.first for part in market.flushed()] == [1]
     assert "No space left" in market.fault
     market.push(3, tick(3))
     assert len(market) == 2
     paper.refuses = None
-    assert [(part.first, part.last) for part in market.flush()] == [(2, 3)]
+    assert [(part.first, part.last) for part in market.flushed()] == [(2, 3)]
     assert market.fault == ""
 
 
 def test_a_full_buffer_of_ticks_counts_what_it_drops(paper: Paper) -> None:
     """Counting what waits since an earlier failure too."""
-    market = tape(paper, ticks_max=4)
+    market = Market(paper, ticks_max=4)
     paper.refuses = type(tick(0))
     for number in range(1, 4):
         market.push(number, tick(number))
-    market.flush()
+    market.flushed()
     for number in range(4, 7):
         market.push(number, tick(number))
     assert (len(market), market.dropped) == (4, 2)
     paper.refuses = None
-    assert [part.count for part in market.flush()] == [4]
+    assert [part.count for part in market.flushed()] == [4]

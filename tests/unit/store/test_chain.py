@@ -10,6 +10,8 @@ import pytest
 from holdfast.domain.errors import DataRefused
 from holdfast.store.chain import ChainRow, Finding, check_file, connect, require_intact, walk_chain
 from holdfast.store.pages import DatabaseFile
+from holdfast.store.schema import FILE_NAME
+from holdfast.store.stops import Interrupted
 
 
 @contextmanager
@@ -110,3 +112,26 @@ def test_a_file_cut_off_is_a_finding(damaged: Path, size: int) -> None:
     with damaged.open("r+b") as file:
         file.truncate(size)
     assert findings(damaged)
+
+
+class EndsAfter:
+    """A flag that is set once it was looked at so many times."""
+
+    def __init__(self, looks: int) -> None:
+        self.left = looks
+
+    @property
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+    def wait(self, seconds: float) -> bool:
+        return self.is_set and seconds >= 0
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2, 3, 50, 150])
+def test_a_check_ends_where_it_is_told_to(finished: Path, looks: int) -> None:
+    """In SQLite's own check as in the chain; what it read so far is no finding."""
+    with pytest.raises(Interrupted):
+        require_intact(finished / FILE_NAME, EndsAfter(looks))
+    require_intact(finished / FILE_NAME, EndsAfter(1_000_000))

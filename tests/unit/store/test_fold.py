@@ -4,11 +4,20 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import pytest
+from msgspec.structs import replace
 
-from holdfast.domain.audit import Halted
+from holdfast.domain.audit import Difference, Halted, Remedied
 from holdfast.domain.decision import HaltLevel
-from holdfast.domain.event import Action, OrderUpdated, Outcome, Restarted, SendFailed, TimerFired
-from holdfast.domain.order import BrokerStatus, OrderId, Side
+from holdfast.domain.event import (
+    Action,
+    BookRead,
+    OrderUpdated,
+    Outcome,
+    Restarted,
+    SendFailed,
+    TimerFired,
+)
+from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderId, Side
 from holdfast.store import rows
 from holdfast.store.fold import Rows, fold
 from holdfast.store.records import Decided, Record
@@ -233,3 +242,30 @@ def test_rows_are_handed_over_once() -> None:
     held = folded([BEGUN, ENTRY])
     assert [type(row) for row in held.take_changed()] == [rows.Day, rows.Order]
     assert held.take_changed() == []
+
+
+def test_what_only_the_whole_book_tells_of_orders_is_projected_too() -> None:
+    """Two fills in one record; a second order under an id that is known is not that order."""
+    entry = word(BrokerStatus.FILLED, 75, 750_000).row
+    second = replace(entry, broker_id=BrokerOrderId("other"), filled_quantity=150)
+    lost = updated("X9", T0 + 5, status=BrokerStatus.WORKING, filled=(25, 200_000)).row
+    book = BookRead(
+        at_ns=T0 + 6,
+        began_at_ns=T0 + 5,
+        nets=(),
+        orders=(entry, second, lost),
+        foreign=(),
+        trades=(),
+        funds_paise=0,
+    )
+    taken = Remedied(
+        difference=Difference.UNKNOWN, order_id=OrderId("X9"), position=3, before={}, after={}
+    )
+    held = folded(
+        [BEGUN, ENTRY, book, Decided(at_ns=T0 + 6, cause=3, commands=(), audits=(taken,))]
+    )
+    found = [(fill.sequence, fill.order_id, fill.quantity) for fill in held.held(rows.Fill)]
+    assert found == [(3, "E1", 75), (3, "X9", 25)]
+    placed_at = {order.order_id: order.position for order in held.held(rows.Order)}
+    assert placed_at == {"E1": 1, "X9": 3}
+    assert sum(posting.amount_paise for posting in held.held(rows.Posting)) == 0

@@ -18,12 +18,12 @@ from holdfast.store import query, schema
 from holdfast.store.audit import audit
 from holdfast.store.buffers import StoreSettings
 from holdfast.store.columns import Numbered
-from holdfast.store.journal import StoreJournal
 from holdfast.store.pages import DatabaseFile
 from holdfast.store.records import Decided, Record, TapeRange
 from holdfast.store.schema import FILE_NAME, open_writer
 from holdfast.store.tape import FOLDER, TapeWriter, read_tape, segments
 from holdfast.store.writer import EventsTable
+from tests.support.journal import StoreJournal
 from tests.unit.store.conftest import INLINE
 from tests.unit.store.samples import (
     DAY,
@@ -231,7 +231,7 @@ def test_a_commit_that_fails_is_told_kept_and_made_up_for(folder: Path) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_inline_a_failure_is_tried_again_by_the_time_of_events(folder: Path) -> None:
-    """Not at every event: a second later, in virtual time."""
+    """Not at every event: a second later, in virtual time; then all that a group holds at once."""
     told: list[tuple[bool, str]] = []
     settings = StoreSettings(threaded=False, db_transaction_batch_size=5)
     journal = StoreJournal(
@@ -244,10 +244,25 @@ def test_inline_a_failure_is_tried_again_by_the_time_of_events(folder: Path) -> 
     journal.append(TimerFired(at_ns=T0 + SECOND_NS))
     assert journal.durable == 0
     journal.append(TimerFired(at_ns=T0 + 5 + SECOND_NS))
-    assert journal.durable == 5
+    assert journal.durable == 10
     assert [is_durable for is_durable, _ in told] == [False, True]
     assert journal.close().is_complete
     assert len(records_of(folder)) == 12
+
+
+@pytest.mark.usefixtures("impatient")
+def test_inline_a_disk_is_tried_again_though_no_group_is_full(folder: Path) -> None:
+    """A second later by the events' time: a quiet market must not keep entries out."""
+    told: list[bool] = []
+    journal = StoreJournal(
+        folder, HEADER, settings=INLINE, on_changed=lambda is_durable, _: told.append(is_durable)
+    )
+    with unwritable(folder):
+        waiting = journal.wait_durable(journal.append(BEGUN))
+        assert told == [False]
+    journal.append(TimerFired(at_ns=T0))
+    assert (told, journal.durable, waiting.done()) == ([False, True], 2, True)
+    assert journal.close().is_complete
 
 
 @pytest.mark.usefixtures("impatient")

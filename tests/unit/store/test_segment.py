@@ -113,6 +113,30 @@ def test_a_stream_damaged_before_a_whole_batch_is_refused(stream: Path) -> None:
     assert refusal.value.where == str(stream)
 
 
+def test_a_sync_that_failed_takes_the_batch_back(
+    stream: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And ends that stream: what the system says of its pages afterwards is no proof."""
+    stream.unlink()
+    segment = GrowingSegment(stream, TICKS, OF_TICKS)
+    segment.append(batch(1), sync=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", failing_disk)
+        with pytest.raises(OSError, match="Input/output error"):
+            segment.append(batch(51), sync=True)
+    assert segment.is_doubtful
+    with pytest.raises(AssertionError, match="left as it is"):
+        segment.append(batch(51), sync=True)
+    segment.close()
+    content = read_growing(stream)
+    assert (content.table.num_rows, content.cut_bytes) == (50, 0)
+
+
+def failing_disk(_handle: int) -> None:
+    """A disk that does not answer."""
+    raise OSError(errno.EIO, "Input/output error")
+
+
 def test_a_full_disk_leaves_the_stream_as_it_was(
     stream: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

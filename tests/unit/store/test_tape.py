@@ -1,5 +1,7 @@
 """The tape of a day: written in segments, read back as the market it was."""
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,6 +74,40 @@ def test_segments_are_sealed_when_they_are_full_and_at_the_end(tmp_path: Path) -
     names = [path.name for path in segments(tmp_path / DAY)]
     assert names == [f"ticks-000{n}{SEALED}" for n in (1, 2, 3, 4)]
     assert list(read_tape(tmp_path / DAY).ticks()) == [tick(n) for n in range(350)]
+
+
+def test_after_a_sync_that_failed_the_batch_is_written_to_a_new_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, and under the range that says where."""
+    writer = TapeWriter(tmp_path / DAY, HEADER)
+    first = writer.write([(1, tick(1)), (2, tick(2))])
+    synced = os.fsync
+
+    def failing_once(handle: int) -> None:
+        monkeypatch.setattr("os.fsync", synced)
+        raise OSError(errno.EIO, f"Input/output error on {handle}")
+
+    monkeypatch.setattr("os.fsync", failing_once)
+    with pytest.raises(OSError, match="Input/output error"):
+        writer.write([(3, tick(3))])
+    second = writer.write([(3, tick(3))])
+    writer.close()
+    assert [first.segment, second.segment] == [f"{DAY}/ticks-0001", f"{DAY}/ticks-0002"]
+    numbers = [number for number, _ in read_tape(tmp_path / DAY).events()]
+    seal_leftovers(tmp_path)
+    assert numbers == [number for number, _ in read_tape(tmp_path / DAY).events()] == [1, 2, 3]
+
+
+def test_a_batch_that_was_written_before_is_found(tmp_path: Path) -> None:
+    """By number, in the segment where it lies, with the range that writing it gave."""
+    batches = [[tick(20 * k + n) for n in range(20)] for k in range(4)]
+    ranges = written(tmp_path / DAY, batches, rows_max=40)
+    again = TapeWriter(tmp_path / DAY, HEADER)
+    for at, batch in enumerate(batches):
+        assert again.find(list(enumerate(batch, 1 + 20 * at))) == ranges[at]
+    assert again.find([(81, tick(81))]) is None
+    assert again.find([(81, candle(1))]) is None
 
 
 def test_a_second_run_of_a_day_begins_a_new_segment(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     REFUSED = 3
     ANOTHER_INSTANCE = 4
+    BROKER_UNAVAILABLE = 5
     HALTED = 10
     UNCLEAN_STOP = 20
     VERIFICATION_FAILED = 21
@@ -36,6 +37,7 @@ MEANINGS: Final = {
     ExitCode.USAGE: "the command line was not understood",
     ExitCode.REFUSED: "configuration or data refused; the message says where and what to do",
     ExitCode.ANOTHER_INSTANCE: "another instance runs for this account",
+    ExitCode.BROKER_UNAVAILABLE: "broker or login unavailable at the start",
     ExitCode.HALTED: "the run ended halted",
     ExitCode.UNCLEAN_STOP: "the run did not stop cleanly",
     ExitCode.VERIFICATION_FAILED: "a verification failed",

@@ -11,14 +11,19 @@ import msgspec
 from typing_extensions import override
 
 from holdfast.app.paths import Paths
+from holdfast.runtime.signals import Signals
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said before the verb: where things lie. `config_named`: the file was asked for."""
+    """What was said before the verb: where things lie. `config_named`: the file was asked for.
+
+    `signals` catches INT and TERM; `None` where the process belongs to somebody else.
+    """
 
     paths: Paths
     config_file: Path
     config_named: bool
+    signals: Signals | None = None
 
 
 class VerbCommand(click.Command):

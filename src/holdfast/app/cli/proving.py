@@ -1,6 +1,7 @@
 """The verbs that prove a run: its decisions, and the files they stand in."""
 
 import click
+import msgspec
 
 from holdfast.app.cli.ending import ExitCode
 from holdfast.app.cli.frame import Frame, emit, emit_json, verb
@@ -8,40 +9,51 @@ from holdfast.app.cli.progress import shown_progress
 from holdfast.app.cli.reading import find_run, journal_of, run_label
 from holdfast.app.wiring import verify_run
 from holdfast.research.text import grouped
+from holdfast.research.verify import Checked
 from holdfast.store.audit import AuditReport, audit
 
 
 @verb(
     example="holdfast verify",
-    shape='{"run": "...", "events": 0, "ticks": 0, "decisions": 0, "first_difference": null}',
+    shape='{"run": "...", "events": 0, "ticks": 0, "decisions": 0, "first_difference": null,\n'
+    ' "cuts": [{"whole_until": 1, "ticks_gone": 0, ...}], "brought_in": [...], "left_out": []}',
 )
 @click.argument("run", required=False)
 def verify(frame: Frame, *, run: str | None, as_json: bool) -> int:
     """Step a new engine through a run's journal and tape, and compare every decision.
 
-    Ends with 21 at a difference, and when there was nothing to compare.
+    Where the day was cut by a crash it says what was lost, and what the broker's book then brought
+    in. Ends with 21 at a difference, and when there was nothing to compare.
     """
     folder = find_run(frame, run)
     with shown_progress("verify") as progress:
         result = verify_run(folder, progress)
     is_good = result.first_difference is None and result.decisions > 0
     if as_json:
-        emit_json(
-            {
-                "run": run_label(folder),
-                "events": result.events,
-                "ticks": result.ticks,
-                "decisions": result.decisions,
-                "first_difference": result.first_difference,
-            }
-        )
+        emit_json({"run": run_label(folder), **msgspec.structs.asdict(result)})
     else:
         emit(
             f"{run_label(folder)}: {grouped(result.events)} events, {grouped(result.ticks)} of"
             f" them ticks, {grouped(result.decisions)} steps that decided something\n"
-            f"{_verdict(result.first_difference, result.decisions)}\n"
+            f"{_cut_text(result)}{_verdict(result.first_difference, result.decisions)}\n"
         )
     return ExitCode.CLEAN if is_good else ExitCode.VERIFICATION_FAILED
+
+
+def _cut_text(result: Checked) -> str:
+    """What crashes cut off, and what the broker's book brought in after them."""
+    cuts = [
+        f"cut after number {grouped(cut.whole_until)}: {cut.ticks_gone} ticks and"
+        f" {cut.others_gone} other events gone, {cut.facts} facts kept,"
+        f" {len(cut.not_sent)} entries not sent"
+        for cut in result.cuts
+        if cut.ticks_gone or cut.others_gone or cut.facts or cut.not_sent or cut.taken_over
+    ]
+    brought = [
+        f"the book brought in {one.order_id}: {one.difference.value}" for one in result.brought_in
+    ]
+    left = [f"event {number} cannot be stepped and is left out" for number in result.left_out]
+    return "".join(f"{line}\n" for line in (*cuts, *brought, *left))
 
 
 @verb(

@@ -13,8 +13,9 @@ from typing_extensions import override
 from holdfast import __version__
 from holdfast.app.cli.ending import MEANINGS, tell_uncaught
 from holdfast.app.cli.frame import Frame
-from holdfast.app.cli.verbs import FAMILIES, VERBS
+from holdfast.app.cli.verbs import FAMILIES, SUPERVISED, VERBS
 from holdfast.app.paths import find_paths
+from holdfast.runtime.signals import Signals
 
 
 class Verbs(click.Group):
@@ -66,12 +67,17 @@ class _Root(Verbs):
 
 
 def _begin(home: Path | None, config_file: Path | None) -> None:
+    context = click.get_current_context()
+    signals = context.obj if isinstance(context.obj, Signals) else None
+    if signals is not None and context.invoked_subcommand not in SUPERVISED:
+        signals.give_back()
     paths = find_paths(home, os.environ)
     sys.excepthook = functools.partial(tell_uncaught, log_file=paths.log_file)
-    click.get_current_context().obj = Frame(
+    context.obj = Frame(
         paths=paths,
         config_file=config_file or paths.config_file,
         config_named=config_file is not None,
+        signals=signals,
     )
 
 

@@ -1,6 +1,8 @@
 """The verbs that trade: a simulated day, a recorded day."""
 
+import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -13,16 +15,20 @@ from holdfast.app.cli.frame import Frame, emit, emit_json, say, verb
 from holdfast.app.cli.progress import shown_progress
 from holdfast.app.cli.reading import config_in_force, records_of, runs_of
 from holdfast.app.cli.setup import armed_limits
-from holdfast.app.config import Config, Mode, with_setting
+from holdfast.app.config import CONFIG_FILE, Config, Mode, with_setting
 from holdfast.app.log import logging_to
-from holdfast.app.wiring import Progress, RunResult, run_replay, run_sim
+from holdfast.app.program import Host
+from holdfast.app.wiring import Progress, RunResult, run_replay, run_sim, stored_config
+from holdfast.control.socket import socket_path
 from holdfast.domain.errors import DataRefused
 from holdfast.research import report_text
+from holdfast.research.bundle import SUFFIX, open_bundle, tape_of
 from holdfast.research.parts import Report, Work
 from holdfast.research.report import fold_report, shortfalls
 from holdfast.research.text import grouped
 from holdfast.runtime.clock import WallClock
 from holdfast.runtime.lock import InstanceLock
+from holdfast.runtime.systemd import Systemd
 
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _SHAPE: Final = (
@@ -45,6 +51,10 @@ def _floor(
     return floor
 
 
+anew_option = click.option(
+    "--anew", is_flag=True, help="Begin the day anew, whatever there is of it."
+)
+
 floor_option = click.option(
     "--floor",
     multiple=True,
@@ -60,14 +70,22 @@ floor_option = click.option(
 )
 @click.option("--seed", type=int, help="Another day than that of [sim] seed.")
 @click.option("--day", metavar="DATE", help="Another date than [sim] day.")
+@anew_option
 @floor_option
 def run(
-    frame: Frame, *, seed: int | None, day: str | None, floor: dict[str, int], as_json: bool
+    frame: Frame,
+    *,
+    seed: int | None,
+    day: str | None,
+    anew: bool,
+    floor: dict[str, int],
+    as_json: bool,
 ) -> int:
     """Trade one simulated day as fast as configured, and report on it.
 
     The report holds simulated time only and is the same for the same configuration and seed. It
-    goes to stdout, what the run cost goes to stderr. A run of the same day and seed is replaced.
+    goes to stdout, what the run cost goes to stderr. A finished run of the same day and seed is
+    replaced; one that was stopped or killed before its day was over is continued.
     """
     config = config_in_force(frame)
     if config.mode is not Mode.SIM:
@@ -82,33 +100,59 @@ def run(
     name = f"{config.sim.day}-seed{config.sim.seed}"
 
     def play(folder: Path, progress: Progress) -> RunResult:
-        return run_sim(config, folder, progress)
+        return run_sim(config, folder, progress, host_of(frame, config))
 
-    report, told = _play(frame, config, f"{Mode.SIM}/{name}", play)
+    report, told = _play(frame, config, f"{Mode.SIM}/{name}", play, anew=anew)
     return _tell(report, told, floor, as_json=as_json)
 
 
 @verb(
-    example="holdfast replay my-tape\nholdfast replay my-tape --floor trades=1",
+    example="holdfast replay my-tape\nholdfast replay sim-2026-11-20-seed1.bundle",
     shape=_SHAPE,
 )
 @click.argument("tape", type=click.Path(path_type=Path))
+@anew_option
 @floor_option
-def replay(frame: Frame, *, tape: Path, floor: dict[str, int], as_json: bool) -> int:
+def replay(frame: Frame, *, tape: Path, anew: bool, floor: dict[str, int], as_json: bool) -> int:
     """Trade a recorded day through the same engine and a simulated exchange, and report on it.
 
-    TAPE is a folder, or the name of an imported tape.
+    TAPE is a folder, the name of an imported tape, or a bundle. A bundle is opened beside the runs
+    and replayed with the configuration in it; other verbs take the folder that it is opened into.
     """
     config = config_in_force(frame)
     imported = frame.paths.tapes_dir(config.account.client_id) / tape
     folder = tape if tape.exists() or not imported.exists() else imported
     name = _NO_NAME.sub("-", folder.resolve().name).strip(".-") or "tape"
+    if tape.suffix == SUFFIX:
+        config, folder = _opened(frame, config, tape)
 
     def play(run_dir: Path, progress: Progress) -> RunResult:
-        return run_replay(config, folder, run_dir, progress)
+        return run_replay(config, folder, run_dir, progress, host_of(frame, config))
 
-    report, told = _play(frame, config, f"{Mode.REPLAY}/{name}", play)
+    report, told = _play(frame, config, f"{Mode.REPLAY}/{name}", play, anew=anew)
     return _tell(report, told, floor, as_json=as_json)
+
+
+def _opened(frame: Frame, config: Config, bundle: Path) -> tuple[Config, Path]:
+    """Open a bundle; the configuration that its run was made with, for this account, and its tape."""
+    account = config.account.client_id
+    target = frame.paths.account_dir(account) / "bundles" / bundle.stem
+    if target.exists():
+        shutil.rmtree(target)
+    open_bundle(bundle, target)
+    say(f"opened into {target}")
+    kept = stored_config(target / CONFIG_FILE)
+    owned = msgspec.structs.replace(kept.account, client_id=account)
+    return msgspec.structs.replace(kept, account=owned), tape_of(target)
+
+
+def host_of(frame: Frame, config: Config) -> Host:
+    """What of this process the day may use."""
+    return Host(
+        signals=frame.signals,
+        systemd=Systemd.of(os.environ),
+        control=socket_path(frame.paths.locks_dir, config.account.client_id),
+    )
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,23 +162,38 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int
 
 
-def _play(frame: Frame, config: Config, label: str, play: Play) -> tuple[Report, Told]:
-    """Play a run into a folder of its own, which replaces the one before when it is done."""
+def _play(
+    frame: Frame, config: Config, label: str, play: Play, *, anew: bool
+) -> tuple[Report | None, Told]:
+    """Play a run into a folder of its own, which replaces the one before when it is done.
+
+    There is no report of a run that was stopped before it began.
+    """
     say(armed_limits(config))
     runs = runs_of(frame, config)
     mode, _, name = label.partition("/")
     lock = InstanceLock.acquire(
         frame.paths.locks_dir, config.account.client_id, at_ns=WallClock().now_ns(), purpose=label
     )
-    with lock, runs.replacing(mode, name) as folder:
-        with unwrapped(), logging_to(folder), shown_progress(label) as progress:
-            result = play(folder, progress)
-        report = fold_report(records_of(folder))
+    with lock, runs.playing(mode, name, anew=anew) as folder:
+        if folder.continues:
+            say(f"goes on with {label}, which was not over (begin anew with: --anew)")
+        with unwrapped(), logging_to(folder.path), shown_progress(label) as progress:
+            result = play(folder.path, progress)
+        if not result.stopped_early:
+            folder.finish()
+        report = fold_report(records_of(folder.path)) if result.has_begun else None
     _tell_costs(result)
     return report, Told(run=label, exit_code=result.exit_code)
 
 
-def _tell(report: Report, told: Told, floor: dict[str, int], *, as_json: bool) -> int:
+def _tell(report: Report | None, told: Told, floor: dict[str, int], *, as_json: bool) -> int:
+    if report is None:
+        if as_json:
+            emit_json(
+                {**msgspec.structs.asdict(told), "floor": floor, "missed": [], "report": None}
+            )
+        return told.exit_code
     missed = shortfalls(report.work, floor)
     if as_json:
         answer: dict[str, Any] = {**msgspec.structs.asdict(told), "floor": floor, "missed": missed}
@@ -156,6 +215,9 @@ def _floor_text(work: Work, floor: dict[str, int]) -> str:
 
 
 def _tell_costs(result: RunResult) -> None:
+    if not result.has_begun:
+        say("stopped before it began, as asked")
+        return
     if result.stopped_early:
         say("stopped early, as asked")
     say("cost: " + ", ".join(f"{name} {value}" for name, value in result.wall.items()))

@@ -6,7 +6,7 @@ from typing import Any
 import click
 import msgspec
 
-from holdfast.app.cli.frame import Frame, emit, emit_json, verb
+from holdfast.app.cli.frame import Frame, emit, emit_json, say, verb
 from holdfast.app.cli.reading import (
     config_in_force,
     find_run,
@@ -18,13 +18,25 @@ from holdfast.app.cli.reading import (
     runs_of,
     symbols_of,
 )
+from holdfast.control.socket import ask, socket_path
 from holdfast.domain.errors import DataRefused
 from holdfast.research import explain_text, report_text
 from holdfast.research.explain import explain as explained
 from holdfast.research.report import fold_report
 from holdfast.research.stories import SignalStory, Stories
 from holdfast.research.text import average, clock, figures, rupees, table
+from holdfast.runtime.day import Standing
+from holdfast.runtime.health import ServiceStatus
 from holdfast.store import query, rows
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running program answers."""
+
+    services: tuple[ServiceStatus, ...]
+    shutting_down: bool
+    standing: Standing
+
 
 run_argument = click.argument("run", required=False)
 
@@ -32,13 +44,16 @@ run_argument = click.argument("run", required=False)
 @verb(
     example="holdfast status",
     shape='{"account": "...", "running": {"pid": 1, "since_ns": 0, "purpose": "..."} | null,\n'
+    ' "program": {"services": [{"name": "...", "state": "...", "tasks": [...], ...}, ...],\n'
+    '  "shutting_down": false, "standing": {...}} | null,\n'
     ' "run": "MODE/NAME" | null, "day": {...} | null, "positions_open": 0}',
 )
 def status(frame: Frame, *, as_json: bool) -> int:
-    """Say what runs for the account, and how its newest run stands."""
+    """Say what runs for the account, service by service, and how its newest finished run stands."""
     config = config_in_force(frame)
     account = config.account.client_id
     running = running_on(frame, account)
+    program = _program(frame, account) if running is not None else None
     runs = runs_of(frame, config)
     run = runs.find(None) if runs.names() else None
     day = query.day_header(journal_of(run)) if run else None
@@ -46,6 +61,7 @@ def status(frame: Frame, *, as_json: bool) -> int:
     told = {
         "account": account,
         "running": running,
+        "program": program,
         "run": run_label(run) if run else None,
         "day": day,
         "positions_open": len(held),
@@ -57,6 +73,7 @@ def status(frame: Frame, *, as_json: bool) -> int:
         emit(f"account {account}: nothing is running\n")
     else:
         emit(f"account {account}: process {running.pid} runs {running.purpose}\n")
+        emit(_services(program))
     if run is None or day is None:
         emit("no run yet; make one with: holdfast run\n")
     else:
@@ -199,6 +216,35 @@ def explain(frame: Frame, *, id: str, run: str | None, as_json: bool) -> int:  #
     else:
         emit(explain_text.render(told))
     return 0
+
+
+def _program(frame: Frame, account: str) -> Program | None:
+    """What the running program says of itself; `None` when it does not answer."""
+    try:
+        answer = ask(socket_path(frame.paths.locks_dir, account), "status")
+    except DataRefused as error:
+        say(str(error))
+        return None
+    return msgspec.json.decode(answer, type=Program)
+
+
+def _services(program: Program | None) -> str:
+    if program is None:
+        return ""
+    headings = ("service", "state", "restarts", "heartbeat", "tasks and threads", "reason")
+    rows = [
+        (
+            one.name,
+            one.state.value,
+            str(one.restarts),
+            "-" if one.heartbeat_age_ms is None else f"{one.heartbeat_age_ms} ms",
+            ", ".join((*one.tasks, *one.threads)) or "-",
+            one.reason or one.last_error or "-",
+        )
+        for one in program.services
+    ]
+    stopping = "  it is being stopped\n" if program.shutting_down else ""
+    return stopping + "\n".join(table(headings, rows, left=(0, 1, 4, 5))) + "\n"
 
 
 def _is_open(position: rows.Position) -> bool:

@@ -32,11 +32,15 @@ VERBS: Final = (
     _verb("report", "showing", "Tell what a run came to."),
     _verb("explain", "showing", "Tell why a position, order or signal came to be and ended."),
     _verb("verify", "proving", "Decide a run again and compare every decision."),
+    _verb("bundle", "bundling", "Put a run into one file, to be looked at elsewhere."),
     _verb("tape import", "taping", "Turn a recorded file into a tape that can be replayed."),
     _verb("audit verify", "proving", "Check a run's journal and tape for damage, row by row."),
     _verb("config check", "setup", "Read a configuration as strictly as a run does."),
     _verb("paths", "setup", "Print where everything lies."),
 )
+
+SUPERVISED: Final = frozenset({"run", "replay"})
+"""Verbs that trade: INT and TERM ask them for an orderly end. Others just end."""
 
 FAMILIES: Final = {
     "tape": "Recorded market data.",

@@ -50,7 +50,9 @@ class Position:
 
     `stop_paise` is the present stop level, trailing included; `floor_paise` and `ceiling_paise`
     bound the closing-side prices at which no rule can fire (see `risk/levels.py`). `closer` is the
-    one closing order; `strays` are former ones that the broker has brought back to life.
+    one closing order; `strays` are former ones that the broker has brought back to life, and the
+    second of two under one id. `ration` is what the broker still holds of it, where it has shown
+    less than our fills say; `None` where books agree.
     """
 
     def __init__(self, intent: Intent, instrument: Instrument, entry: OrderId) -> None:
@@ -97,6 +99,8 @@ class Position:
         self.reprice_same_rung = False
         self.retry_at_ns = 0
         self.replace_closer = False
+        self.ration: int | None = None
+        self.barred_told_ns = 0
         self.refusals = 0
         self.deaths = 0
         self.refused: Refusal | None = None
@@ -136,6 +140,12 @@ class Position:
     def open_quantity(self) -> int:
         """Contracts held, without sign."""
         return abs(self.holding.quantity)
+
+    @property
+    def closable_quantity(self) -> int:
+        """Contracts that may be closed: what is held, but no more than its ration of the key."""
+        held = self.open_quantity
+        return held if self.ration is None else min(held, self.ration)
 
     @property
     def is_open(self) -> bool:

@@ -11,7 +11,7 @@ from holdfast.core.readiness import first_failing, quote_fault
 from holdfast.core.risk.limits import worst_today_paise
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
-from holdfast.domain.decision import Denial, HaltLevel, Passed, Values
+from holdfast.domain.decision import Denial, HaltLevel, Passed, Signal, Values
 
 Gate = Callable[[State, Candidate], Passed | Denial]
 
@@ -21,8 +21,10 @@ def _answer(gate: str, *, ok: bool, values: Values) -> Passed | Denial:
 
 
 def halted(state: State, _candidate: Candidate) -> Passed | Denial:
-    """Nothing is entered while the account is halted."""
-    return _answer("halted", ok=state.halt is HaltLevel.NONE, values={"level": state.halt.value})
+    """Nothing is entered while the account is halted, or the program is being stopped."""
+    level = "stopping" if state.is_stopping else state.halt.value
+    is_free = state.halt is HaltLevel.NONE and not state.is_stopping
+    return _answer("halted", ok=is_free, values={"level": level})
 
 
 def ready(state: State, _candidate: Candidate) -> Passed | Denial:
@@ -44,8 +46,27 @@ def one_signal(state: State, candidate: Candidate) -> Passed | Denial:
 
 def signal_key(candidate: Candidate) -> str:
     """Names what may be entered once: underlying, candle and direction."""
-    signal = candidate.signal
+    return spent_key(candidate.signal)
+
+
+def spent_key(signal: Signal) -> str:
+    """The same of a signal that was recorded."""
     return f"{signal.underlying}|{signal.candle_start_ns}|{signal.direction.value}"
+
+
+def drift(state: State, candidate: Candidate) -> Passed | Denial:
+    """No unexplained difference with the broker's book on this underlying (promise 7).
+
+    A difference in a contract that today's master does not hold may be on any.
+    """
+    underlying = candidate.underlying.instrument.underlying
+    for key in sorted(state.drifts):
+        instrument = state.instruments.get(key.instrument)
+        if instrument is None or instrument.underlying == underlying:
+            found = state.drifts[key]
+            values: Values = {"key": key.instrument, "ours": found.ours, "theirs": found.theirs}
+            return Denial(gate="drift", values=values)
+    return Passed(gate="drift", values={})
 
 
 def contract(_state: State, candidate: Candidate) -> Passed | Denial:
@@ -162,6 +183,7 @@ def daily_loss(state: State, _candidate: Candidate) -> Passed | Denial:
 GATES: tuple[Gate, ...] = (
     halted,
     ready,
+    drift,
     one_signal,
     daily_loss,
     positions_open,

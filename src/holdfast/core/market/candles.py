@@ -60,7 +60,7 @@ class CandleBuilder:
         self._windows = session.windows
         self._since_ns = since_ns
         self._lag_ns = lag_ns
-        self._forming: _Forming | None = None
+        self._forming: Forming | None = None
         self._begun_ns = 0
         self._now_ns = 0
         self._trade_last: tuple[int, int, int] | None = None
@@ -116,7 +116,7 @@ class CandleBuilder:
         closed = None
         if self._forming is None or start_ns > self._forming.start_ns:
             closed = self._close()
-            self._forming = _Forming(start_ns, end_ns, trade_ns, tick.last_paise)
+            self._forming = Forming(start_ns, end_ns, trade_ns, tick.last_paise)
             self._begun_ns = start_ns
         self._forming.add(trade_ns, tick, max(tick.volume - self._volume, 0))
         self._volume = max(tick.volume, self._volume)
@@ -204,7 +204,7 @@ class CandleSeries:
             raise ValueError(f"{_words(candle)} is not whole intervals after {_words(last)}")
 
 
-class _Forming:
+class Forming:
     """A candle that still takes trades, in whatever order they come."""
 
     __slots__ = (

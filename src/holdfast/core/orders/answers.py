@@ -4,6 +4,7 @@ A fill is applied the moment it is heard, whatever else its row says and whateve
 was in: the money wins.
 """
 
+from holdfast.core import adoption
 from holdfast.core.books.charges import fill_charges, statement
 from holdfast.core.books.positions import Position
 from holdfast.core.books.postings import postings_of_fill
@@ -82,7 +83,7 @@ def _take_no(state: State, order: Order, action: Action, reason: Refusal | None)
 
 def take_row(state: State, event: OrderUpdated) -> None:
     """The broker's word about one order: quantities first, then its place in the table."""
-    order = _known(state, event.row.order_id, "order row")
+    order = order_of(state, event.row) or _adopted(state, event.row)
     if order is None:
         return
     was_live, asked, value_before = order.is_live, order.asked, order.filled_value_paise
@@ -99,7 +100,66 @@ def take_row(state: State, event: OrderUpdated) -> None:
         _take_end(state, position, order, reason=event.row.refusal, is_ours=ours)
     elif order.is_live and not was_live:
         closing.take_revival(state, position, order)
+    if order.name != order.id:
+        _leave_second(state, position, order)
     _look(state, order, is_read=event.is_read)
+    _after(state, order)
+
+
+def fold_books(state: State, row: OrderRow) -> None:
+    """Fold the fills that a row tells of into order, position and ledger, and decide nothing."""
+    order = order_of(state, row)
+    if order is None:
+        return
+    value_before = order.filled_value_paise
+    fill = order.fold_row(row, is_read=True, at_ns=state.now_ns)
+    position = state.positions[order.position]
+    if fill is not None:
+        if position.is_closed:
+            _reopen(state, position)
+        _apply(state, position, order, fill, value_before)
+
+
+def order_of(state: State, row: OrderRow) -> Order | None:
+    """The order that a row speaks of, `None` when it is not known: one id may name two (T21)."""
+    order = state.orders.get(row.order_id)
+    if order is None or order.broker_id in (None, row.broker_id):
+        return order
+    return state.orders.get(adoption.second_name(row))
+
+
+def _adopted(state: State, row: OrderRow) -> Order | None:
+    """Take over an order that its id tells to be ours.
+
+    While the book has not been listed since the start its word can wait: the read will show it
+    beside all that it belongs to.
+    """
+    if not (state.book.is_listed or state.book.is_applying):
+        return None
+    known = state.orders.get(row.order_id)
+    if known is not None:
+        text = f"two orders under {row.order_id}: {row.broker_id} is taken back"
+        state.send(Notify(severity=Severity.ALARM, text=text))
+        return adoption.take_second(state, known, row)
+    order = adoption.take_over(state, row)
+    if order is None:
+        state.alarm("order row for an order that is not ours", {"order": row.order_id})
+    return order
+
+
+def _leave_second(state: State, position: Position, order: Order) -> None:
+    """What the second of two orders bought was decided by nobody: the position is closed."""
+    if order.purpose is Purpose.ENTRY and order.filled_quantity:
+        values: Values = {"second": str(order.broker_id), "bought": order.filled_quantity}
+        closing.decide(state, position, Exit(rule="second_order", values=values))
+
+
+def take_absence(state: State, order: Order) -> None:
+    """Two stable reads of the whole book lack the order: if it was never seen, it never was."""
+    was_live, position = order.is_live, state.positions[order.position]
+    order.miss()
+    if was_live and not order.is_live:
+        _take_end(state, position, order, reason=None)
     _after(state, order)
 
 
@@ -116,7 +176,8 @@ def _look(state: State, order: Order, *, is_read: bool) -> None:
 def _take_closer(
     state: State, position: Position, order: Order, row: OrderRow, *, is_progress: bool
 ) -> None:
-    _take_trigger(state, position, order)
+    if order.name == order.id:
+        _take_trigger(state, position, order)
     has_lasted = order.is_settled and state.now_ns - order.sent_at_ns >= LASTS_NS
     if is_progress or has_lasted:
         position.refusals = position.deaths = 0
@@ -136,7 +197,7 @@ def _take_end(
     """An order came to its end: `reason` is that of a refusal, `is_ours` that we had asked."""
     if order.purpose is Purpose.ENTRY:
         closing.take_entry_end(state, position)
-    elif order.id == position.closer:
+    elif order.name == position.closer:
         never_was = order.broker_id is None
         if reason is not None or never_was:
             closing.take_refusal(state, position, order, action=Action.PLACE, reason=reason)
@@ -243,6 +304,11 @@ def _after(state: State, order: Order) -> None:
         order.alarm = False
         state.alarm("the broker contradicts itself", {"order": order.id, "state": order.state})
     asking.forget_settled(state, order)
+    settle(state, position)
+
+
+def settle(state: State, position: Position) -> None:
+    """Ask for what the position needs now, keep its clocks, and end it when nothing is left."""
     closing.tend(state, position)
     protection.keep_clocks(state, position)
     _finish(state, position)

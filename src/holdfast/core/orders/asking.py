@@ -69,7 +69,7 @@ def watch(state: State, order: Order, after_ns: int) -> None:
 
 
 def _key(order: Order) -> TimerKey:
-    return TimerKey(Rank.ORDER, order.position, order.id)
+    return TimerKey(Rank.ORDER, order.position, order.name)
 
 
 def hold(state: State, order: Order, pause_ns: int) -> None:
@@ -85,10 +85,15 @@ def may_ask(state: State, order: Order) -> bool:
     return order.is_settled and state.now_ns >= order.held_until_ns
 
 
+def forget(state: State, order: Order) -> None:
+    """Stop watching an order."""
+    state.timers.clear(_key(order))
+
+
 def forget_settled(state: State, order: Order) -> None:
     """Stop watching an order that waits for nothing."""
     if not order.is_live or may_ask(state, order):
-        state.timers.clear(_key(order))
+        forget(state, order)
 
 
 def chase(state: State, order: Order) -> None:

@@ -38,6 +38,7 @@ class OrderEvent(StrEnum):
     END_CANCELLED = "cancelled"
     END_REJECTED = "rejected"
     END_EXPIRED = "expired"
+    ABSENT = "absent from the book"
 
 
 E = OrderEvent
@@ -55,6 +56,7 @@ TABLE: Final[Mapping[tuple[S, OrderEvent], S]] = {
     (S.SENT, E.END_CANCELLED): S.CANCELLED,
     (S.SENT, E.END_REJECTED): S.REJECTED,
     (S.SENT, E.END_EXPIRED): S.EXPIRED,
+    (S.SENT, E.ABSENT): S.REJECTED,            # two whole-book reads lack it: it never arrived
 
     (S.WORKING, E.ACKNOWLEDGED): S.WORKING,    # the answer came after the update
     (S.WORKING, E.NO_ANSWER): S.WORKING,       # the answer was lost, the update was not
@@ -111,6 +113,7 @@ TABLE: Final[Mapping[tuple[S, OrderEvent], S]] = {
     (S.UNKNOWN, E.END_CANCELLED): S.CANCELLED,
     (S.UNKNOWN, E.END_REJECTED): S.REJECTED,
     (S.UNKNOWN, E.END_EXPIRED): S.EXPIRED,
+    (S.UNKNOWN, E.ABSENT): S.REJECTED,
 
     (S.FILLED, E.ACKNOWLEDGED): S.FILLED,      # answers that were overtaken by the fill
     (S.FILLED, E.NO_ANSWER): S.FILLED,
@@ -171,6 +174,14 @@ ALARMS: Final[Mapping[tuple[S, OrderEvent], S]] = {
     (S.CANCELLING, E.NOT_SENT): S.UNKNOWN,
     (S.CANCELLING, E.REFUSED): S.UNKNOWN,
     (S.UNKNOWN, E.NOT_SENT): S.UNKNOWN,
+    # An order that the broker has shown is no longer in the book of the day.
+    (S.WORKING, E.ABSENT): S.UNKNOWN,
+    (S.MODIFYING, E.ABSENT): S.UNKNOWN,
+    (S.CANCELLING, E.ABSENT): S.UNKNOWN,
+    (S.FILLED, E.ABSENT): S.FILLED,
+    (S.CANCELLED, E.ABSENT): S.CANCELLED,
+    (S.EXPIRED, E.ABSENT): S.EXPIRED,
+    (S.REJECTED, E.ABSENT): S.REJECTED,
     # Two different ends of one order. Fills are the truth, the first end word stands.
     (S.FILLED, E.NOT_SENT): S.FILLED,
     (S.FILLED, E.REFUSED): S.FILLED,

@@ -54,6 +54,7 @@ class Order:
     `seen` those of its last row (`None` before the first): only `seen` is evidence. `in_question`:
     an end word was heard that may mean a request of ours. `was_denied`: the last row showed that a
     modification of ours was not made. `trigger_paise` is the trigger it had last, released or not.
+    `name` is what we keep it by: its id, but for the second of two orders under one id (T21).
     """
 
     __slots__ = (
@@ -69,6 +70,7 @@ class Order:
         "id",
         "in_question",
         "modifications",
+        "name",
         "position",
         "purpose",
         "reason",
@@ -87,7 +89,7 @@ class Order:
     def __init__(
         self, order_id: OrderId, purpose: Purpose, position: int, terms: OrderTerms
     ) -> None:
-        self.id = order_id
+        self.id = self.name = order_id
         self.purpose = purpose
         self.position = position
         self.terms = terms
@@ -203,6 +205,33 @@ class Order:
             return OrderEvent.QUESTION  # it may be at its end: the row decides (T13)
         is_cancel = action is Action.CANCEL
         return OrderEvent.CANCEL_REFUSED if is_cancel else OrderEvent.MODIFY_REFUSED
+
+    def miss(self) -> None:
+        """The whole book, read twice, does not hold it."""
+        self.note(OrderEvent.ABSENT)
+        if self.state.is_terminal:
+            self.asked = None
+
+    def lose_answers(self, at_ns: int) -> None:
+        """The process that asked is gone: what became of its request only a row can tell.
+
+        A modification or cancel is forgotten. A later one of that process, of which nothing is
+        known, may have replaced it, so that repeating it could undo what was asked last; an end
+        word heard now may still mean either.
+        """
+        if self.asked is None or not self.is_live:
+            return
+        self.note(OrderEvent.NO_ANSWER)
+        if self.asked is not Action.PLACE:
+            self.asked, self.terms = None, self.standing
+            self.refused_at_ns = at_ns
+
+    def withdraw(self) -> None:
+        """A modification or cancel that was asked for now did not leave after all."""
+        assert self.asked in (Action.MODIFY, Action.CANCEL)
+        self.modifications -= self.asked is Action.MODIFY
+        self.asked, self.terms = None, self.standing
+        self.state = OrderState.PARTLY_FILLED if self.filled_quantity else OrderState.WORKING
 
     def fold_row(self, row: OrderRow, *, is_read: bool, at_ns: int) -> Fill | None:
         """Take the broker's word. Returns what it added, `None` when it added no contracts.

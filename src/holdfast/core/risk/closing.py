@@ -30,6 +30,9 @@ REPRICE_AFTER_S = (1, 1, 2, 3, 5)
 EDGE_AFTER_NS = 30 * SECOND_NS
 BAND_HALVINGS_MAX = 6
 
+BARRED_NS = 10 * SECOND_NS
+"""For so long an exit may wait for the broker's book before a person is called, again and again."""
+
 
 def decide(state: State, position: Position, exit_: Exit, *, price_after_ns: int = 0) -> None:
     """Take a rule's decision. The first one stands; its orders leave in this step.
@@ -50,23 +53,29 @@ def decide(state: State, position: Position, exit_: Exit, *, price_after_ns: int
     state.tell(ExitDecided(position=position.number, exit=exit_))
 
 
-def close_by_hand(state: State, number: int | None, reason: str) -> None:
-    """A person asked to close one position."""
+def close_by_hand(
+    state: State, number: int | None, reason: str, *, is_anyway: bool = False
+) -> None:
+    """A person asked to close one position; `is_anyway`: without waiting for the broker's book."""
     position = state.positions.get(number) if number is not None else None
     if position is None or position.is_closed:
         state.alarm("no such open position", {"position": number or 0})
         return
+    if is_anyway:
+        state.book.anyway.add(position.number)
     decide(state, position, Exit(rule="operator", values={"reason": reason}))
 
 
 def tend(state: State, position: Position) -> None:
     """Bring the position's orders in line with what it needs now."""
-    if position.is_closed:
+    if position.is_closed or state.book.is_applying:
         return
     _tend_entries(state, position)
     _tend_strays(state, position)
     closer = _closer(state, position)
-    if not position.is_open:
+    if not state.book.is_listed:
+        _call_barred(state, position, closer)
+    if not position.closable_quantity:
         _tend_orphan(state, closer)
     elif closer is None or not closer.is_live:
         _place_closer(state, position)
@@ -96,8 +105,10 @@ def _tend_entries(state: State, position: Position) -> None:
 def _is_entry_over(state: State, position: Position, entry: Order) -> bool:
     life_ns = state.settings.entries.life_s * SECOND_NS
     return (
-        position.exit is not None
+        entry.sent_at_ns <= state.book.began_ns  # another process sent it: nobody waits for it now
+        or position.exit is not None
         or state.halt is not HaltLevel.NONE
+        or state.is_stopping
         or state.now_ns >= entry.sent_at_ns + life_ns
         or state.now_ns >= position.plan.close_out_ns
     )
@@ -125,6 +136,8 @@ def _place_closer(state: State, position: Position) -> None:
     session = state.session(position.instrument.exchange)
     if session is None or not session.is_open(state.now_ns):
         return
+    if not _may_place(state, position):
+        return
     attempts = position.stop_attempts if position.exit is None else position.exit_attempts
     if state.now_ns < position.retry_at_ns:
         _come_back(state, position, position.retry_at_ns)
@@ -134,6 +147,33 @@ def _place_closer(state: State, position: Position) -> None:
         protection.place_stop(state, position)
     else:
         _place_exit(state, position)
+
+
+def _may_place(state: State, position: Position) -> bool:
+    """Whether a new closing order may exist: none that we do not know of can be at the broker.
+
+    Not before a read has listed today's orders (T21); not while the broker holds less than our
+    fills say and nobody knows why (T5).
+    """
+    if not state.book.is_listed and position.number not in state.book.anyway:
+        return False
+    drifted = state.drifts.get(position.key)
+    return drifted is None or not drifted.is_present or drifted.is_believed
+
+
+def _call_barred(state: State, position: Position, closer: Order | None) -> None:
+    """An exit without a known order at the broker waits for a read: a person hears each 10 s."""
+    is_resting = closer is not None and closer.is_live and closer.broker_id is not None
+    since_ns = max(state.book.began_ns, position.exit_at_ns, position.barred_told_ns)
+    is_waiting = position.exit is not None and position.is_open and not is_resting
+    if not is_waiting or state.now_ns - since_ns < BARRED_NS:
+        return
+    position.barred_told_ns = state.now_ns
+    todo = f"{position.closing_side.value} {position.open_quantity} {position.instrument.symbol}"
+    state.alarm(
+        "an exit waits for the broker's book",
+        {"position": position.number, "by_hand": todo, "or": "close it anyway"},
+    )
 
 
 def _place_exit(state: State, position: Position) -> None:
@@ -184,7 +224,7 @@ def _work_exit(state: State, position: Position, closer: Order) -> None:
     if _must_replace(state, position, closer):
         asking.cancel(state, closer)
         return
-    covers = closer.terms.quantity - closer.filled_quantity == position.open_quantity
+    covers = closer.terms.quantity - closer.filled_quantity == position.closable_quantity
     if not closer.is_released or not covers:
         _modify_to_exit(state, position, closer)
     elif state.now_ns >= position.reprice_at_ns:
@@ -237,7 +277,7 @@ def exit_terms(state: State, position: Position, *, filled_quantity: int) -> Ord
         product=position.key.product,
         side=position.closing_side,
         order_type=OrderType.LIMIT,
-        quantity=filled_quantity + position.open_quantity,
+        quantity=filled_quantity + position.closable_quantity,
         limit_paise=exit_price_paise(state, position),
     )
 

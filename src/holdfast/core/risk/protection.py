@@ -38,7 +38,7 @@ def stop_terms(state: State, position: Position, *, filled_quantity: int) -> Ord
         product=position.key.product,
         side=position.side.opposite,
         order_type=OrderType.STOP_LIMIT,
-        quantity=filled_quantity + position.open_quantity,
+        quantity=filled_quantity + position.closable_quantity,
         limit_paise=limit,
         trigger_paise=position.stop_paise,
     )
@@ -94,7 +94,7 @@ def rests(position: Position, closer: Order | None) -> bool:
     return (
         closer.status is BrokerStatus.WORKING
         and closer.seen.order_type is OrderType.STOP_LIMIT
-        and closer.seen.quantity - closer.filled_quantity >= position.open_quantity
+        and closer.seen.quantity - closer.filled_quantity >= position.closable_quantity
     )
 
 

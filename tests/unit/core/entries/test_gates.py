@@ -34,15 +34,33 @@ from holdfast.core.settings import (
     LimitSettings,
     SizingSettings,
 )
-from holdfast.core.state import State
+from holdfast.core.state import Drifted, State
 from holdfast.domain.audit import Denied, IntentFormed
 from holdfast.domain.decision import Direction, HaltLevel, Passed, Values
 from holdfast.domain.event import JournalChanged, Link, LinkChanged, OperatorRequest
-from holdfast.domain.instrument import Product
+from holdfast.domain.instrument import (
+    BrokerKey,
+    InstrumentId,
+    OptionType,
+    Product,
+)
 from holdfast.domain.order import BrokerStatus, Side
 from tests.support.by_hand import NOW, SIGNAL, a_position, held, packet, ready_state
 from tests.support.by_hand import plan as exit_plan
-from tests.support.desk import CALL, FACTS, NIFTY, OPEN, PUT, SECOND, SESSION, Desk, settings
+from tests.support.desk import (
+    CALL,
+    FACTS,
+    NIFTY,
+    OPEN,
+    PUT,
+    SECOND,
+    SESSION,
+    Desk,
+    option,
+    settings,
+)
+
+OTHER = msgspec.structs.replace(option(51_001, 58_900, OptionType.CALL), underlying="BANKNIFTY")
 
 ENTRIES = EntrySettings(start_s=9 * 3600 + 15 * 60, cooldown_s=0)
 
@@ -64,7 +82,7 @@ def outcome(desk: Desk, direction: Direction = Direction.UP, *, minute: int = 1)
 def test_the_gates_are_these_in_this_order() -> None:
     """The list is the documentation; a new gate is a row here and a test below."""
     assert [gate.__name__ for gate in GATES] == [
-        "halted", "ready", "one_signal", "daily_loss", "positions_open", "trades_per_day",
+        "halted", "ready", "drift", "one_signal", "daily_loss", "positions_open", "trades_per_day",
         "cooldown", "contract", "entry_hours", "fresh_quotes", "spread", "plan", "one_side", "funds",
     ]  # fmt: skip
 
@@ -506,7 +524,33 @@ def test_the_first_denial_ends_the_asking() -> None:
     passed, denial = pass_gates(state, a_candidate(quote=state.quote(CALL.id)))
     assert denial is not None
     assert denial.gate == "spread"
-    assert [answer.gate for answer in passed] == [gate.__name__ for gate in GATES[:10]]
+    assert [answer.gate for answer in passed] == [gate.__name__ for gate in GATES[:11]]
     passed, denial = pass_gates(ready_state(), a_candidate())
     assert denial is None
     assert [answer.gate for answer in passed] == [gate.__name__ for gate in GATES]
+
+
+def drifted(desk: Desk, instrument: InstrumentId) -> None:
+    key = BrokerKey(instrument, Product.INTRADAY)
+    desk.state.drifts[key] = Drifted(ours=65, theirs=0, since_ns=OPEN, is_present=False)
+
+
+@pytest.mark.parametrize(
+    ("instrument", "expected"),
+    [
+        (CALL.id, "drift"),
+        (PUT.id, "drift"),
+        (InstrumentId("NSE_FNO:99999"), "drift"),
+        (OTHER.id, "entered"),
+    ],
+    ids=["the contract", "another of its underlying", "unknown", "another underlying"],
+)
+def test_drift(instrument: InstrumentId, expected: str) -> None:
+    """A difference bars its underlying; one nobody can place bars all; agreed again, it stays."""
+    desk = Desk(ready=False)
+    desk.load((NIFTY, CALL, PUT, OTHER))
+    drifted(desk, instrument)
+    assert outcome(desk) == expected
+    if expected == "drift":
+        [denied] = desk.told(Denied)
+        assert denied.denial.values == {"key": instrument, "ours": 65, "theirs": 0}

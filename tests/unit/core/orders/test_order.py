@@ -99,6 +99,7 @@ def test_a_planned_order_has_asked_and_heard_nothing() -> None:
     order = Order(OrderId("x-S0001-1-0"), Purpose.STOP, 1, STOP)
     assert {name: getattr(order, name) for name in Order.__slots__} == {
         "id": "x-S0001-1-0",
+        "name": "x-S0001-1-0",
         "purpose": Purpose.STOP,
         "position": 1,
         "terms": STOP,
@@ -502,3 +503,45 @@ def test_reasons_are_kept_until_there_is_a_newer_one() -> None:
     order.fold_row(row, is_read=True, at_ns=90)
     order.fold_row(replace(row, reason="", venue_at_ns=95), is_read=True, at_ns=95)
     assert (order.reason, order.broker_id, order.venue_at_ns) == ("RMS: no", "B2", 95)
+
+
+def test_the_answers_to_a_dead_process_are_lost() -> None:
+    """A placement is still looked for; a change is forgotten, and its row decides."""
+    placed = sent()
+    placed.lose_answers(99)
+    assert (placed.state, placed.asked, placed.refused_at_ns) == (S.UNKNOWN, Action.PLACE, None)
+    modifying = sent()
+    modifying.acknowledge(BrokerOrderId("B1"))
+    modifying.ask(Action.MODIFY, LIMIT, ASKED_AT)
+    modifying.lose_answers(99)
+    assert (modifying.state, modifying.asked, modifying.terms) == (S.UNKNOWN, None, STOP)
+    assert modifying.refused_at_ns == 99
+    resting = sent()
+    hear(resting)
+    resting.lose_answers(99)
+    assert (resting.state, resting.refused_at_ns) == (S.WORKING, None)
+
+
+def test_an_order_that_two_reads_lack_ends_unless_it_was_seen() -> None:
+    """Never arrived: rejected. Seen before: a question."""
+    missing = sent()
+    missing.miss()
+    assert (missing.state, missing.asked) == (S.REJECTED, None)
+    seen = sent()
+    hear(seen)
+    seen.miss()
+    assert (seen.state, seen.alarm) == (S.UNKNOWN, True)
+
+
+@pytest.mark.parametrize(("filled", "state"), [(0, S.WORKING), (65, S.PARTLY_FILLED)])
+def test_a_change_that_did_not_leave_is_as_if_never_asked(filled: int, state: S) -> None:
+    """Terms, count and state are those from before."""
+    order = sent()
+    hear(order)
+    order.filled_quantity = filled
+    order.ask(Action.MODIFY, LIMIT, ASKED_AT)
+    order.withdraw()
+    assert (order.state, order.asked, order.terms, order.modifications) == (state, None, STOP, 0)
+    order.ask(Action.CANCEL, STOP, ASKED_AT)
+    order.withdraw()
+    assert (order.state, order.asked, order.modifications) == (state, None, 0)

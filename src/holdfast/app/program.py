@@ -1,0 +1,233 @@
+"""One supervised day as a program: its services, wired from parts that know no mode."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from holdfast.app.chain import Chain, Hooks, Market
+from holdfast.app.comparing import Comparison
+from holdfast.app.config import Config, RuntimeSettings
+from holdfast.control.socket import Control
+from holdfast.domain.command import Notify
+from holdfast.domain.dated import Session
+from holdfast.domain.errors import BrokerUnavailable, HoldfastError
+from holdfast.runtime.application import Application, Parts
+from holdfast.runtime.book import Compare
+from holdfast.runtime.clock import VirtualClock, WallClock
+from holdfast.runtime.day import Day, Standing
+from holdfast.runtime.ending import DayEnd, Left
+from holdfast.runtime.halting import WrittenHalt
+from holdfast.runtime.monitor import Monitor
+from holdfast.runtime.notifier import Notifier, is_urgent
+from holdfast.runtime.service import Service
+from holdfast.runtime.shutdown import StopLimits
+from holdfast.runtime.signals import Signals
+from holdfast.runtime.snapshots import Snapshots
+from holdfast.runtime.starting import Ground, Starting
+from holdfast.runtime.storing import Store
+from holdfast.runtime.supervisor import StartFailed
+from holdfast.runtime.systemd import Systemd
+from holdfast.runtime.threads import Threads
+from holdfast.runtime.watchdog import Watchdog
+from holdfast.store.buffers import StoreSettings
+from holdfast.store.halt import HaltFile
+from holdfast.store.schema import FILE_NAME
+from holdfast.store.segment import TapeHeader
+from holdfast.store.served import OnChanged, ServedJournal
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """What belongs to the process and not to the day. `beside` are services of whoever embeds it."""
+
+    signals: Signals | None = None
+    systemd: Systemd | None = None
+    control: Path | None = None
+    beside: Sequence[Service] = ()
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """The day itself: what its engine is made of, its time, its hours, its tape, who watches."""
+
+    ground: Ground
+    clock: VirtualClock
+    session: Session
+    header: TapeHeader
+    progress: Callable[[int], None]
+
+
+class Program:
+    """Runs one day once. What went wrong is raised after everything has been stopped in order."""
+
+    def __init__(
+        self, config: Config, folder: Path, market: Market, work: Work, host: Host
+    ) -> None:
+        """Journal and tape lie in `folder`. Nothing runs before `run`."""
+        self._config = config
+        self._folder = folder
+        self._market = market
+        self._work = work
+        self._host = host
+        self._refused: HoldfastError | None = None
+        self._day: Day | None = None
+        self._monitor: Monitor | None = None
+        self._starting: Starting | None = None
+        self.application = Application(
+            self._parts,
+            signals=host.signals,
+            systemd=host.systemd,
+            watchdog=Watchdog(while_hung=self._while_hung),
+        )
+
+    def run(self) -> int:
+        """The day, from its first service to its exit code. Raises what it failed for."""
+        try:
+            code = self.application.run()
+        finally:
+            self._market.close()
+        if self._host.signals is not None:
+            self._host.signals.disarm()
+        if self._refused is not None:
+            raise self._refused
+        if self.application.failed is not None:
+            raise _refusal(self.application.failed)
+        return code
+
+    @property
+    def standing(self) -> Standing:
+        """How the day stands, or stood at its end."""
+        assert self._day is not None, "it ran"
+        return self._day.standing
+
+    # -- wiring
+
+    def _parts(self) -> Parts:
+        """Everything, made inside the event loop."""
+        work, threads = self._work, Threads()
+        notifier = Notifier(_to_terminal)
+        day = self._day = Day(
+            work.clock,
+            ends_ns=work.session.close_ns,
+            progress=work.progress,
+            notify=notifier.put,
+        )
+        halt = WrittenHalt(HaltFile(self._folder), work.clock)
+        store = Store(
+            self._journal(day.journal_changed),
+            day.tell,
+            work.clock,
+            threaded=self._threaded,
+            halt=halt,
+        )
+        self._starting = self._start_of(threads, halt)
+        chain = Chain(self._config, self._market, day, work.clock, notify=notifier.put)
+        compare = Comparison(day, store, threads, self._folder / FILE_NAME)
+        return Parts(
+            services=[
+                *self._core(chain, store, compare),
+                notifier,
+                *self._control(),
+                *self._host.beside,
+            ],
+            final=DayEnd(day, store, threads, self._left, halt=halt, compare=compare),
+            clock=work.clock,
+            record=day.tell,
+            threads=threads,
+            limits=stop_limits(self._config.runtime),
+        )
+
+    @property
+    def _left(self) -> Left:
+        return Left(date=self._work.ground.facts.day, folder=self._folder, clock=self._work.clock)
+
+    def _start_of(self, threads: Threads, halt: WrittenHalt) -> Starting:
+        ground = self._work.ground
+        snapshots = Snapshots(self._folder, ground.origin, inline=not self._threaded)
+        return Starting(ground, self._folder, threads, snapshots, halt)
+
+    def _core(self, chain: Chain, store: Store, compare: Compare) -> Sequence[Service]:
+        assert self._starting is not None, "it is made first"
+        self._monitor = chain.monitor
+        hooks = Hooks(
+            recover=self._starting,
+            compare=compare,
+            may_begin=self.application.wait_up,
+            over=self._over,
+            refuse=self._refuse,
+        )
+        close_ns = self._work.session.close_ns
+        return chain.services(store, self._starting.snapshots, hooks, close_ns=close_ns)
+
+    def _control(self) -> Sequence[Service]:
+        if self._host.control is None:
+            return ()
+        return (Control(self._host.control, {"status": self._status}),)
+
+    @property
+    def _threaded(self) -> bool:
+        """Whether time passes by itself. At the highest speed numbers and files hang on no thread."""
+        return self._config.sim.speed > 0
+
+    def _journal(self, on_changed: OnChanged) -> ServedJournal:
+        settings = StoreSettings(
+            db_transaction_batch_size=self._config.runtime.db_transaction_batch_size,
+            db_commit_interval_s=self._config.runtime.db_commit_interval_s,
+            threaded=self._threaded,
+        )
+        clock = WallClock() if self._threaded else None
+        return ServedJournal(
+            self._folder, self._work.header, settings=settings, on_changed=on_changed, clock=clock
+        )
+
+    # -- what is said while it runs
+
+    def _while_hung(self, age_s: float) -> None:
+        """From the watchdog's thread, while the event loop is stuck."""
+        if self._monitor is not None:
+            self._monitor.while_hung(age_s)
+
+    def _over(self) -> None:
+        self.application.ask_stop("the day is over")
+
+    def _refuse(self, error: HoldfastError) -> None:
+        """The day cannot go on, and there is no sense in trying again."""
+        self._refused = error
+        self.application.ask_stop(str(error), exit_code=error.exit_code)
+
+    def _status(self) -> dict[str, Any]:
+        assert self._day is not None, "it runs"
+        assert self._starting is not None, "it runs"
+        return {
+            "services": self.application.status(),
+            "shutting_down": self.application.shutting_down,
+            "standing": self._day.standing,
+            "recovered": self._starting.recovered,
+        }
+
+
+def _refusal(failed: StartFailed) -> BaseException:
+    """What a person is told of a start that failed; a bug of ours stays the bug that it is."""
+    if isinstance(failed.cause, HoldfastError):
+        return failed.cause
+    if failed.exit_code == BrokerUnavailable.exit_code:
+        return BrokerUnavailable(
+            f"{failed}\n  nothing was traded; start again when the broker answers"
+        )
+    return failed.cause or failed
+
+
+def stop_limits(runtime: RuntimeSettings) -> StopLimits:
+    """The caps of a stop, under the one deadline that is nobody's to set."""
+    return StopLimits(
+        order_s=runtime.shutdown_timeout_order_s,
+        price_s=runtime.shutdown_timeout_price_s,
+        state_s=runtime.shutdown_timeout_state_s,
+    )
+
+
+def _to_terminal(notify: Notify) -> None:
+    """The one channel so far: alarms, on the terminal of whoever started the program."""
+    if is_urgent(notify):
+        click.echo(f"{notify.severity.value}: {notify.text}", err=True)

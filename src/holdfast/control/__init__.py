@@ -1,0 +1,1 @@
+"""What the trading process answers to whoever asks on this machine: its owner, and nobody else."""

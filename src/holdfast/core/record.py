@@ -1,0 +1,189 @@
+"""The record stands: where an engine that folds the past decides otherwise than was recorded.
+
+With the code and configuration of that past nothing differs. With newer ones the recorded commands
+are nevertheless what was sent, so ids, attempts, orders, fills and positions must be theirs: what
+is decided now and not recorded never left, what is recorded and not decided now is taken over.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from holdfast.core import adoption
+from holdfast.core.entries.gates import spent_key
+from holdfast.core.orders import asking
+from holdfast.core.orders.ids import read_order_id
+from holdfast.core.orders.life import FORBIDDEN, OrderEvent, rows_of
+from holdfast.core.orders.order import Order
+from holdfast.core.risk.levels import compile_levels
+from holdfast.core.state import State
+from holdfast.core.timers import Rank, TimerKey
+from holdfast.domain.audit import AnyAudit, ExitDecided, Halted, IntentFormed, LevelMoved
+from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
+from holdfast.domain.decision import Intent
+from holdfast.domain.event import Action
+from holdfast.domain.order import OrderId, Purpose
+
+Change = ModifyOrder | CancelOrder
+
+
+def leave_entries(state: State, commands: Sequence[AnyCommand]) -> tuple[OrderId, ...]:
+    """The decision was never durable: an entry in it did not leave, all else may have.
+
+    Returns the entries that were taken back.
+    """
+    entries = [one for one in commands if isinstance(one, PlaceOrder)]
+    never = [one.order_id for one in entries if one.purpose is Purpose.ENTRY]
+    for order_id in never:
+        _unsend(state, order_id)
+    return tuple(never)
+
+
+def stand(
+    state: State,
+    now: tuple[Sequence[AnyCommand], Sequence[AnyAudit]],
+    recorded: tuple[Sequence[AnyCommand], Sequence[AnyAudit]],
+) -> None:
+    """Make the books those of the recorded decision, in whose place `now` was decided."""
+    _stand_placements(state, _placements(now[0]), _placements(recorded[0]), recorded[1])
+    _stand_changes(state, _changes(now[0]), _changes(recorded[0]))
+    _stand_exits(state, now[1], recorded[1])
+    for audit in recorded[1]:
+        if isinstance(audit, Halted):
+            state.halt, state.halt_reason = audit.level, audit.reason
+        elif isinstance(audit, LevelMoved):
+            _stand_level(state, audit)
+
+
+def _placements(commands: Iterable[AnyCommand]) -> dict[OrderId, PlaceOrder]:
+    return {one.order_id: one for one in commands if isinstance(one, PlaceOrder)}
+
+
+def _changes(commands: Iterable[AnyCommand]) -> dict[OrderId, Change]:
+    """The last change of each order: a later one replaces an earlier one."""
+    return {one.order_id: one for one in commands if isinstance(one, ModifyOrder | CancelOrder)}
+
+
+# -- placements
+
+
+def _stand_placements(
+    state: State,
+    now: dict[OrderId, PlaceOrder],
+    recorded: dict[OrderId, PlaceOrder],
+    audits: Sequence[AnyAudit],
+) -> None:
+    intents = {one.intent.position: one.intent for one in audits if isinstance(one, IntentFormed)}
+    for order_id, command in now.items():
+        if recorded.get(order_id) != command or _is_other(state, command, intents):
+            _unsend(state, order_id)
+    for command in recorded.values():
+        if command.order_id not in state.orders:
+            _send(state, command, intents.get(command.position))
+
+
+def _is_other(state: State, command: PlaceOrder, intents: dict[int, Intent]) -> bool:
+    """Whether the same entry was recorded with another plan."""
+    is_entry = command.purpose is Purpose.ENTRY
+    return is_entry and state.positions[command.position].intent != intents.get(command.position)
+
+
+def _unsend(state: State, order_id: OrderId) -> None:
+    """An order that was decided now never left: it is as if it had not been decided."""
+    order = state.orders.pop(order_id)
+    asking.forget(state, order)
+    position = state.positions[order.position]
+    reason = read_order_id(state.settings.id_prefix, order_id)
+    assert reason is not None, "it was sent under an id of ours"
+    if order.purpose is Purpose.ENTRY:
+        del state.positions[position.number]
+        state.live.remove(position)
+        for wait in ("entry", "close_out"):
+            state.timers.clear(TimerKey(Rank.POSITION, position.number, wait))
+        state.day.positions = max(state.positions, default=0)
+        return
+    if order.purpose is Purpose.STOP:
+        position.stop_attempts = reason.attempt - 1
+    else:
+        position.exit_attempts = reason.attempt - 1
+    if position.closer == order_id:
+        position.closer = _newest_closer(state, position.number)
+
+
+def _newest_closer(state: State, number: int) -> OrderId | None:
+    """The closing order of a position that was sent last, by its stamp and then its id."""
+    closers = [
+        order
+        for order in state.orders.values()
+        if order.position == number and order.purpose is not Purpose.ENTRY
+    ]
+    newest = max(closers, key=lambda order: (order.sent_at_ns, order.name), default=None)
+    return None if newest is None else newest.name
+
+
+def _send(state: State, command: PlaceOrder, intent: Intent | None) -> None:
+    """An order that was recorded and not decided now did leave."""
+    reason = read_order_id(state.settings.id_prefix, command.order_id)
+    position = state.positions.get(command.position)
+    if position is None and intent is not None:
+        position = adoption.open_position(state, intent, command.order_id)
+        state.day.signals_seen.add(spent_key(intent.signal))
+    if reason is None or position is None:
+        return  # of another account or day: the book will show it
+    order = adoption.link(state, position, reason, command.terms, sent_at_ns=state.now_ns)
+    asking.watch(state, order, asking.READ_AFTER_NS)
+
+
+# -- modifications and cancels
+
+
+def _stand_changes(
+    state: State, now: dict[OrderId, Change], recorded: dict[OrderId, Change]
+) -> None:
+    for order_id, command in now.items():
+        order = state.orders.get(order_id)
+        is_in_flight = order is not None and order.asked in (Action.MODIFY, Action.CANCEL)
+        if order is not None and is_in_flight and recorded.get(order_id) != command:
+            order.withdraw()
+            asking.forget(state, order)
+    for order_id, command in recorded.items():
+        order = state.orders.get(order_id)
+        if order is not None and now.get(order_id) != command:
+            _change(state, order, command)
+
+
+def _change(state: State, order: Order, command: Change) -> None:
+    """A recorded modification or cancel is in flight, where the order's state allows for one."""
+    is_cancel = isinstance(command, CancelOrder)
+    event = OrderEvent.CANCEL if is_cancel else OrderEvent.MODIFY
+    if (rows_of(order.state), event) in FORBIDDEN:
+        return
+    order.broker_id = command.broker_id
+    terms = order.terms if isinstance(command, CancelOrder) else command.terms
+    order.ask(Action.CANCEL if is_cancel else Action.MODIFY, terms, state.now_ns)
+    asking.watch(state, order, asking.READ_AFTER_NS)
+
+
+# -- decisions
+
+
+def _stand_exits(state: State, now: Sequence[AnyAudit], recorded: Sequence[AnyAudit]) -> None:
+    """An exit was decided when it was recorded, and not before."""
+    then = {one.position: one.exit for one in recorded if isinstance(one, ExitDecided)}
+    for audit in now:
+        if isinstance(audit, ExitDecided) and audit.position in state.positions:
+            position = state.positions[audit.position]
+            if audit.position not in then and not position.is_closed:
+                position.exit = None
+                compile_levels(position)
+    for number, exit_ in then.items():
+        if number in state.positions:
+            state.positions[number].exit = exit_
+            state.positions[number].exit_at_ns = state.now_ns
+
+
+def _stand_level(state: State, moved: LevelMoved) -> None:
+    position = state.positions.get(moved.position)
+    if position is None or position.stop_paise == moved.stop_paise:
+        return
+    position.peak_paise, position.stop_paise = moved.peak_paise, moved.stop_paise
+    if position.is_open and position.exit is None:
+        compile_levels(position)

@@ -1,0 +1,110 @@
+"""What a day leaves behind: its final state written, closed, read back and compared."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from holdfast.domain.decision import HaltLevel
+from holdfast.domain.errors import DataRefused
+from holdfast.ports import Clock
+from holdfast.runtime.book import Compare
+from holdfast.runtime.day import Day
+from holdfast.runtime.halting import WrittenHalt
+from holdfast.runtime.shutdown import Saved
+from holdfast.runtime.storing import Store
+from holdfast.runtime.threads import Threads
+from holdfast.store.final import read_back, require_integrity
+from holdfast.store.records import Stopped
+from holdfast.store.schema import FILE_NAME
+
+_log = structlog.get_logger("ending")
+
+
+class Left(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose end it is: the day, its clock, and the folder that its database lies in."""
+
+    date: str
+    folder: Path
+    clock: Clock
+
+
+class DayEnd:
+    """The final state of one day."""
+
+    def __init__(
+        self, day: Day, store: Store, threads: Threads, left: Left, *, halt: WrittenHalt,
+        compare: Compare,
+    ) -> None:  # fmt: skip
+        """`compare` is asked once more, at the close; `halt` is given back after all else."""
+        self._day = day
+        self._store = store
+        self._threads = threads
+        self._left = left
+        self._halt = halt
+        self._compare = compare
+        self._written: tuple[int, Stopped] | None = None
+
+    async def save(self) -> Saved:
+        """Write how the day stands as its last record, and wait until that is on the disk."""
+        self._day.pause()  # where the engine was not running, nobody has asked it to
+        await self._day.settle()
+        standing = self._day.standing
+        state = msgspec.structs.asdict(standing)
+        if self._store.is_open:
+            if not self._day.has_begun:
+                self._day.keep_unbegun(self._store.journal)
+            state["projections_differ"] = await self._compared()
+            await self._write()
+        return Saved(
+            state=state, open_positions=standing.open_positions, is_halted=standing.is_halted
+        )
+
+    async def _compared(self) -> tuple[str, ...]:
+        differing = tuple(await self._compare())
+        if differing:
+            _log.error("projections differ", component="ending", what=differing)
+        return differing
+
+    async def _write(self) -> None:
+        journal, engine = self._store.journal, self._day.engine
+        self._day.seal()
+        stopped = Stopped(
+            at_ns=self._left.clock.now_ns(),
+            day=self._left.date,
+            last_sequence=journal.last_sequence,
+            open_positions=engine.open_numbers if engine is not None else (),
+            live_orders=engine.live_orders if engine is not None else (),
+            halt=engine.halt if engine is not None else HaltLevel.NONE,
+            reason="the day is over" if self._day.is_over else "stopped",
+        )
+        sequence = journal.append_stopped(stopped)
+        await asyncio.wrap_future(journal.wait_durable(sequence))
+        self._written = sequence, stopped
+
+    async def verify(self, saved: Saved) -> None:
+        """Close the journal and read it back. Raises what is not as it was left."""
+        del saved
+        self._day.close()
+        if self._store.is_open:
+            await self._threads.call("FinalState", self._verify, owner="application")
+
+    def _verify(self) -> None:
+        journal, path = self._store.journal, self._left.folder / FILE_NAME
+        journal.close_tape()
+        closed = journal.close_database()
+        self._halt.close()
+        if not closed.is_complete:
+            raise DataRefused(
+                str(path),
+                f"not everything is written: {closed.reason or closed}",
+                "the next start begins from what is on the disk",
+            )
+        require_integrity(path, after=journal.checked)
+        if self._written is not None:
+            read_back(path, *self._written)
+
+    async def db_connections(self) -> int:
+        """Connections to the database that are open."""
+        return self._store.journal.connections

@@ -1,0 +1,85 @@
+"""The market feed: one task takes packets, another sees that the connection answers."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from typing_extensions import override
+
+from holdfast.domain.errors import HoldfastError
+from holdfast.domain.event import AnyEvent, Link
+from holdfast.domain.market import Tick
+from holdfast.ports import Clock, MarketFeed
+from holdfast.runtime.connected import Pings
+from holdfast.runtime.inbox import Inbox
+from holdfast.runtime.service import Group, Ready
+
+LISTENER: Final = "WebSocketListener"
+
+
+class FeedService(Pings):
+    """Ready at its first packet. Data that cannot be used ends the program, in order."""
+
+    name = "feed"
+    needs: tuple[str, ...] = ("login", "instruments")
+    group = Group.PRICE
+    link = Link.FEED
+    loop_name = "KeepAliveTimer"
+
+    def __init__(  # noqa: PLR0913 every one of them is another part of the program
+        self,
+        feed: MarketFeed,
+        inbox: Inbox,
+        clock: Clock,
+        *,
+        tell: Callable[[AnyEvent], None],
+        may_begin: Callable[[], Awaitable[None]],
+        refuse: Callable[[HoldfastError], None],
+        interval_s: float,
+        timeout_s: float,
+    ) -> None:
+        """Ticks go to `inbox` from when `may_begin` returns. `refuse` hears of unusable data."""
+        super().__init__(feed, tell, clock, interval_s=interval_s, timeout_s=timeout_s)
+        self._feed = feed
+        self._inbox = inbox
+        self._may_begin = may_begin
+        self._refuse = refuse
+        self._taken: Sequence[Tick] = ()
+        self._is_refused = False
+        self.packets = 0
+
+    @override
+    async def _connected(self, ready: Ready) -> None:
+        self.task(self._listen(ready), name=LISTENER)
+
+    async def _listen(self, ready: Ready) -> None:
+        """Bring packets to the inbox, then, when the data has ended or is refused, stay up.
+
+        Refused is not ended: the day is not over, and nobody may act as if it were.
+        """
+        try:
+            if not self._is_refused:
+                await self._bring(ready)
+        except HoldfastError as error:
+            self._is_refused = True
+            self._refuse(error)
+        await self.stay()
+
+    async def _bring(self, ready: Ready) -> None:
+        self._taken = self._taken or await self._feed.packets()
+        self._come_up()
+        ready()
+        await self._may_begin()
+        while self._taken and not self._inbox.is_left:
+            await self._hand_over()
+            self._taken = await self._feed.packets()
+        self._inbox.end_market()
+
+    async def _hand_over(self) -> None:
+        self.beat()
+        self.packets += len(self._taken)
+        if self._feed.can_wait:
+            await self._inbox.put_market(self._taken)
+        else:
+            for tick in self._taken:
+                self._inbox.offer(tick)
+        self._taken = ()

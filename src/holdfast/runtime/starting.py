@@ -1,0 +1,115 @@
+"""How a day begins: the engine from what is durable of it, and what this start tells that engine."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from holdfast.core.engine import Engine
+from holdfast.domain.dated import DayFacts
+from holdfast.domain.event import AnyEvent
+from holdfast.domain.instrument import Instrument
+from holdfast.runtime.checkpoint import Checkpoint
+from holdfast.runtime.day import Begun
+from holdfast.runtime.halting import WrittenHalt
+from holdfast.runtime.recover import Make, Numbered, Past, Recovered, Start, recover
+from holdfast.runtime.snapshots import Snapshots
+from holdfast.runtime.threads import StopFlag, Threads
+from holdfast.store.snapshot import Origin, read_snapshot
+from holdfast.store.stops import Interrupted
+
+_log = structlog.get_logger("recovery")
+
+
+class Ground(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine is made of, and what there is of the day.
+
+    `past` reads what is durable of it, `None` when it begins. `beginning` is what a start tells
+    the engine; it is told whether the engine was recovered.
+    """
+
+    make: Make
+    facts: DayFacts
+    instruments: tuple[Instrument, ...]
+    origin: Origin
+    past: Past | None
+    beginning: Callable[[bool], Iterable[AnyEvent]]
+
+
+class Starting:
+    """Makes the engine of one start."""
+
+    def __init__(
+        self, ground: Ground, folder: Path, threads: Threads, snapshots: Snapshots,
+        halt: WrittenHalt,
+    ) -> None:  # fmt: skip
+        """A snapshot in `folder` saves time where it is of the very code and configuration.
+
+        `halt` was opened by the store, before this.
+        """
+        self._halt = halt
+        self._ground = ground
+        self._folder = folder
+        self._threads = threads
+        self.snapshots = snapshots
+        self.recovered: Recovered | None = None
+
+    async def __call__(self) -> Begun:
+        """A new engine, or the one that the durable past makes."""
+        ground = self._ground
+        make = partial(ground.make, ground.facts, ground.instruments)
+        found = await self._folded(ground.past) if ground.past is not None else None
+        engine = make()
+        if found is not None:
+            engine, self.recovered = found
+            _tell(self.recovered)
+        return Begun(
+            engine=engine,
+            beginning=self._beginning(engine, recovered=found is not None),
+            write_halt=self._halt.write,
+            checkpoint=Checkpoint(engine, make, keep=self.snapshots.keep),
+        )
+
+    def _beginning(self, engine: Engine, *, recovered: bool) -> Iterator[AnyEvent]:
+        """What this start tells the engine; at last that it is halted, where the file says so."""
+        yield from self._ground.beginning(recovered)
+        asked = self._halt.asked(is_halted=engine.is_halted)
+        if asked is not None:
+            yield asked
+
+    async def _folded(self, past: Past) -> tuple[Engine, Recovered] | None:
+        """Fold beside the event loop: a signal meanwhile ends the program in order."""
+        kept = read_snapshot(self._folder, self._ground.origin)
+        start = Start(sequence=kept.sequence, event=kept.event, image=kept.image) if kept else None
+        flag = StopFlag()
+
+        def until_told() -> Iterator[Numbered]:
+            for one in past():
+                if flag.is_set:
+                    raise Interrupted("the start was ended before the past was folded")
+                yield one
+
+        def fold() -> tuple[Engine, Recovered] | None:
+            with suppress(Interrupted):
+                return recover(until_told, self._ground.make, start)
+            return None
+
+        try:
+            return await self._threads.call("Recovery", fold, owner="engine")
+        finally:
+            flag.set()
+
+
+def _tell(recovered: Recovered) -> None:
+    """What was folded, and what the process before took with it."""
+    _log.info("recovered", component="engine", **msgspec.structs.asdict(recovered))
+    if recovered.first_difference is not None:
+        _log.warning(
+            "the record stands where this code or configuration decides otherwise",
+            component="engine",
+            differences=recovered.differences,
+            first=recovered.first_difference,
+        )

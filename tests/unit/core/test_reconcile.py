@@ -1,0 +1,463 @@
+"""The broker's book against ours: each difference, its one remedy, and what nobody can explain."""
+
+import pytest
+from msgspec.structs import replace
+
+from holdfast.core.orders.ids import OrderReason, order_id
+from holdfast.core.readiness import first_failing
+from holdfast.domain.audit import (
+    Anomaly,
+    BookReconciled,
+    Difference,
+    Drift,
+    ExitDecided,
+    PositionClosed,
+    Remedied,
+)
+from holdfast.domain.book import ForeignRow
+from holdfast.domain.command import CancelOrder, ModifyOrder, Notify, PlaceOrder, ReadBook, Severity
+from holdfast.domain.instrument import Instrument, Product
+from holdfast.domain.order import (
+    BrokerOrderId,
+    BrokerStatus,
+    OrderId,
+    OrderRow,
+    OrderState,
+    OrderTerms,
+    OrderType,
+    Purpose,
+    Side,
+)
+from tests.support.desk import CALL, OPEN, PUT, SECOND, Desk, settings
+
+PREFIX = settings().id_prefix
+
+
+def name(purpose: Purpose, attempt: int, position: int = 1) -> OrderId:
+    return order_id(PREFIX, OrderReason(purpose, position, attempt))
+
+
+def seen(desk: Desk, second: float = 0) -> None:
+    """Packets of everything, so that only what is tested bars an entry."""
+    if second:
+        desk.at(second)
+    desk.spot()
+    desk.tick()
+    desk.tick(PUT)
+
+
+def sale(identity: OrderId, *, quantity: int = 195, stop: float | None = None) -> PlaceOrder:
+    """A closing order as a process that died may have sent it."""
+    terms = OrderTerms(
+        instrument=CALL.id,
+        product=Product.INTRADAY,
+        side=Side.SELL,
+        order_type=OrderType.LIMIT if stop is None else OrderType.STOP_LIMIT,
+        quantity=quantity,
+        limit_paise=8_000,
+        trigger_paise=None if stop is None else round(stop * 100),
+    )
+    purpose = Purpose.EXIT if stop is None else Purpose.STOP
+    return PlaceOrder(order_id=identity, purpose=purpose, position=1, terms=terms, fills_seen=1)
+
+
+class Held:
+    """A desk that holds 195 contracts with a resting stop, and is begun again at 70 s."""
+
+    def __init__(self, *, stop_rests: bool = True) -> None:
+        self.desk = Desk()
+        self.stop = self.desk.hold(stop_rests=stop_rests)
+        self.entry = self.desk.all(PlaceOrder)[0]
+        self.desk.at(61)
+        self.desk.restart(70)
+        self.desk.forget()
+
+    @property
+    def entered(self) -> OrderRow:
+        return self.desk.book_row(self.entry, BrokerStatus.FILLED, filled=195, venue_ns=OPEN)
+
+    @property
+    def resting(self) -> OrderRow:
+        return self.desk.book_row(self.stop, venue_ns=OPEN + 61 * SECOND)
+
+    def remedies(self) -> list[Difference]:
+        return [told.difference for told in self.desk.told(Remedied)]
+
+
+def test_books_that_agree_change_nothing_and_let_entries_through() -> None:
+    """The read of three seconds after the start lists the orders; nothing is read after it."""
+    held = Held()
+    held.desk.read_book(held.entered, held.resting, seconds=70.5)
+    assert not held.desk.state.book.is_listed, "an order could still have been on its way"
+    assert first_failing(held.desk.state) is not None
+    held.desk.read_book(held.entered, held.resting, seconds=73)
+    seen(held.desk)
+    assert held.remedies() == []
+    assert first_failing(held.desk.state) is None
+    asked = len(held.desk.all(ReadBook))
+    held.desk.at(100)
+    assert len(held.desk.all(ReadBook)) == asked
+
+
+def test_the_figures_of_a_reconciliation_are_told() -> None:
+    """Orders, remedies, drifts, and what is still awaited."""
+    held = Held()
+    held.desk.read_book(held.entered, held.resting, seconds=70.5)
+    told = held.desk.told(BookReconciled)[-1]
+    assert (told.orders, told.remedies, told.drifts) == (2, 0, 0)
+    assert told.open_points == ("an order may still be on its way",)
+
+
+def test_a_fill_that_was_missed_is_applied_and_protected() -> None:
+    """Rows are cumulative: 65 were heard of, 195 are held."""
+    desk = Desk()
+    entry = desk.enter()
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.row(stop.order_id, terms=stop.terms)
+    desk.restart(70)
+    desk.forget()
+    rows = desk.book_row(entry, BrokerStatus.FILLED, filled=195), desk.book_row(stop)
+    desk.read_book(*rows, seconds=71)
+    [told] = desk.told(Remedied)
+    assert told.difference is Difference.MISSED_FILL
+    assert (told.before["filled"], told.after["filled"]) == (65, 195)
+    assert desk.state.positions[1].open_quantity == 195
+    assert desk.last(ModifyOrder).terms.quantity == 195
+
+
+def test_an_order_that_died_unheard_ends_by_its_row_and_the_next_waits_for_the_list() -> None:
+    """The stop is gone: a new one goes out once the read of three seconds has shown no other."""
+    held = Held()
+    dead = replace(held.resting, status=BrokerStatus.CANCELLED)
+    held.desk.read_book(held.entered, dead, seconds=70.5)
+    assert held.remedies() == [Difference.ENDED]
+    held.desk.at(72.9)
+    assert held.desk.all(PlaceOrder) == []
+    held.desk.read_book(held.entered, dead, seconds=73)
+    seen(held.desk, 75)
+    [stop] = held.desk.all(PlaceOrder)
+    assert stop.order_id == name(Purpose.STOP, 2)
+
+
+def test_an_exit_that_the_record_lost_is_adopted_and_never_sent_again() -> None:
+    """T21: its attempt is the highest known, the next one more."""
+    held = Held()
+    dead = replace(held.resting, status=BrokerStatus.CANCELLED)
+    lost = held.desk.book_row(sale(name(Purpose.EXIT, 3)), venue_ns=OPEN + 66 * SECOND)
+    held.desk.read_book(held.entered, dead, lost, seconds=73)
+    position = held.desk.state.positions[1]
+    assert held.remedies() == [Difference.ENDED, Difference.UNKNOWN]
+    assert (position.closer, position.exit_attempts) == (name(Purpose.EXIT, 3), 3)
+    assert position.exit is not None, "an order to sell is an exit, whoever decided it"
+    assert held.desk.all(PlaceOrder) == []
+    gone = replace(lost, status=BrokerStatus.REJECTED, venue_at_ns=held.desk.now)
+    held.desk.at(74).tell_row(gone, is_read=True)
+    held.desk.at(76)
+    assert [one.order_id for one in held.desk.all(PlaceOrder)] == [name(Purpose.EXIT, 4)]
+
+
+def test_a_stop_that_the_record_lost_counts_its_attempts() -> None:
+    """A later stop than any that we know of: the next one follows it."""
+    held = Held()
+    dead = replace(held.resting, status=BrokerStatus.CANCELLED)
+    lost = held.desk.book_row(sale(name(Purpose.STOP, 5), stop=88), BrokerStatus.REJECTED)
+    held.desk.read_book(held.entered, dead, lost, seconds=73)
+    assert held.desk.state.positions[1].stop_attempts == 5
+    seen(held.desk, 80)
+    assert [one.order_id for one in held.desk.all(PlaceOrder)] == [name(Purpose.STOP, 6)]
+
+
+def test_a_second_closer_of_a_living_one_is_taken_back() -> None:
+    """Two that live could close twice: the one that we had stays."""
+    held = Held()
+    other = held.desk.book_row(sale(name(Purpose.STOP, 2), stop=88))
+    held.desk.read_book(held.entered, held.resting, other, seconds=73)
+    position = held.desk.state.positions[1]
+    assert (position.closer, position.strays) == (held.stop.order_id, [name(Purpose.STOP, 2)])
+    assert [one.order_id for one in held.desk.all(CancelOrder)] == [name(Purpose.STOP, 2)]
+
+
+def test_the_exit_that_the_record_lost_closes_the_position() -> None:
+    """Filled while nobody listened: the position ends with its money, under the stop's rule."""
+    held = Held()
+    sold = replace(
+        held.resting,
+        status=BrokerStatus.FILLED,
+        filled_quantity=195,
+        filled_value_paise=195 * 8_700,
+    )
+    held.desk.read_book(held.entered, sold, seconds=73)
+    [closed] = held.desk.told(PositionClosed)
+    assert (closed.quantity, closed.exit_value_paise) == (195, 195 * 8_700)
+    assert held.desk.state.drifts == {}
+
+
+def test_a_tighter_stop_at_the_broker_is_our_level() -> None:
+    """What moved it is lost with the tape: the stop is never loosened again."""
+    held = Held()
+    tighter = replace(
+        held.stop.terms, trigger_paise=9_500, limit_paise=held.stop.terms.limit_paise + 700
+    )
+    held.desk.read_book(held.entered, replace(held.resting, terms=tighter), seconds=73)
+    assert held.remedies() == [Difference.OTHER_TERMS]
+    assert held.desk.state.positions[1].stop_paise == 9_500
+    seen(held.desk, 80)
+    assert held.desk.all(ModifyOrder) == []
+
+
+def test_an_entry_that_the_record_lost_becomes_a_position_with_a_plan() -> None:
+    """No position without a stop: the settings make one of its price."""
+    desk = Desk()
+    desk.restart(70)
+    desk.forget()
+    buy = replace(sale(name(Purpose.ENTRY, 1, 4)).terms, side=Side.BUY, limit_paise=10_010)
+    placed = PlaceOrder(
+        order_id=name(Purpose.ENTRY, 1, 4),
+        purpose=Purpose.ENTRY,
+        position=4,
+        terms=buy,
+        fills_seen=0,
+    )
+    row = desk.book_row(placed, BrokerStatus.FILLED, filled=195, price=100)
+    seen(desk, 73)
+    desk.read_book(row, seconds=73)
+    position = desk.state.positions[4]
+    assert (position.open_quantity, position.stop_paise) == (195, 8_800)
+    assert desk.state.day.positions == 4, "the next one is the fifth"
+    seen(desk, 77)
+    desk.read_book(row, seconds=77)
+    assert [one.order_id for one in desk.all(PlaceOrder)] == [name(Purpose.STOP, 1, 4)]
+
+
+@pytest.mark.parametrize(
+    "purpose", [Purpose.STOP, Purpose.EXIT], ids=lambda purpose: str(purpose.value)
+)
+def test_a_closing_order_of_no_position_bars_its_underlying(purpose: Purpose) -> None:
+    """It belongs to nothing we know: nothing is asked of it, a person is called once."""
+    desk = Desk()
+    desk.restart(70)
+    desk.forget()
+    stray = desk.book_row(sale(name(purpose, 1, 9), stop=88 if purpose is Purpose.STOP else None))
+    desk.read_book(stray, seconds=73)
+    assert desk.all(CancelOrder) == []
+    assert [told.what for told in desk.told(Anomaly)] == ["order row for an order that is not ours"]
+    assert [key.instrument for key in desk.state.drifts] == [CALL.id]
+
+
+def test_an_order_that_two_reads_lack_three_seconds_apart_never_was() -> None:
+    """T3: the first at least three seconds after the send; then the next attempt goes out."""
+    held = Held(stop_rests=False)
+    held.desk.read_book(held.entered, seconds=70.2)
+    assert held.remedies() == []
+    held.desk.read_book(held.entered, seconds=73.2)
+    order = held.desk.state.orders[held.stop.order_id]
+    assert order.state is OrderState.REJECTED
+    assert held.remedies() == [Difference.ABSENT]
+    seen(held.desk, 75)
+    assert [one.order_id for one in held.desk.all(PlaceOrder)] == [name(Purpose.STOP, 2)]
+
+
+def test_reads_too_soon_after_the_send_prove_no_absence() -> None:
+    """A stop that was sent a moment before the process died may be on its way."""
+    desk = Desk()
+    stop = desk.hold(stop_rests=False)
+    entry = desk.all(PlaceOrder)[0]
+    desk.restart(60.3)
+    row = desk.book_row(entry, BrokerStatus.FILLED, filled=195)
+    for second in (60.5, 61.6, 62.7, 63.1, 64.2):
+        desk.read_book(row, seconds=second)
+    assert desk.state.orders[stop.order_id].state is OrderState.UNKNOWN
+    desk.read_book(row, seconds=67.1)
+    assert desk.state.orders[stop.order_id].state is OrderState.UNKNOWN
+    desk.read_book(row, seconds=67.3)
+    assert desk.state.orders[stop.order_id].state is OrderState.REJECTED
+
+
+def test_an_order_that_is_gone_from_the_book_is_a_question() -> None:
+    """It was seen at the broker: no read makes it one that never was."""
+    held = Held()
+    held.desk.read_book(held.entered, seconds=71)
+    held.desk.read_book(held.entered, seconds=74.5)
+    assert held.desk.state.orders[held.stop.order_id].state is OrderState.UNKNOWN
+    told = [one.what for one in held.desk.told(Anomaly)]
+    assert "an order is gone from the broker's book" in told
+    assert held.desk.all(PlaceOrder) == []
+
+
+# -- two orders under one id
+
+
+def test_the_second_order_under_one_id_is_taken_back() -> None:
+    """T21: the broker does not de-duplicate; a request names it by its own number."""
+    held = Held()
+    twin = held.desk.book_row(held.stop, number="second")
+    held.desk.read_book(held.entered, held.resting, twin, seconds=73)
+    assert held.remedies() == [Difference.SECOND]
+    [cancel] = held.desk.all(CancelOrder)
+    assert (cancel.order_id, cancel.broker_id) == (held.stop.order_id, "second")
+    gone = replace(twin, status=BrokerStatus.CANCELLED, venue_at_ns=held.desk.now + 1)
+    held.desk.tell_row(gone, is_read=True)
+    assert held.desk.state.orders[held.stop.order_id].state is OrderState.WORKING
+    assert held.desk.state.positions[1].closer == held.stop.order_id
+
+
+def test_what_the_second_order_closed_too_much_is_bought_back() -> None:
+    """Filled before anybody saw it: both sold 195, the excess of 195 is closed."""
+    held = Held()
+    sold = replace(
+        held.resting, status=BrokerStatus.FILLED, filled_quantity=195, filled_value_paise=1_700_000
+    )
+    twin = replace(sold, broker_id=BrokerOrderId("second"))
+    held.desk.read_book(held.entered, sold, twin, seconds=73)
+    seen(held.desk, 75)
+    [back] = held.desk.all(PlaceOrder)
+    assert (back.terms.side, back.terms.quantity) == (Side.BUY, 195)
+    assert "more was closed than was held, the excess is closed" in [
+        told.what for told in held.desk.told(Anomaly)
+    ]
+
+
+def test_a_second_entry_that_filled_closes_the_position() -> None:
+    """Nobody decided to hold so much: out of all of it."""
+    held = Held()
+    twin = replace(held.entered, broker_id=BrokerOrderId("second"))
+    held.desk.read_book(held.entered, twin, held.resting, seconds=73)
+    [decided] = held.desk.told(ExitDecided)
+    assert decided.exit.rule == "second_order"
+    assert held.desk.last(ModifyOrder).terms.quantity == 390
+
+
+def test_a_second_order_heard_of_in_the_stream_is_taken_back_too() -> None:
+    """Without any read of the book."""
+    desk = Desk()
+    stop = desk.hold()
+    desk.forget()
+    desk.tell_row(desk.book_row(stop, number="second"))
+    [cancel] = desk.all(CancelOrder)
+    assert (cancel.order_id, cancel.broker_id) == (stop.order_id, "second")
+    texts = [one.text for one in desk.all(Notify) if one.severity is Severity.ALARM]
+    assert f"two orders under {stop.order_id}: second is taken back" in texts
+
+
+# -- what is held
+
+
+def foreign(instrument: Instrument = CALL, side: Side = Side.SELL, filled: int = 195) -> ForeignRow:
+    return ForeignRow(
+        broker_id=BrokerOrderId("77"),
+        instrument=instrument.id,
+        product=Product.INTRADAY,
+        side=side,
+        quantity=filled,
+        filled_quantity=filled,
+        is_live=False,
+    )
+
+
+def test_a_net_that_nothing_explains_is_a_drift_and_bars_its_underlying() -> None:
+    """T5, promise 7: told with both figures; entries stay off after the books agree again."""
+    held = Held()
+    held.desk.read_book(held.entered, held.resting, nets={CALL: 260}, seconds=74)
+    [drift] = held.desk.told(Drift)
+    assert (drift.ours, drift.theirs, drift.foreign) == (195, 260, 0)
+    assert drift.reason == "nothing in the book explains it"
+    held.desk.read_book(held.entered, held.resting, seconds=76)
+    [found] = held.desk.state.drifts.values()
+    assert not found.is_present
+    assert len(held.desk.told(Drift)) == 1
+
+
+def test_a_net_just_after_a_fill_proves_nothing() -> None:
+    """T5: positions are told later than orders; it is compared three seconds after the last."""
+    held = Held()
+    late = replace(held.entered, venue_at_ns=OPEN + 72 * SECOND)
+    held.desk.read_book(late, held.resting, nets={}, seconds=73)
+    assert held.desk.state.drifts == {}
+    assert any("a moment ago" in point for point in held.desk.state.book.open_points)
+    held.desk.read_book(late, held.resting, nets={}, seconds=75)
+    assert held.desk.state.drifts != {}
+
+
+def test_a_smaller_net_stops_new_closers_until_it_is_believed() -> None:
+    """The order that rests goes on; after ten seconds of reads it is cut to what is there."""
+    held = Held()
+    for second in (74, 76, 80, 83):
+        held.desk.read_book(held.entered, held.resting, nets={CALL: 65}, seconds=second)
+    assert held.desk.all(ModifyOrder) == []
+    assert len(held.desk.told(Drift)) == 1
+    held.desk.read_book(held.entered, held.resting, nets={CALL: 65}, seconds=84.1)
+    seen(held.desk, 84.5)
+    assert held.desk.last(ModifyOrder).terms.quantity == 65
+    assert held.desk.state.positions[1].open_quantity == 195, "our fills say so still"
+
+
+def test_what_others_have_closed_is_not_sold_again() -> None:
+    """Explained at once: the owner sold it in the app; the resting stop is taken away."""
+    held = Held()
+    held.desk.read_book(
+        held.entered, held.resting, foreign=(foreign(),), nets={CALL: 0}, seconds=74
+    )
+    [drift] = held.desk.told(Drift)
+    assert (drift.foreign, drift.reason) == (-195, "orders that are not ours")
+    assert [one.order_id for one in held.desk.all(CancelOrder)] == [held.stop.order_id]
+
+
+def test_no_new_closer_leaves_while_the_broker_holds_less_than_we_think() -> None:
+    """The stop is dead and the net is nothing: selling would open a short."""
+    held = Held()
+    dead = replace(held.resting, status=BrokerStatus.CANCELLED)
+    for second in range(74, 100, 2):
+        held.desk.read_book(held.entered, dead, nets={CALL: 0}, seconds=second)
+        seen(held.desk)
+    assert held.desk.all(PlaceOrder) == []
+
+
+def test_what_is_missing_is_missing_from_the_youngest() -> None:
+    """T4: of two positions in one key the first keeps its stop whole."""
+    desk = Desk()
+    first = desk.hold_by_hand(Side.BUY)
+    second = desk.hold_by_hand(Side.BUY)
+    entries = [one for one in desk.all(PlaceOrder) if one.purpose is Purpose.ENTRY]
+    desk.restart(70)
+    desk.forget()
+    rows = [
+        *(
+            desk.book_row(e, BrokerStatus.FILLED, filled=195, price=100, venue_ns=OPEN)
+            for e in entries
+        ),
+        desk.book_row(first, venue_ns=OPEN),
+        desk.book_row(second, venue_ns=OPEN),
+    ]
+    sold = (foreign(filled=130),)
+    desk.read_book(*rows, foreign=sold, seconds=74)
+    assert [one.ration for _, one in sorted(desk.state.positions.items())] == [None, 65]
+    assert [one.order_id for one in desk.all(ModifyOrder)] == [second.order_id]
+    assert desk.last(ModifyOrder).terms.quantity == 65
+
+
+def test_a_row_that_is_older_than_what_was_heard_since_changes_nothing() -> None:
+    """The passes began before the stream told of other terms: those stand."""
+    held = Held()
+    stop = held.desk.state.orders[held.stop.order_id]
+    moved = replace(held.stop.terms, limit_paise=held.stop.terms.limit_paise + 5)
+    held.desk.at(71).row(held.stop.order_id, terms=moved)
+    held.desk.read_book(held.entered, held.resting, seconds=73)
+    assert (stop.terms, stop.seen) == (moved, moved)
+    assert held.remedies() == []
+
+
+def test_a_row_from_before_a_request_says_nothing_about_it() -> None:
+    """The exit was asked for while the book was on its way: it is neither denied nor repeated."""
+    held = Held()
+    seen(held.desk, 71)
+    held.desk.at(72)
+    held.desk.book(held.entered, held.resting, began_s=0.1)
+    held.desk.breach(73)
+    assert len(held.desk.all(ModifyOrder)) == 1
+    late = replace(held.resting, venue_at_ns=held.desk.now + SECOND)
+    held.desk.at(73.1).book(held.entered, late, began_s=0.5)
+    assert held.desk.state.orders[held.stop.order_id].state is OrderState.MODIFYING
+    assert held.remedies() == []

@@ -1,0 +1,182 @@
+"""A connection that a service keeps: up when it answers, down the moment it does not."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+import structlog
+from typing_extensions import override
+
+from holdfast.app.config import RuntimeSettings
+from holdfast.domain.event import AnyEvent, Link, LinkChanged
+from holdfast.runtime.links import Routing, Updates
+from holdfast.runtime.service import LoopFailed
+from tests.support.chain import living
+from tests.support.virtual import NoWallClock, virtually
+
+DEFAULTS = RuntimeSettings()
+
+
+class Line:
+    """A connection that answers as it is told, and keeps when it was asked what."""
+
+    def __init__(self, *answers: str) -> None:
+        """What pings meet, one after the other: "ok", "cut", "mute"; the last one for ever."""
+        self.answers = list(answers) or ["ok"]
+        self.asked: list[tuple[str, float]] = []
+
+    async def connect(self) -> None:
+        self.note("connect")
+
+    async def ping(self) -> None:
+        self.note("ping")
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer == "cut":
+            raise ConnectionResetError("by the other side")
+        if answer == "mute":
+            await asyncio.sleep(1_000)
+
+    async def close(self) -> None:
+        self.note("close")
+
+    def note(self, what: str) -> None:
+        self.asked.append((what, round(asyncio.get_running_loop().time(), 2)))
+
+    def times(self, what: str) -> list[float]:
+        """When it was asked that."""
+        return [at_s for asked, at_s in self.asked if asked == what]
+
+
+def updates(line: Line, told: list[AnyEvent]) -> Updates:
+    """The service over a line, with the settings of every mode."""
+    return Updates(
+        line,
+        told.append,
+        NoWallClock(),
+        interval_s=DEFAULTS.websocket_ping_interval_s,
+        timeout_s=DEFAULTS.websocket_ping_timeout_s,
+    )
+
+
+def links(told: Sequence[AnyEvent]) -> list[tuple[bool, str]]:
+    """The changes of the link."""
+    return [(event.is_up, event.reason) for event in told if isinstance(event, LinkChanged)]
+
+
+@pytest.mark.proves("PRM-3", "MFH-1", "MFH-5", "SET-3")
+def test_it_is_up_when_the_first_ping_was_answered_and_pings_every_ten_seconds() -> None:
+    """Ready, healthy and told at that moment; closed and told at the end, whoever ends it."""
+    line, told = Line(), list[AnyEvent]()
+
+    async def story() -> None:
+        service = updates(line, told)
+        healthy = [service.health().is_healthy]
+        async with living(service) as said:
+            assert said == [(True, "")]
+            assert links(told) == [(True, "")]
+            assert [task.get_name() for task in service.tasks] == ["OrderUpdates"]
+            healthy.append(service.health().is_healthy)
+            await asyncio.sleep(35)
+        healthy.append(service.health().is_healthy)
+        assert healthy == [False, True, False]
+
+    virtually(story())
+    assert line.asked[:2] == [("connect", 0.0), ("ping", 0.0)]
+    assert line.times("ping")[1:] == [0.0, 10.0, 20.0, 30.0]
+    assert len(line.times("close")) == 1
+    assert links(told) == [(True, ""), (False, "updates ended")]
+    assert {event.link for event in told if isinstance(event, LinkChanged)} == {Link.UPDATES}
+
+
+@pytest.mark.proves("PRM-3")
+def test_a_connection_that_does_not_answer_at_once_is_never_ready() -> None:
+    """Five seconds, and this life ends; what was half made is given back, nothing is told."""
+    line, told = Line("mute"), list[AnyEvent]()
+
+    async def story() -> None:
+        async with living(updates(line, told)) as said:
+            await asyncio.sleep(6)
+            assert said == []
+
+    with pytest.raises(TimeoutError):
+        virtually(story())
+    assert line.times("close") == [5.0]
+    assert told == []
+
+
+@pytest.mark.proves("PRM-3", "MFH-1")
+@pytest.mark.parametrize(
+    ("answers", "down_s", "reason"),
+    [
+        (["ok", "ok", "mute", "ok"], 15.0, "TimeoutError"),
+        (["ok", "ok", "cut", "ok"], 10.0, "ConnectionResetError: by the other side"),
+    ],
+)
+def test_one_unanswered_ping_takes_the_link_down_until_one_is_answered(
+    answers: list[str], down_s: float, reason: str
+) -> None:
+    """Entries are barred meanwhile; the connection is not torn down for one lost packet."""
+    line, told = Line(*answers), list[AnyEvent]()
+
+    async def story() -> None:
+        service = updates(line, told)
+        with structlog.testing.capture_logs():
+            async with living(service):
+                await asyncio.sleep(down_s + 0.05)
+                assert not service.health().is_healthy
+                await asyncio.sleep(0.2)
+                assert service.health().is_healthy
+
+    virtually(story())
+    stamps = [(round(event.at_ns / 1e9, 1), event.at_ns > 0) for event in told]
+    assert links(told) == [
+        (True, ""),
+        (False, f"a ping was not answered: {reason}"),
+        (True, ""),
+        (False, "updates ended"),
+    ]
+    assert [at_s for at_s, _ in stamps][1:3] == [down_s, down_s + 0.1]
+    assert len(line.times("connect")) == 1
+
+
+@pytest.mark.proves("BAS-3", "I-117")
+def test_five_unanswered_pings_in_a_row_end_this_life() -> None:
+    """It is down from the first of them on, told once; the supervisor begins another life."""
+    line, told = Line("ok", "cut"), list[AnyEvent]()
+
+    async def story() -> None:
+        async with living(updates(line, told)):
+            await asyncio.sleep(2)
+
+    with structlog.testing.capture_logs(), pytest.raises(LoopFailed, match="5 errors in a row"):
+        virtually(story())
+    assert len(line.times("ping")) == 1 + 5
+    assert line.times("close") == [0.4]
+    assert [is_up for is_up, _ in links(told)] == [True, False]
+
+
+def test_the_way_out_lets_what_is_in_flight_be_answered() -> None:
+    """Draining the router returns when the day says that everything was."""
+    settled: list[str] = []
+
+    async def settle() -> None:
+        await asyncio.sleep(1)
+        settled.append("settled")
+
+    class Quiet(Line):
+        @override
+        async def ping(self) -> None:
+            """Always answered."""
+
+    async def story() -> None:
+        told: list[AnyEvent] = []
+        router = Routing(
+            Quiet(), told.append, NoWallClock(), interval_s=10, timeout_s=5, settle=settle
+        )
+        async with living(router):
+            assert [task.get_name() for task in router.tasks] == ["OrderLine"]
+            await router.drain()
+            assert settled == ["settled"]
+        assert [event.link for event in told if isinstance(event, LinkChanged)] == [Link.ORDERS] * 2
+
+    virtually(story())

@@ -1,0 +1,253 @@
+"""The market feed: ready at its first packet, cut and back without a lost tick, refused in order."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+import pytest
+from typing_extensions import override
+
+from holdfast.brokers.played import PlayedFeed
+from holdfast.domain.errors import DataRefused, HoldfastError
+from holdfast.domain.event import (
+    AnyEvent,
+    Link,
+    LinkChanged,
+    ServiceChanged,
+    ServiceState,
+    StopAsked,
+    TapeEvent,
+    TimerFired,
+)
+from holdfast.domain.market import Tick
+from holdfast.runtime.feed import FeedService
+from holdfast.runtime.inbox import Inbox
+from tests.support.chain import Chain, Shown, entering, lived, living, quiet, until
+from tests.support.desk import OPEN, SECOND
+from tests.support.shell import MemoryJournal, tick
+from tests.support.virtual import NoWallClock, virtually
+
+
+class Alone:
+    """The feed's service without an engine: its inbox, its words, and a gate before the first tick."""
+
+    def __init__(self, ticks: Sequence[Tick], *, speed: int = 0, room: int = 4_096) -> None:
+        """Made inside the event loop. The gate is open."""
+        self.feed = PlayedFeed(Shown(ticks), speed=speed)
+        self.inbox = Inbox(market_room=room)
+        self.told: list[AnyEvent] = []
+        self.refused: list[HoldfastError] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.service = FeedService(
+            self.feed,
+            self.inbox,
+            NoWallClock(),
+            tell=self.told.append,
+            may_begin=self.may_begin,
+            refuse=self.refused.append,
+            interval_s=10.0,
+            timeout_s=5.0,
+        )
+
+    async def may_begin(self) -> None:
+        """Until the gate is open."""
+        await self.gate.wait()
+
+    def taken(self) -> list[AnyEvent]:
+        """Everything that waits in the inbox, in order."""
+        taken = []
+        while (event := self.inbox.take_nowait()) is not None:
+            taken.append(event)
+        return taken
+
+
+@pytest.mark.proves("MFH-1", "SUP-4")
+def test_it_is_ready_at_its_first_packet_and_not_when_it_is_connected() -> None:
+    """A connection without data is no market; the link is told up at the same moment."""
+
+    class Mute(PlayedFeed):
+        spoken: asyncio.Event
+
+        @override
+        async def packets(self) -> Sequence[Tick]:
+            await self.spoken.wait()
+            return await super().packets()
+
+    async def story() -> None:
+        alone = Alone([])
+        feed = Mute(Shown([tick(1)]), speed=0)
+        feed.spoken = asyncio.Event()
+        alone.service._feed = alone.service._connection = feed  # noqa: SLF001 before it runs
+        async with living(alone.service) as said:
+            await asyncio.sleep(60)
+            before = (said.copy(), alone.told.copy(), alone.service.health().is_healthy)
+            feed.spoken.set()
+            await asyncio.sleep(0.01)
+            assert (before, said) == (([], [], False), [(True, "")])
+            [up] = alone.told
+            assert isinstance(up, LinkChanged)
+            assert (up.link, up.is_up, up.at_ns) == (Link.FEED, True, 60_001_000_000)
+            names = [task.get_name() for task in alone.service.tasks]
+            assert names == ["WebSocketListener", "KeepAliveTimer"]
+
+    virtually(story())
+
+
+@pytest.mark.proves("RACE-4")
+def test_the_first_packet_waits_until_the_day_may_begin() -> None:
+    """Nothing that came before is lost, and nothing is taken too early."""
+
+    async def story() -> None:
+        alone = Alone([tick(1), tick(2)])
+        alone.gate.clear()
+        async with living(alone.service) as said:
+            await asyncio.sleep(5)
+            assert (said, alone.taken()) == ([(True, "")], [])
+            alone.gate.set()
+            await asyncio.sleep(0.01)
+            assert alone.taken() == [tick(1), tick(2)]
+
+    virtually(story())
+
+
+@pytest.mark.proves("MFH-2", "MFH-7")
+def test_a_feed_that_ends_while_it_waits_for_room_hands_over_the_rest_in_its_next_life() -> None:
+    """What it held in its hand is the first that the next life brings."""
+    ticks = [tick(number) for number in range(2_000)]
+
+    async def story() -> None:
+        alone = Alone(ticks, room=4)
+        taken: list[AnyEvent] = []
+        for _ in range(3):
+            async with living(alone.service):
+                await asyncio.sleep(1)
+                assert alone.inbox.depth[1] >= 4
+            taken += alone.taken()
+        async with living(alone.service):
+            while len(taken) < len(ticks):
+                await asyncio.sleep(0.01)
+                taken += alone.taken()
+        assert taken == ticks
+        assert alone.inbox.merged == 0
+        assert alone.inbox.is_over
+
+    virtually(story())
+
+
+@pytest.mark.proves("MFH-2", "MFH-5", "MFH-7", "SUP-14")
+def test_a_cut_in_mid_session_is_told_survived_and_costs_no_played_tick() -> None:
+    """The link goes down and comes up, entries are barred between, each tick comes once."""
+    states: list[tuple[str, str, int]] = []
+
+    async def story(chain: Chain) -> None:
+        await chain.until_market(62)
+        await chain.feed.close()
+        await chain.until_market(68)
+        states.append(chain.state("feed"))
+        await until(lambda: chain.overs > 0)
+
+    def market(chain: Chain) -> list[Tick]:
+        return [*entering(chain.parrot), *quiet(60.3, 70)]
+
+    chain = lived(market, story)
+    expected = sorted(tick.at_ns for tick in market(chain))
+    assert sorted(event.at_ns for event in chain.journaled(Tick)) == expected
+    assert states == [("ready", "", 1)]
+    feed = [e for e in chain.journal.events if isinstance(e, LinkChanged) and e.link is Link.FEED]
+    assert [event.is_up for event in feed] == [True, False, True, False]
+    cut = chain.journal.events.index(feed[1])
+    assert all(e.at_ns <= feed[1].at_ns for e in chain.journal.events[:cut])
+    assert chain.day.standing.open_positions == 1
+
+
+@pytest.mark.proves("B-22")
+def test_the_streams_words_go_to_the_inbox_whatever_the_journal_does() -> None:
+    """
+    An error of the database in what follows from a word is the engine's, which may have done half of
+    it and is given up: the stream lives on.
+    """
+
+    class Failing(MemoryJournal):
+        """Breaks at the hundredth tick."""
+
+        @override
+        def append_market(self, event: TapeEvent) -> int:
+            if len(self.market) == 99:
+                raise OSError("disk I/O error")
+            return super().append_market(event)
+
+    lives: list[tuple[str, str, int]] = []
+
+    async def story(chain: Chain) -> None:
+        await until(lambda: bool(chain.refused))
+        lives.append(chain.state("feed"))
+
+    async def play() -> Chain:
+        chain = Chain(lambda _chain: quiet(58, 70))
+        chain.journal = Failing()
+        await chain.live(story)
+        return chain
+
+    chain = virtually(play())
+    assert lives == [("ready", "", 0)]
+    assert "in the middle of an event" in str(chain.refused[0])
+
+
+@pytest.mark.parametrize("speed", [0, 10])
+def test_data_that_cannot_be_used_is_refused_and_the_day_is_not_seen_out(speed: int) -> None:
+    """No clock is run to the close for want of ticks: what is held stays as it is, and is reported."""
+    last_s = 120.0
+
+    def market(chain: Chain) -> Iterator[Tick]:
+        yield from entering(chain.parrot)
+        yield from quiet(60.3, last_s)
+        raise DataRefused("tape", "ends in the middle", "copy it again")
+
+    async def story(chain: Chain) -> None:
+        await until(lambda: bool(chain.refused))
+
+    chain = lived(market, story, speed=speed)
+    [error] = chain.refused
+    assert "ends in the middle" in str(error)
+    assert (chain.overs, chain.day.is_over) == (0, False)
+    assert chain.day.standing.open_positions == 1
+    assert len(chain.journaled(StopAsked)) == 1, "the stop took the waiting entries back"
+    timers = chain.journaled(TimerFired)
+    assert all(timer.at_ns < OPEN + (last_s + 10) * SECOND for timer in timers)
+
+
+def test_a_feed_that_was_refused_stays_refused() -> None:
+    """A later life does not take the torn end of the data for the end of the day."""
+
+    def torn() -> Iterator[Tick]:
+        for number in range(10):
+            if number == 5:
+                raise DataRefused("tape", "is torn", "copy it again")
+            yield tick(number)
+
+    async def story() -> None:
+        alone = Alone([])
+        feed = PlayedFeed(Shown(torn()), speed=0)
+        alone.service._feed = alone.service._connection = feed  # noqa: SLF001 before it runs
+        for _ in range(2):
+            async with living(alone.service) as said:
+                await asyncio.sleep(1)
+                assert said == []
+        assert len(alone.refused) == 1
+        assert not alone.inbox.is_over
+
+    virtually(story())
+
+
+def test_a_day_without_a_tick_is_over_at_once() -> None:
+    """Its feed is ready all the same: it was asked and answered."""
+
+    async def story(chain: Chain) -> None:
+        await until(lambda: chain.overs > 0)
+
+    for speed in (0, 1):
+        chain = lived(lambda _chain: [], story, speed=speed)
+        assert chain.day.is_over
+        assert chain.journaled(Tick) == []
+        told = [e for e in chain.journal.events if isinstance(e, ServiceChanged)]
+        assert ServiceState.READY in [e.state for e in told if e.service == "feed"]
