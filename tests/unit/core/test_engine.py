@@ -511,6 +511,7 @@ class Listener:
     def __init__(self, name: str = "listener", underlying: InstrumentId = NIFTY.id) -> None:
         self.name = name
         self.underlying = underlying
+        self.hears_ticks = True
         self.say: Direction | None = None
         self.fault: Exception | None = None
         self.heard: list[Tick | Candle] = []
