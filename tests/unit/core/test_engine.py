@@ -1,9 +1,13 @@
 """The engine, told by hand: entries, stops, exits, in the order in which they must happen."""
 
-import pytest
+from collections.abc import Sequence
 
+import pytest
+from msgspec.structs import replace
+
+from holdfast.core.engine import Engine
 from holdfast.core.settings import SECOND_NS, LimitSettings
-from holdfast.core.strategy import Warmup
+from holdfast.core.strategy import Opinion, Warmup
 from holdfast.domain.audit import (
     Anomaly,
     Denied,
@@ -24,13 +28,28 @@ from holdfast.domain.audit import (
     SignalSeen,
     StalePolicyActed,
 )
-from holdfast.domain.command import CancelOrder, FindOrder, ModifyOrder, PlaceOrder, ReadQuotes
+from holdfast.domain.command import (
+    CancelOrder,
+    FindOrder,
+    ModifyOrder,
+    Notify,
+    PlaceOrder,
+    ReadQuotes,
+)
 from holdfast.domain.decision import Direction, HaltLevel
-from holdfast.domain.event import Action, CandleLoaded, OperatorRequest, Outcome, QuotesRead
-from holdfast.domain.instrument import Product
+from holdfast.domain.event import (
+    Action,
+    CandleLoaded,
+    FactsLoaded,
+    OperatorRequest,
+    Outcome,
+    QuotesRead,
+    TimerFired,
+)
+from holdfast.domain.instrument import InstrumentId, Product, Segment, instrument_id
 from holdfast.domain.market import Candle, Tick
 from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Purpose, Refusal, Side
-from tests.support.desk import CALL, CLOSE, NIFTY, OPEN, PUT, SECOND, Desk
+from tests.support.desk import CALL, CLOSE, FACTS, NIFTY, OPEN, PUT, SECOND, Desk, settings
 
 
 def closed(desk: Desk, order: PlaceOrder, price: float) -> PositionClosed:
@@ -39,6 +58,13 @@ def closed(desk: Desk, order: PlaceOrder, price: float) -> PositionClosed:
     terms = modified[-1].terms if modified else order.terms
     desk.row(order.order_id, BrokerStatus.FILLED, terms=terms, filled=terms.quantity, price=price)
     return desk.told(PositionClosed)[-1]
+
+
+def minute_of_history(number: int) -> Candle:
+    """A minute of the day before, counted from its opening."""
+    start_ns = OPEN - 86_400 * SECOND + number * 60 * SECOND
+    return Candle(instrument=NIFTY.id, interval_s=60, start_ns=start_ns, open_paise=1,
+                  high_paise=1, low_paise=1, close_paise=1)  # fmt: skip
 
 
 # -- the way in
@@ -466,11 +492,119 @@ def test_a_strategy_that_raises_is_parked_alone() -> None:
     desk.parrot.fault = ZeroDivisionError("a bug of the user's")
     desk.at(125).spot()
     assert [a.name for a in desk.told(RuleFailed)] == ["strategy:parrot"]
+    parked = "strategy parrot parked: ZeroDivisionError: a bug of the user's"
+    assert [call.text for call in desk.all(Notify) if "parked" in call.text] == [parked]
     heard = desk.parrot.heard
     desk.at(185).spot()
     assert desk.parrot.heard == heard
     desk.breach(186)
     assert desk.told(ExitDecided)[-1].exit.rule == "stop_loss"
+
+
+BANK = replace(NIFTY, id=instrument_id(Segment.IDX_I, 25), security_id=25, symbol="BANKNIFTY",
+               underlying="BANKNIFTY")  # fmt: skip
+
+
+class Listener:
+    """A strategy that notes what it hears, and says at the next tick what it was told to say."""
+
+    def __init__(self, name: str = "listener", underlying: InstrumentId = NIFTY.id) -> None:
+        self.name = name
+        self.underlying = underlying
+        self.hears_ticks = True
+        self.say: Direction | None = None
+        self.fault: Exception | None = None
+        self.heard: list[Tick | Candle] = []
+
+    def warmup(self) -> Sequence[Warmup]:
+        return (Warmup(interval_s=60, candles=0),)
+
+    def on_candle(self, candle: Candle, *, live: bool) -> Opinion | None:
+        assert live
+        self.heard.append(candle)
+        if self.fault is not None:
+            raise self.fault
+        return None
+
+    def on_tick(self, tick: Tick) -> Opinion | None:
+        self.heard.append(tick)
+        if self.say is None:
+            return None
+        direction, self.say = self.say, None
+        return Opinion(direction=direction, reason="told to", values={})
+
+
+def listening(*strategies: Listener) -> Desk:
+    """A desk with two indices and these strategies."""
+    desk = Desk(ready=False)
+    desk.engine = Engine(settings(underlyings=("NIFTY", "BANKNIFTY")), strategies)
+    desk.load((NIFTY, BANK, CALL, PUT))
+    return desk
+
+
+def test_a_strategy_hears_of_its_own_underlying_alone_and_of_nothing_once_parked() -> None:
+    """Ticks and candles of another index are not its own; one that raised hears neither."""
+    own, other = Listener("own", NIFTY.id), Listener("other", BANK.id)
+    desk = listening(own, other)
+    desk.at(10).spot()
+    desk.at(70).spot()
+    assert [type(heard) for heard in own.heard] == [Tick, Candle, Tick]
+    assert other.heard == []
+    own.fault = ZeroDivisionError("a bug of the user's")
+    desk.at(130).spot()
+    assert [told.name for told in desk.told(RuleFailed)] == ["strategy:own"]
+    del own.heard[:]
+    desk.at(190).spot()
+    desk.tick(BANK, 55_000.0)
+    desk.at(250)
+    assert own.heard == []
+    assert [type(heard) for heard in other.heard] == [Tick, Candle]
+
+
+def test_what_a_strategy_says_at_a_tick_is_a_signal_of_that_instant() -> None:
+    """It goes the way of every other, and the entry is its own."""
+    listener = Listener()
+    desk = listening(listener)
+    desk.at(60).tick()
+    listener.say = Direction.UP
+    desk.spot()
+    [signal] = [told.signal for told in desk.told(SignalSeen)]
+    assert (signal.strategy, signal.candle_start_ns) == ("listener", desk.now)
+    assert signal.id == f"listener|{NIFTY.id}|{desk.now}|{Direction.UP.value}"
+    assert [told.intent.signal for told in desk.told(IntentFormed)] == [signal]
+
+
+def test_history_asks_no_strategy_for_its_opinion() -> None:
+    """It is told that the candle is none of today's, and what it would say is not yet asked."""
+    desk = Desk()
+    desk.parrot.say = Direction.UP
+    desk.tell(CandleLoaded(at_ns=desk.now, candle=minute_of_history(0)))
+    assert (desk.parrot.heard, desk.parrot.say) == (1, Direction.UP)
+    assert desk.told(SignalSeen) == []
+
+
+@pytest.mark.parametrize(
+    ("loaded_ns", "edges"),
+    [
+        (OPEN - 1, [OPEN, CLOSE]),
+        (OPEN, [OPEN, CLOSE]),
+        (OPEN + 1, [CLOSE]),
+        (CLOSE, [CLOSE]),
+        (CLOSE + 1, []),
+    ],
+    ids=["before", "at the opening", "after it", "at the close", "after both"],
+)
+def test_the_engine_is_called_at_each_edge_of_the_session_that_is_to_come(
+    loaded_ns: int, edges: list[int]
+) -> None:
+    """Without an instrument or a packet, in whatever minute of the day it was started."""
+    engine = Engine(settings(), [])
+    engine.step(FactsLoaded(at_ns=loaded_ns, sha256="f", facts=FACTS))
+    found = []
+    while (deadline_ns := engine.deadline_ns) is not None:
+        found.append(deadline_ns)
+        engine.step(TimerFired(at_ns=deadline_ns))
+    assert found == edges
 
 
 def test_entries_stop_two_seconds_after_the_feed_falls_silent() -> None:
@@ -600,10 +734,7 @@ def test_history_in_minutes_warms_a_strategy_of_five() -> None:
     desk.parrot.warmup = lambda: (Warmup(interval_s=300, candles=0),)  # type: ignore[method-assign]
     desk.load()
     for number in range(200):
-        start_ns = OPEN - 86_400 * SECOND + number * 60 * SECOND
-        candle = Candle(instrument=NIFTY.id, interval_s=60, start_ns=start_ns, open_paise=1,
-                        high_paise=1, low_paise=1, close_paise=1)  # fmt: skip
-        desk.tell(CandleLoaded(at_ns=desk.now, candle=candle))
+        desk.tell(CandleLoaded(at_ns=desk.now, candle=minute_of_history(number)))
     assert desk.parrot.heard == 40
     desk.at(10).spot()
     desk.at(310).spot()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.books.charges import Charges
-from holdfast.core.books.positions import Holding, fold_fill
+from holdfast.core.books.positions import Holding, Position, fold_fill
 from holdfast.core.orders.order import Fill
 from holdfast.domain.instrument import Product
 from holdfast.domain.order import Side
@@ -82,6 +82,21 @@ def test_before_its_first_fill_a_position_holds_nothing() -> None:
     assert position.stop_paise == position.plan.stop_paise
 
 
+def test_a_new_position_has_counted_nothing() -> None:
+    """No packet beyond its stop, no attempt, refusal, death or move, and no clock has run."""
+    made = a_position(quantity=0)
+    begun = vars(Position(made.intent, made.instrument, made.entry))
+    counted = {name for name, value in begun.items() if type(value) is int and value == 0}
+    assert counted >= {
+        *("fills", "entry_quantity", "entry_value_paise", "exit_quantity", "exit_value_paise"),
+        *("realised_paise", "close_charges_paise", "share_paise", "floor_paise", "ceiling_paise"),
+        *("beyond_packets", "stop_attempts", "exit_attempts", "ladder_step", "refusals", "deaths"),
+        *("band_refusals", "band_refused_at_ns", "trail_moves", "trail_moved_at_ns"),
+        *("exit_at_ns", "reprice_at_ns", "retry_at_ns", "opened_at_ns", "closed_at_ns"),
+        *("evaluated_at_ns", "without_stop_ns", "unprotected_ns"),
+    }
+
+
 @pytest.mark.parametrize(("side", "sign"), [(BUY, 1), (SELL, -1)])
 def test_a_round_trip_of_either_side(side: Side, sign: int) -> None:
     """Quantities and values are summed by side; profit is the position's side times the move."""
@@ -113,6 +128,15 @@ def test_what_was_closed_beyond_what_was_held_is_an_excess(side: Side) -> None:
     assert position.take_entry(Fill(65, 585_000), 30) == side.sign * 65_000
     assert (position.is_open, position.is_excess) == (False, False)
     assert (position.entry_quantity, position.exit_quantity) == (130, 130)
+
+
+@pytest.mark.parametrize("side", Side)
+def test_one_contract_too_many_is_an_excess(side: Side) -> None:
+    """No quantity is too small to lie on the wrong side."""
+    position = a_position(side=side, quantity=65)
+    position.take_exit(Fill(66, 660_000), 20)
+    assert (position.is_excess, position.open_quantity) == (True, 1)
+    assert position.closing_side is side
 
 
 def test_a_position_that_comes_alive_counts_anew() -> None:

@@ -435,6 +435,7 @@ def test_a_series_keeps_the_newest_candles_in_order() -> None:
         (candle("09:20"), candle("09:20"), "is not later than"),
         (candle("09:20"), candle("09:19"), "is not later than"),
         (candle("09:20"), candle("15:29", days=-1), "is not later than"),
+        (candle("09:20"), candle("09:20", start_ns=at("09:20") + 1), "is not whole intervals"),
         (candle("09:20"), candle("09:20:30"), "is not whole intervals after"),
         (candle("09:20"), candle("09:25:30"), "is not whole intervals after"),
     ],

@@ -42,6 +42,10 @@ def test_a_missing_last_part_ends_with_the_next_interval() -> None:
         assert fold.add(minute(n, 100)) == ()
     [whole] = fold.add(minute(7, 200))
     assert shown(whole) == (0, 99, 110, 90, 100, 3)
+    assert fold.add(minute(8, 200)) == ()
+    [after] = fold.add(minute(9, 200))
+    assert shown(after) == (5, 199, 210, 190, 200, 3)
+    assert not after.complete
 
 
 def test_a_candle_that_misses_its_beginning_is_not_complete() -> None:

@@ -15,6 +15,7 @@ from holdfast.core.risk.closing import (
 )
 from holdfast.core.risk.protection import MODIFICATIONS_BEFORE_REPLACE
 from holdfast.core.settings import SECOND_NS
+from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.audit import (
     Anomaly,
     EntryEnded,
@@ -1028,6 +1029,24 @@ def test_at_the_bands_edge_the_exit_is_priced_twice_a_minute() -> None:
             desk.row(stop.order_id, terms=change.terms)
         desk.forget()
     assert times == [61, 91, 121, 151, 181]
+
+
+def test_a_pricing_that_asks_nothing_sets_the_next_one() -> None:
+    """No answer will come to remind us of it, nor does it wait for the sweep of each second."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.at(60.25)
+    close(desk)
+    desk.row(stop.order_id, terms=desk.last(ModifyOrder).terms)
+    desk.state.positions[1].ladder_step = len(LADDER_BPS) - 1
+    desk.at(61.25)
+    desk.row(stop.order_id, terms=desk.last(ModifyOrder).terms)
+    desk.at(91.249).forget()
+    key = TimerKey(Rank.POSITION, 1, "price")
+    for seconds in (91.25, 121.25):
+        desk.at(seconds)
+        assert desk.state.timers._at[key] == desk.now + EDGE_AFTER_NS  # noqa: SLF001
+    assert asked(desk) == []
 
 
 # -- deaths

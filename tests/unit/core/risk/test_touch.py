@@ -303,6 +303,17 @@ def test_a_closing_side_that_leaves_begins_its_second_anew(side: Side, case: str
     assert tape.stood(1_600) == beyond
 
 
+@BOTH
+def test_the_first_packet_of_a_position_is_one_and_the_next_the_second(side: Side) -> None:
+    """Bought beyond its stop: a second with one packet closes nothing, with two it does."""
+    tape = Tape(side)
+    tape.position = a_position(side=side, exits=tape.position.plan)
+    beyond = mirrored(side, 8_800)
+    assert tape.show(10_000, around(side, 8_800), traded=False) is None
+    assert tape.stood(1_000) is None
+    assert tape.show(10_000, around(side, 8_800), traded=False, ms=1_000) == beyond
+
+
 def test_the_widest_book_that_counts() -> None:
     """200 bps of the middle stand, a step more does not."""
     for ask, counts in ((8_890, True), (8_895, False)):
