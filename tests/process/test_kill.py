@@ -127,3 +127,37 @@ def test_a_day_killed_again_and_again_ends_flat_with_every_order_sent_once(
     print(f"5 kills, {header.trades} trades, {len(placed)} orders")  # noqa: T201 a Show
     assert header.restarts == 6, "starts in all"
     assert header.trades >= 5
+
+
+@pytest.mark.proves("APP-15", "APP-8")
+def test_a_stop_before_the_past_was_folded_claims_nothing_of_it(
+    tmp_path: Path, begun: list[Trading]
+) -> None:
+    """Unknown is not zero: nothing is written as the final state, and the next start finds all."""
+    first = Trading(tmp_path, watches=True, moments=[["events", 58_000, signal.SIGKILL.value]])
+    begun.append(first)
+    assert first.wait() == -signal.SIGKILL
+    (first.folder / "snapshot").unlink()
+    kept = len(list(query.records(first.folder / schema.FILE_NAME)))
+    second = Trading(tmp_path)
+    begun.append(second)
+    second.until(
+        lambda: any(
+            (line.get("component"), line["event"]) == ("engine", "service starting")
+            for line in second.log()[-3:]
+        ),
+        "the engine's start",
+    )
+    second.signal(signal.SIGTERM)
+    code = second.wait()
+    if "recovered" in second.events():
+        pytest.skip("the past was folded before the signal came")
+    assert code == 0, second.told()
+    record = second.record()
+    assert (record["final_state"], record["open_positions"]) == (None, None)
+    assert len(list(query.records(second.folder / schema.FILE_NAME))) == kept
+    third = Trading(tmp_path, watches=True, moments=[["events", 1_000, signal.SIGTERM.value]])
+    begun.append(third)
+    assert third.wait() == 0, third.told()
+    [recovered] = [line for line in third.log() if line["event"] == "recovered"]
+    assert recovered["differences"] == 0

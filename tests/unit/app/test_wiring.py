@@ -3,6 +3,7 @@
 import datetime as dt
 import shutil
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
@@ -25,7 +26,7 @@ from holdfast.app.config import (
 from holdfast.app.program import Host
 from holdfast.brokers.played import PlayedAccount
 from holdfast.brokers.simulated import SimulatedVenue
-from holdfast.domain.errors import BrokerUnavailable, DataRefused, UnknownDay
+from holdfast.domain.errors import BrokerUnavailable, DataRefused, StepGivenUp, UnknownDay
 from holdfast.domain.event import (
     FundsRead,
     InstrumentsLoaded,
@@ -53,6 +54,7 @@ from holdfast.store.query import records
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
 from holdfast.store.tape import TapeWriter, read_tape
+from holdfast.store.writer import EventsTable
 from tests.unit.store.imports import recordings
 
 DAY = dt.date(2026, 11, 20)
@@ -572,3 +574,39 @@ def test_an_import_takes_the_contract_facts_of_the_recordings_own_day(tmp_path: 
     assert (call.price_step_paise, call.freeze_quantity) == (5, terms.freeze_quantity)
     with pytest.raises(DataRefused, match="holds no row"):
         wiring.import_tape(recordings.written(tmp_path, []), tmp_path / "other")
+
+
+@pytest.mark.proves("SUP-19")
+def test_a_program_whose_engine_was_given_up_does_not_live_on_without_exits(
+    short_tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three crashes in a minute: it ends in order with 70, and the next start recovers."""
+
+    async def broken(_day: Day, _beat: object) -> None:
+        raise ZeroDivisionError("in the drive")
+
+    monkeypatch.setattr(Day, "drive", broken)
+    with pytest.raises(StepGivenUp, match="the engine was given up") as given_up:
+        replayed(short_tape, tmp_path)
+    assert given_up.value.exit_code == 70
+
+
+def test_a_reader_of_the_database_does_not_make_a_stop_unclean(
+    short_tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody looks at the tables at the moment of the end: the log stays where it is, code 0."""
+    readers: list[sqlite3.Connection] = []
+    close = EventsTable.close
+
+    def closing(table: EventsTable) -> None:
+        reader = sqlite3.connect(tmp_path / FILE_NAME, check_same_thread=False)
+        reader.execute("begin")
+        reader.execute("select count(*) from events").fetchone()
+        readers.append(reader)
+        close(table)
+
+    monkeypatch.setattr(EventsTable, "close", closing)
+    result = replayed(short_tape, tmp_path)
+    for reader in readers:
+        reader.close()
+    assert (result.exit_code, len(readers)) == (0, 1)

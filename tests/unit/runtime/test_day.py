@@ -484,3 +484,20 @@ def test_the_same_day_twice_is_the_same_journal() -> None:
     assert first.journal.rows == second.journal.rows
     assert first.day.standing.open_positions == 1
     assert len(first.journal.rows) > 60
+
+
+@pytest.mark.parametrize("how", ["pause", "settle"])
+def test_an_engine_that_has_done_half_of_an_event_is_not_stepped_by_the_stop(how: str) -> None:
+    """It may have taken over what no position saw: the next start recovers, and this one only ends."""
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        assert stage.day._driver is not None  # noqa: SLF001 broken on purpose
+        stage.day._driver.is_between_events = False  # noqa: SLF001 as above
+        before = len(stage.journal.rows)
+        stage.day.pause()
+        if how == "settle":
+            await stage.day.settle()
+        assert len(stage.journal.rows) == before
+
+    staged(story)
