@@ -199,7 +199,7 @@ class Fold:
             yield from self._take(sequence, record, is_whole=is_whole)
 
     def end(self) -> None:
-        """Nothing more is durable: a start follows."""
+        """Nothing more is durable: a start follows. Raises `StepRaised` as `take` does."""
         self._end_stretch(None)
 
     def unrecorded(self) -> str | None:
@@ -271,7 +271,10 @@ class Fold:
         if self._held is None or self.engine is None:
             return
         sequence, event = self._held
-        self.engine.step(StepFailed(at_ns=event.at_ns, sequence=sequence, error="when folded"))
+        failed = StepFailed(at_ns=event.at_ns, sequence=sequence, error="when folded")
+        done = attempt(self.engine.step, failed)
+        if isinstance(done, StepFault):
+            raise StepRaised(sequence, done.error)
         self._step_bare()
 
     def _is_failure_of(self, sequence: int, record: Record | AnyEvent) -> bool:
@@ -368,7 +371,6 @@ def recover(past: Past, make: Make, start: Start | None = None) -> tuple[Engine,
     """
     tally, resumed = _folded_somehow(past, make, start)
     fold = tally.fold
-    fold.end()
     if fold.engine is None:
         return None
     return fold.engine, Recovered(
@@ -412,6 +414,7 @@ def _folded(
         for found in fold.take(sequence, record):
             count += 1
             first = first or found
+    fold.end()  # it steps an event that is still held, which may raise like any other
     return Tally(fold, count, first)
 
 

@@ -374,6 +374,22 @@ def test_an_event_that_raises_bare_is_left_out_of_all_but_the_books(kind: type) 
     assert any(f"events {number} cannot be stepped" in text for text in texts)
 
 
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize("kind", [Tick, OrderUpdated, TimerFired])
+def test_an_event_that_raises_may_be_the_last_that_is_durable(kind: type, *, bare: bool) -> None:
+    """A kill before its `StepFailed` is written must not make every start fail."""
+    number = number_of(kind, after=46)
+    poisoned = Poisoned(number, bare=bare)
+    found = recover(past(until(number)), poisoned.make)
+    assert found is not None
+    engine, told = found
+    assert (told.last_sequence, told.left_out) == (number, (number,) if bare else ())
+    assert engine.is_halted or bare
+    assert [cut.whole_until for cut in told.cuts] == [number]
+    checked = verify(past(until(number)), lambda _: poisoned.make, lambda *_: None)
+    assert checked.left_out == told.left_out
+
+
 def test_treatments_only_get_harsher() -> None:
     """So the folds come to an end."""
     assert harsher(None) is Treatment.BARE
