@@ -387,8 +387,11 @@ def recover(past: Past, make: Make, start: Start | None = None) -> tuple[Engine,
 
 
 def _folded_somehow(past: Past, make: Make, start: Start | None) -> tuple[Tally, int | None]:
-    """The fold that comes through, and from which number on: each that fails teaches the next."""
-    treatments: dict[int, Treatment] = {}
+    """The fold that comes through, and from which number on: each that fails teaches the next.
+
+    What was recorded of failures is known before the first, so that it costs no fold.
+    """
+    treatments = recorded_treatments(past())
     if start is not None:
         with suppress(ImageUnusable, StepRaised):
             return _folded(past, make, treatments, start), start.sequence
@@ -397,6 +400,20 @@ def _folded_somehow(past: Past, make: Make, start: Start | None) -> tuple[Tally,
             return _folded(past, make, treatments, None), None
         except StepRaised as raised:
             treatments[raised.sequence] = harsher(treatments.get(raised.sequence))
+
+
+def recorded_treatments(records: Iterable[Numbered]) -> dict[int, Treatment]:
+    """How the process of then went on after each step that failed, by the event's number.
+
+    A failure that is final left the event out, or ended a process whose next start does so.
+    """
+    treatments: dict[int, Treatment] = {}
+    for _, record in records:
+        if isinstance(record, StepFailed):
+            treatments[record.sequence] = (
+                Treatment.LEFT_OUT if record.is_final else Treatment.BARE
+            )
+    return treatments
 
 
 def harsher(before: Treatment | None) -> Treatment:
@@ -408,7 +425,7 @@ def _folded(
     past: Past, make: Make, treatments: Mapping[int, Treatment], start: Start | None
 ) -> Tally:
     records = past()
-    fold = Fold(make, treatments) if start is None else _resumed(records, make, start)
+    fold = Fold(make, treatments) if start is None else _resumed(records, make, treatments, start)
     count, first = 0, None
     for sequence, record in records:
         for found in fold.take(sequence, record):
@@ -418,7 +435,9 @@ def _folded(
     return Tally(fold, count, first)
 
 
-def _resumed(records: Iterator[Numbered], make: Make, start: Start) -> Fold:
+def _resumed(
+    records: Iterator[Numbered], make: Make, treatments: Mapping[int, Treatment], start: Start
+) -> Fold:
     """A fold that goes on from an image; what the image holds is only looked at.
 
     Raises `ImageUnusable` unless the past is whole up to there, holds the very event that the image
@@ -440,7 +459,7 @@ def _resumed(records: Iterator[Numbered], make: Make, start: Start) -> Fold:
                 break
             engine = make(facts, instruments)
             engine.restore(start.image)
-            return Fold(make, {}, engine=engine, numbers=numbers)
+            return Fold(make, treatments, engine=engine, numbers=numbers)
     raise ImageUnusable("it is of another past than the journal's")
 
 
