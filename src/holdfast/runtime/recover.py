@@ -33,7 +33,7 @@ from holdfast.domain.event import (
 from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Tick
 from holdfast.domain.order import OrderId
-from holdfast.runtime.stepping import StepFault, attempt, leave_out
+from holdfast.runtime.stepping import StepFault, attempt, leave_out, take_over
 from holdfast.store.records import Decided, Record, Stopped, TapeRange
 
 Numbered = tuple[int, Record | AnyEvent]
@@ -71,7 +71,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
     `differences` counts events that now decide otherwise than was recorded, the first in words:
     none with the code and configuration of the record. `left_out` are events that cannot be
-    stepped. `snapshot` is the number that the fold went on from, `None`: from the beginning.
+    stepped, or whose record cannot be taken over whole: `faults` tells of these. `snapshot` is the number that the fold went on from, `None`: from the beginning.
     """
 
     last_sequence: int
@@ -83,6 +83,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     cuts: tuple[Cut, ...]
     left_out: tuple[int, ...]
     snapshot: int | None
+    faults: tuple[str, ...] = ()
 
 
 class Treatment(Enum):
@@ -173,6 +174,7 @@ class Fold:
         self._beyond = _Beyond()
         self.events = self.ticks = 0
         self.cuts: list[Cut] = []
+        self.faults: list[str] = []
 
     @property
     def is_begun(self) -> bool:
@@ -289,7 +291,7 @@ class Fold:
             return
         recorded = Step(commands=decided.commands, audits=decided.audits)
         now = self._pending.pop(decided.cause, NOTHING)
-        self.engine.stand(now, recorded)
+        yield from self._take_over(decided.cause, now, recorded)
         if self._is_beyond(decided.cause):
             if decided.cause not in self._beyond.facts:
                 self._beyond.taken_over += len(decided.commands)
@@ -297,6 +299,20 @@ class Fold:
             yield f"event {decided.cause}: recorded, but nothing is decided now: {decided}"
         elif now != recorded:
             yield difference(decided.cause, now, recorded)
+
+    def _take_over(self, cause: int, now: Step, recorded: Step) -> Iterator[str]:
+        """The books become those of the record; where they cannot, that is a difference of its own.
+
+        It does not raise: a fault that every decision meets would else cost a fold for each.
+        """
+        assert self.engine is not None
+        for fault in take_over(self.engine, cause, now, recorded):
+            yield self._fault(cause, fault)
+
+    def _fault(self, cause: int, error: str) -> str:
+        told = f"event {cause}: what was recorded of it cannot be taken over: {error}"
+        self.faults.append(told)
+        return told
 
     def _is_beyond(self, cause: int) -> bool:
         """Whether what it decides now proves nothing, because something before it is missing.
@@ -311,8 +327,7 @@ class Fold:
         """A decision is journaled before the next event: what waits then was not recorded."""
         for cause in sorted(self._pending):
             step = self._pending.pop(cause)
-            assert self.engine is not None
-            self.engine.stand(step, NOTHING)
+            yield from self._take_over(cause, step, NOTHING)
             if not self._is_beyond(cause):
                 yield f"event {cause}: decided now, but nothing was recorded: {step}"
 
@@ -326,7 +341,12 @@ class Fold:
         not_sent: list[OrderId] = []
         if self.engine is not None:
             for cause in sorted(self._pending):
-                not_sent += self.engine.leave_entries(self._pending[cause])
+                left = attempt(self.engine.leave_entries, self._pending[cause])
+                if isinstance(left, StepFault):
+                    self._fault(cause, left.error)
+                    self.engine.disarm(cause)
+                else:
+                    not_sent += left
         self._pending.clear()
         self.cuts.append(
             Cut(
@@ -383,6 +403,7 @@ def recover(past: Past, make: Make, start: Start | None = None) -> tuple[Engine,
         cuts=tuple(fold.cuts),
         left_out=fold.engine.left_out,
         snapshot=resumed,
+        faults=tuple(fold.faults),
     )
 
 
@@ -410,9 +431,7 @@ def recorded_treatments(records: Iterable[Numbered]) -> dict[int, Treatment]:
     treatments: dict[int, Treatment] = {}
     for _, record in records:
         if isinstance(record, StepFailed):
-            treatments[record.sequence] = (
-                Treatment.LEFT_OUT if record.is_final else Treatment.BARE
-            )
+            treatments[record.sequence] = Treatment.LEFT_OUT if record.is_final else Treatment.BARE
     return treatments
 
 

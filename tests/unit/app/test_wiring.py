@@ -39,9 +39,9 @@ from holdfast.domain.event import (
     ServiceState,
     StopAsked,
 )
-from holdfast.domain.instrument import Instrument, Kind
+from holdfast.domain.instrument import Instrument, Kind, Product
 from holdfast.domain.market import Tick
-from holdfast.domain.order import OrderId, OrderTerms, OrderType, Product, Purpose, Side
+from holdfast.domain.order import OrderId, OrderTerms, OrderType, Purpose, Side
 from holdfast.exchange.generator import GeneratedDay
 from holdfast.facts.load import contract_terms, load_day_facts
 from holdfast.ports import MarketSource, Profile

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from msgspec.structs import replace
 
+from holdfast.core import record as standing
 from holdfast.core.engine import Engine, Step
 from holdfast.core.settings import ExitSettings
 from holdfast.domain.command import ModifyOrder, PlaceOrder
@@ -509,6 +510,62 @@ def test_a_failure_that_was_not_recorded_is_learnt_from_all_the_same() -> None:
     found = recover(past(rows), poisoned.make)
     assert found is not None
     assert (found[1].left_out, poisoned.made) == ((earlier[0], *numbers), 3)
+
+
+# -- records that cannot be taken over
+
+
+@pytest.mark.parametrize("broken", ["_unsend", "_send", "_stand_changes", "_stand_exits"])
+def test_a_record_that_cannot_be_taken_over_never_keeps_it_from_starting(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under another configuration: each part fails for itself, is told, and entries stay off."""
+    asked: list[int] = []
+    in_all = 0
+
+    def fails(*_: object) -> None:
+        asked.append(1)
+        raise KeyError("poison")
+
+    monkeypatch.setattr(standing, broken, fails)
+    made = ManyPoisoned([], bare=True)
+    for number in range(50, 250, 10):
+        asked.clear()
+        made.made = 0
+
+        def other(facts: DayFacts, instruments: tuple[Instrument, ...]) -> Engine:
+            made.made += 1
+            return tighter(facts, instruments)
+
+        found = recover(past(until(number)), other)
+        assert found is not None
+        _, told = found
+        assert (made.made, len(told.faults)) == (1, len(asked))
+        assert bool(told.left_out) == bool(asked)
+        assert all("taken over: KeyError: 'poison'" in fault for fault in told.faults)
+        in_all += len(asked)
+    print(f"{broken} failed {in_all} times; floor 1")  # noqa: T201
+    assert in_all >= 1
+
+
+def test_parts_that_can_be_taken_over_are_though_another_cannot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The entry that left is in the books, though nothing of changes can be taken over."""
+
+    def fails(*_: object) -> None:
+        raise ValueError("poison")
+
+    number, decided = decided_with(PlaceOrder, purpose=Purpose.ENTRY)
+    monkeypatch.setattr(standing, "_stand_changes", fails)
+    rows = until(number)
+    found = recover(past(rows), tighter)
+    assert found is not None
+    engine, told = found
+    [entry] = [one for one in decided.commands if isinstance(one, PlaceOrder)]
+    assert entry.order_id in engine.order_ids
+    assert decided.cause in told.left_out
+    assert told.first_difference is not None
 
 
 # -- verification across starts
