@@ -1,7 +1,7 @@
 """The composition root: the only place that knows the mode and puts the parts together."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from holdfast.brokers.played import PlayedAccount, PlayedBroker, PlayedFeed, Pla
 from holdfast.brokers.simulated import SimulatedVenue
 from holdfast.core.engine import Engine
 from holdfast.core.strategy import Strategy
+from holdfast.domain.command import PlaceOrder
 from holdfast.domain.dated import DayFacts, Session
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import AnyEvent, FactsLoaded, InstrumentsLoaded, Restarted
@@ -44,6 +45,7 @@ from holdfast.runtime.starting import Ground
 from holdfast.store.imports.recording import Recording, load_table
 from holdfast.store.imports.upstox import ImportReport, OptionTerms, import_upstox_full
 from holdfast.store.query import last_at_ns, records
+from holdfast.store.records import Decided
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
 from holdfast.store.snapshot import Origin
@@ -193,6 +195,7 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
     began = cost_ns()
     instruments = tuple(source.instruments)
     session = _session(config, facts, instruments)
+    _require_same_contracts(config, facts, instruments, run.folder)
     _store_config(config, run.folder)
     until_ns = _known_until(run.folder, facts.day)
     clock = VirtualClock(until_ns or session.open_ns - BEFORE_OPEN_NS)
@@ -226,6 +229,57 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
         has_begun=(run.folder / FILE_NAME).exists(),
         seconds=elapsed_s(began),
     )
+
+
+def _require_same_contracts(
+    config: Config, facts: DayFacts, instruments: tuple[Instrument, ...], folder: Path
+) -> None:
+    """A day that has begun goes on with the contracts it was begun with. Raises DataRefused.
+
+    What is held in others could be neither priced nor sold, and a name that joins has no strategy.
+    """
+    if not (folder / FILE_NAME).exists():
+        return
+    begun = _first_master(folder)
+    if begun is None:
+        return
+    names, now = _names(begun.instruments), {one.id: one for one in instruments}
+    joined = [name for name in config.account.underlyings if name not in names]
+    if joined or any(now.get(one.id) != one for one in begun.instruments):
+        sent = ", ".join(_traded(folder, begun.instruments))
+        orders = f"orders were sent in {sent}" if sent else "no order was sent"
+        raise _not_traded(config, f"{facts.day} was begun with {', '.join(names)}, {orders}")
+
+
+def _first_master(folder: Path) -> InstrumentsLoaded | None:
+    """The master that a day was begun with, if it came so far."""
+    rows = records(folder / FILE_NAME)
+    return next((one for _, _, one in rows if isinstance(one, InstrumentsLoaded)), None)
+
+
+def _not_traded(config: Config, told: str) -> DataRefused:
+    return DataRefused(
+        "account.underlyings",
+        f"{told}; {', '.join(config.account.underlyings)} has other contracts",
+        "go on with the configuration of that run, or begin the day anew with: --anew",
+    )
+
+
+def _names(instruments: Iterable[Instrument]) -> list[str]:
+    return [one.underlying for one in instruments if one.kind is Kind.INDEX]
+
+
+def _traded(folder: Path, instruments: Iterable[Instrument]) -> list[str]:
+    """The underlyings that orders were sent in, by name."""
+    names = {one.id: one.underlying for one in instruments}
+    sent = {
+        names.get(command.terms.instrument, "another")
+        for _, _, record in records(folder / FILE_NAME)
+        if isinstance(record, Decided)
+        for command in record.commands
+        if isinstance(command, PlaceOrder)
+    }
+    return sorted(sent)
 
 
 def _known_until(folder: Path, day: str) -> int | None:
@@ -346,11 +400,10 @@ def _underlyings(
 
 def _session(config: Config, facts: DayFacts, instruments: tuple[Instrument, ...]) -> Session:
     """The hours of the exchange traded. Raises DataRefused on a day without any."""
-    exchange = next(
-        one.exchange
-        for one in instruments
-        if one.kind is Kind.INDEX and one.underlying == config.account.underlyings[0]
-    )
+    traded = {identity for identity, _ in _underlyings(config, instruments)}
+    exchange = next((one.exchange for one in instruments if one.id in traded), None)
+    if exchange is None:
+        raise _not_traded(config, f"{facts.day} is a day of {', '.join(_names(instruments))}")
     session = facts.session(exchange)
     if session is None:
         raise DataRefused(

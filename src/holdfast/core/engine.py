@@ -292,13 +292,17 @@ class Engine:
         state.out.commands.clear()
         state.out.audits.clear()
 
-    def stand(self, now: Step, recorded: Step) -> None:
-        """Make the books those of what was recorded of the last event: that is what was sent."""
+    def stand(self, now: Step, recorded: Step, do: record.Do = record.at_once) -> None:
+        """Make the books those of what was recorded of the last event: that is what was sent.
+
+        `do` does each part of it, and decides what follows where one raises.
+        """
         if now != recorded:
             record.stand(
                 self._state,
                 (now.commands, now.audits),
                 (recorded.commands, recorded.audits),
+                do,
             )
 
     def leave_entries(self, step: Step) -> tuple[OrderId, ...]:

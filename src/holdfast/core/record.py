@@ -3,9 +3,11 @@
 With the code and configuration of that past nothing differs. With newer ones the recorded commands
 are nevertheless what was sent, so ids, attempts, orders, fills and positions must be theirs: what
 is decided now and not recorded never left, what is recorded and not decided now is taken over.
+Each order, exit and level is a part of its own: one that cannot be taken over leaves the others.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from holdfast.core import adoption
 from holdfast.core.entries.gates import spent_key
@@ -24,6 +26,14 @@ from holdfast.domain.order import OrderId, Purpose
 
 Change = ModifyOrder | CancelOrder
 
+Do = Callable[[Callable[[], None]], None]
+"""Does one part. Whoever folds a past goes on where a part raises, and says so."""
+
+
+def at_once(part: Callable[[], None]) -> None:
+    """Do a part; what it raises is raised."""
+    part()
+
 
 def leave_entries(state: State, commands: Sequence[AnyCommand]) -> tuple[OrderId, ...]:
     """The decision was never durable: an entry in it did not leave, all else may have.
@@ -41,16 +51,17 @@ def stand(
     state: State,
     now: tuple[Sequence[AnyCommand], Sequence[AnyAudit]],
     recorded: tuple[Sequence[AnyCommand], Sequence[AnyAudit]],
+    do: Do,
 ) -> None:
     """Make the books those of the recorded decision, in whose place `now` was decided."""
-    _stand_placements(state, _placements(now[0]), _placements(recorded[0]), recorded[1])
-    _stand_changes(state, _changes(now[0]), _changes(recorded[0]))
-    _stand_exits(state, now[1], recorded[1])
+    _stand_placements(state, _placements(now[0]), _placements(recorded[0]), recorded[1], do)
+    _stand_changes(state, _changes(now[0]), _changes(recorded[0]), do)
+    _stand_exits(state, now[1], recorded[1], do)
     for audit in recorded[1]:
         if isinstance(audit, Halted):
             state.halt, state.halt_reason = audit.level, audit.reason
         elif isinstance(audit, LevelMoved):
-            _stand_level(state, audit)
+            do(partial(_stand_level, state, audit))
 
 
 def _placements(commands: Iterable[AnyCommand]) -> dict[OrderId, PlaceOrder]:
@@ -70,29 +81,32 @@ def _stand_placements(
     now: dict[OrderId, PlaceOrder],
     recorded: dict[OrderId, PlaceOrder],
     audits: Sequence[AnyAudit],
+    do: Do,
 ) -> None:
     intents = {one.intent.position: one.intent for one in audits if isinstance(one, IntentFormed)}
     for order_id, command in now.items():
         if recorded.get(order_id) != command or _is_other(state, command, intents):
-            _unsend(state, order_id)
+            do(partial(_unsend, state, order_id))
     for command in recorded.values():
         if command.order_id not in state.orders:
-            _send(state, command, intents.get(command.position))
+            do(partial(_send, state, command, intents.get(command.position)))
 
 
 def _is_other(state: State, command: PlaceOrder, intents: dict[int, Intent]) -> bool:
     """Whether the same entry was recorded with another plan."""
+    position = state.positions.get(command.position)
     is_entry = command.purpose is Purpose.ENTRY
-    return is_entry and state.positions[command.position].intent != intents.get(command.position)
+    return is_entry and (position is None or position.intent != intents.get(command.position))
 
 
 def _unsend(state: State, order_id: OrderId) -> None:
     """An order that was decided now never left: it is as if it had not been decided."""
-    order = state.orders.pop(order_id)
-    asking.forget(state, order)
+    order = state.orders[order_id]
     position = state.positions[order.position]
     reason = read_order_id(state.settings.id_prefix, order_id)
     assert reason is not None, "it was sent under an id of ours"
+    del state.orders[order_id]
+    asking.forget(state, order)
     if order.purpose is Purpose.ENTRY:
         del state.positions[position.number]
         state.live.remove(position)
@@ -136,18 +150,22 @@ def _send(state: State, command: PlaceOrder, intent: Intent | None) -> None:
 
 
 def _stand_changes(
-    state: State, now: dict[OrderId, Change], recorded: dict[OrderId, Change]
+    state: State, now: dict[OrderId, Change], recorded: dict[OrderId, Change], do: Do
 ) -> None:
     for order_id, command in now.items():
         order = state.orders.get(order_id)
         is_in_flight = order is not None and order.asked in (Action.MODIFY, Action.CANCEL)
         if order is not None and is_in_flight and recorded.get(order_id) != command:
-            order.withdraw()
-            asking.forget(state, order)
+            do(partial(_withdraw, state, order))
     for order_id, command in recorded.items():
         order = state.orders.get(order_id)
         if order is not None and now.get(order_id) != command:
-            _change(state, order, command)
+            do(partial(_change, state, order, command))
+
+
+def _withdraw(state: State, order: Order) -> None:
+    order.withdraw()
+    asking.forget(state, order)
 
 
 def _change(state: State, order: Order, command: Change) -> None:
@@ -165,7 +183,9 @@ def _change(state: State, order: Order, command: Change) -> None:
 # -- decisions
 
 
-def _stand_exits(state: State, now: Sequence[AnyAudit], recorded: Sequence[AnyAudit]) -> None:
+def _stand_exits(
+    state: State, now: Sequence[AnyAudit], recorded: Sequence[AnyAudit], do: Do
+) -> None:
     """An exit was decided when it was recorded, and not before."""
     then = {one.position: one.exit for one in recorded if isinstance(one, ExitDecided)}
     for audit in now:
@@ -173,7 +193,7 @@ def _stand_exits(state: State, now: Sequence[AnyAudit], recorded: Sequence[AnyAu
             position = state.positions[audit.position]
             if audit.position not in then and not position.is_closed:
                 position.exit = None
-                compile_levels(position)
+                do(partial(compile_levels, position))
     for number, exit_ in then.items():
         if number in state.positions:
             state.positions[number].exit = exit_

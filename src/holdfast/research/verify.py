@@ -13,7 +13,16 @@ import msgspec
 from holdfast.domain.audit import Remedied
 from holdfast.domain.event import AnyEvent, CandleLoaded, QuotesRead, Restarted
 from holdfast.domain.market import Tick
-from holdfast.runtime.recover import Cut, Fold, Make, Past, StepRaised, Treatment, harsher
+from holdfast.runtime.recover import (
+    Cut,
+    Fold,
+    Make,
+    Past,
+    StepRaised,
+    Treatment,
+    harsher,
+    recorded_treatments,
+)
 from holdfast.store.columns import KINDS
 from holdfast.store.records import Decided, Record, TapeRange
 
@@ -152,7 +161,7 @@ def verify(
     first difference. `past` begins with the first start of the day and is read again where a start
     has changed the configuration.
     """
-    treatments: dict[int, Treatment] = {}
+    treatments = recorded_treatments(past())
     while True:
         try:
             return _compared(_Comparing(past, configurations, treatments), past, progress)

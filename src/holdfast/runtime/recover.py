@@ -33,7 +33,7 @@ from holdfast.domain.event import (
 from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Tick
 from holdfast.domain.order import OrderId
-from holdfast.runtime.stepping import StepFault, attempt, leave_out
+from holdfast.runtime.stepping import StepFault, attempt, leave_out, take_over
 from holdfast.store.records import Decided, Record, Stopped, TapeRange
 
 Numbered = tuple[int, Record | AnyEvent]
@@ -71,7 +71,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
     `differences` counts events that now decide otherwise than was recorded, the first in words:
     none with the code and configuration of the record. `left_out` are events that cannot be
-    stepped. `snapshot` is the number that the fold went on from, `None`: from the beginning.
+    stepped, or whose record cannot be taken over whole: `faults` tells of these. `snapshot` is the number that the fold went on from, `None`: from the beginning.
     """
 
     last_sequence: int
@@ -83,6 +83,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     cuts: tuple[Cut, ...]
     left_out: tuple[int, ...]
     snapshot: int | None
+    faults: tuple[str, ...] = ()
 
 
 class Treatment(Enum):
@@ -173,6 +174,7 @@ class Fold:
         self._beyond = _Beyond()
         self.events = self.ticks = 0
         self.cuts: list[Cut] = []
+        self.faults: list[str] = []
 
     @property
     def is_begun(self) -> bool:
@@ -199,7 +201,7 @@ class Fold:
             yield from self._take(sequence, record, is_whole=is_whole)
 
     def end(self) -> None:
-        """Nothing more is durable: a start follows."""
+        """Nothing more is durable: a start follows. Raises `StepRaised` as `take` does."""
         self._end_stretch(None)
 
     def unrecorded(self) -> str | None:
@@ -271,7 +273,10 @@ class Fold:
         if self._held is None or self.engine is None:
             return
         sequence, event = self._held
-        self.engine.step(StepFailed(at_ns=event.at_ns, sequence=sequence, error="when folded"))
+        failed = StepFailed(at_ns=event.at_ns, sequence=sequence, error="when folded")
+        done = attempt(self.engine.step, failed)
+        if isinstance(done, StepFault):
+            raise StepRaised(sequence, done.error)
         self._step_bare()
 
     def _is_failure_of(self, sequence: int, record: Record | AnyEvent) -> bool:
@@ -286,7 +291,7 @@ class Fold:
             return
         recorded = Step(commands=decided.commands, audits=decided.audits)
         now = self._pending.pop(decided.cause, NOTHING)
-        self.engine.stand(now, recorded)
+        yield from self._take_over(decided.cause, now, recorded)
         if self._is_beyond(decided.cause):
             if decided.cause not in self._beyond.facts:
                 self._beyond.taken_over += len(decided.commands)
@@ -294,6 +299,20 @@ class Fold:
             yield f"event {decided.cause}: recorded, but nothing is decided now: {decided}"
         elif now != recorded:
             yield difference(decided.cause, now, recorded)
+
+    def _take_over(self, cause: int, now: Step, recorded: Step) -> Iterator[str]:
+        """The books become those of the record; where they cannot, that is a difference of its own.
+
+        It does not raise: a fault that every decision meets would else cost a fold for each.
+        """
+        assert self.engine is not None
+        for fault in take_over(self.engine, cause, now, recorded):
+            yield self._fault(cause, fault)
+
+    def _fault(self, cause: int, error: str) -> str:
+        told = f"event {cause}: what was recorded of it cannot be taken over: {error}"
+        self.faults.append(told)
+        return told
 
     def _is_beyond(self, cause: int) -> bool:
         """Whether what it decides now proves nothing, because something before it is missing.
@@ -308,8 +327,7 @@ class Fold:
         """A decision is journaled before the next event: what waits then was not recorded."""
         for cause in sorted(self._pending):
             step = self._pending.pop(cause)
-            assert self.engine is not None
-            self.engine.stand(step, NOTHING)
+            yield from self._take_over(cause, step, NOTHING)
             if not self._is_beyond(cause):
                 yield f"event {cause}: decided now, but nothing was recorded: {step}"
 
@@ -323,7 +341,12 @@ class Fold:
         not_sent: list[OrderId] = []
         if self.engine is not None:
             for cause in sorted(self._pending):
-                not_sent += self.engine.leave_entries(self._pending[cause])
+                left = attempt(self.engine.leave_entries, self._pending[cause])
+                if isinstance(left, StepFault):
+                    self._fault(cause, left.error)
+                    self.engine.disarm(cause)
+                else:
+                    not_sent += left
         self._pending.clear()
         self.cuts.append(
             Cut(
@@ -368,7 +391,6 @@ def recover(past: Past, make: Make, start: Start | None = None) -> tuple[Engine,
     """
     tally, resumed = _folded_somehow(past, make, start)
     fold = tally.fold
-    fold.end()
     if fold.engine is None:
         return None
     return fold.engine, Recovered(
@@ -381,12 +403,16 @@ def recover(past: Past, make: Make, start: Start | None = None) -> tuple[Engine,
         cuts=tuple(fold.cuts),
         left_out=fold.engine.left_out,
         snapshot=resumed,
+        faults=tuple(fold.faults),
     )
 
 
 def _folded_somehow(past: Past, make: Make, start: Start | None) -> tuple[Tally, int | None]:
-    """The fold that comes through, and from which number on: each that fails teaches the next."""
-    treatments: dict[int, Treatment] = {}
+    """The fold that comes through, and from which number on: each that fails teaches the next.
+
+    What was recorded of failures is known before the first, so that it costs no fold.
+    """
+    treatments = recorded_treatments(past())
     if start is not None:
         with suppress(ImageUnusable, StepRaised):
             return _folded(past, make, treatments, start), start.sequence
@@ -395,6 +421,18 @@ def _folded_somehow(past: Past, make: Make, start: Start | None) -> tuple[Tally,
             return _folded(past, make, treatments, None), None
         except StepRaised as raised:
             treatments[raised.sequence] = harsher(treatments.get(raised.sequence))
+
+
+def recorded_treatments(records: Iterable[Numbered]) -> dict[int, Treatment]:
+    """How the process of then went on after each step that failed, by the event's number.
+
+    A failure that is final left the event out, or ended a process whose next start does so.
+    """
+    treatments: dict[int, Treatment] = {}
+    for _, record in records:
+        if isinstance(record, StepFailed):
+            treatments[record.sequence] = Treatment.LEFT_OUT if record.is_final else Treatment.BARE
+    return treatments
 
 
 def harsher(before: Treatment | None) -> Treatment:
@@ -406,16 +444,19 @@ def _folded(
     past: Past, make: Make, treatments: Mapping[int, Treatment], start: Start | None
 ) -> Tally:
     records = past()
-    fold = Fold(make, treatments) if start is None else _resumed(records, make, start)
+    fold = Fold(make, treatments) if start is None else _resumed(records, make, treatments, start)
     count, first = 0, None
     for sequence, record in records:
         for found in fold.take(sequence, record):
             count += 1
             first = first or found
+    fold.end()  # it steps an event that is still held, which may raise like any other
     return Tally(fold, count, first)
 
 
-def _resumed(records: Iterator[Numbered], make: Make, start: Start) -> Fold:
+def _resumed(
+    records: Iterator[Numbered], make: Make, treatments: Mapping[int, Treatment], start: Start
+) -> Fold:
     """A fold that goes on from an image; what the image holds is only looked at.
 
     Raises `ImageUnusable` unless the past is whole up to there, holds the very event that the image
@@ -437,7 +478,7 @@ def _resumed(records: Iterator[Numbered], make: Make, start: Start) -> Fold:
                 break
             engine = make(facts, instruments)
             engine.restore(start.image)
-            return Fold(make, {}, engine=engine, numbers=numbers)
+            return Fold(make, treatments, engine=engine, numbers=numbers)
     raise ImageUnusable("it is of another past than the journal's")
 
 

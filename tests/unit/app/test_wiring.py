@@ -26,6 +26,7 @@ from holdfast.app.config import (
 from holdfast.app.program import Host
 from holdfast.brokers.played import PlayedAccount
 from holdfast.brokers.simulated import SimulatedVenue
+from holdfast.domain.command import PlaceOrder
 from holdfast.domain.errors import BrokerUnavailable, DataRefused, StepGivenUp, UnknownDay
 from holdfast.domain.event import (
     FundsRead,
@@ -39,8 +40,9 @@ from holdfast.domain.event import (
     ServiceState,
     StopAsked,
 )
-from holdfast.domain.instrument import Instrument, Kind
+from holdfast.domain.instrument import Instrument, Kind, Product
 from holdfast.domain.market import Tick
+from holdfast.domain.order import OrderId, OrderTerms, OrderType, Purpose, Side
 from holdfast.exchange.generator import GeneratedDay
 from holdfast.facts.load import contract_terms, load_day_facts
 from holdfast.ports import MarketSource, Profile
@@ -51,6 +53,7 @@ from holdfast.runtime.signals import Signals
 from holdfast.store.chain import require_intact
 from holdfast.store.halt import HaltFile
 from holdfast.store.query import records
+from holdfast.store.records import Decided
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
 from holdfast.store.tape import TapeWriter, read_tape
@@ -345,6 +348,72 @@ def test_a_day_that_was_stopped_goes_on_where_it_was(
     assert checked.first_difference is None
     print(f"went on with {len(rows) - len(left)} records; floor 50")  # noqa: T201
     assert len(rows) - len(left) >= 50
+
+
+def naming(*underlyings: str) -> Config:
+    """The configuration with other names to trade."""
+    account = msgspec.structs.replace(CONFIG.account, underlyings=underlyings)
+    return msgspec.structs.replace(CONFIG, account=account)
+
+
+def begun_with(config: Config, folder: Path, signals: Signals, ticks: int) -> None:
+    """A generated day that was stopped after so many ticks."""
+    wiring.run_sim(config, folder, stopping(signals, ticks), Host(signals=signals))
+    signals.restore()
+
+
+@pytest.mark.parametrize("now", [("BANKNIFTY",), ("NIFTY", "BANKNIFTY"), ("BANKNIFTY", "NIFTY")])
+def test_a_day_that_has_begun_does_not_go_on_with_other_underlyings(
+    now: tuple[str, ...], tmp_path: Path, signals: Signals
+) -> None:
+    """Refused before anything starts, with the names of both: what is held could not be sold."""
+    begun_with(CONFIG, tmp_path, signals, 300)
+    left = told(tmp_path)
+    stored = (tmp_path / CONFIG_FILE).read_bytes()
+    with pytest.raises(DataRefused, match="was begun with NIFTY, no order was sent") as refused:
+        wiring.run_sim(naming(*now), tmp_path, unwatched)
+    assert refused.value.where == "account.underlyings"
+    assert ", ".join(now) in refused.value.what
+    assert "--anew" in refused.value.remedy
+    assert (told(tmp_path), (tmp_path / CONFIG_FILE).read_bytes()) == (left, stored)
+
+
+def test_a_day_of_two_underlyings_does_not_go_on_with_one(tmp_path: Path, signals: Signals) -> None:
+    """The other may be held."""
+    begun_with(naming("NIFTY", "BANKNIFTY"), tmp_path, signals, 300)
+    with pytest.raises(DataRefused, match="was begun with NIFTY, BANKNIFTY"):
+        wiring.run_sim(CONFIG, tmp_path, unwatched)
+
+
+def test_the_refusal_names_what_orders_were_sent_in(tmp_path: Path) -> None:
+    """By the contract of each: that is what may be held."""
+    market = GeneratedDay(7, load_day_facts(DAY), [wiring.universe("NIFTY", DAY, 0)])
+    option = next(one for one in market.instruments if one.kind is Kind.OPTION)
+    terms = OrderTerms(
+        instrument=option.id, product=Product.INTRADAY, side=Side.BUY,
+        order_type=OrderType.LIMIT, quantity=65, limit_paise=100_00,
+    )  # fmt: skip
+    entry = PlaceOrder(
+        order_id=OrderId("S1"), purpose=Purpose.ENTRY, position=1, terms=terms, fills_seen=0
+    )
+    rows = [
+        (2, 2, InstrumentsLoaded(at_ns=2, sha256="i", instruments=tuple(market.instruments))),
+        (3, 3, Decided(at_ns=3, cause=2, commands=(entry,), audits=())),
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        (tmp_path / FILE_NAME).touch()
+        patch.setattr(wiring, "records", lambda _: (row for row in rows))
+        with pytest.raises(DataRefused, match="orders were sent in NIFTY; BANKNIFTY has other"):
+            wiring.run_sim(naming("BANKNIFTY"), tmp_path, unwatched)
+
+
+def test_an_engine_for_a_master_without_what_is_named_is_refused_in_words() -> None:
+    """Wherever a past is folded: no `StopIteration` within a generator."""
+    facts = load_day_facts(DAY)
+    market = GeneratedDay(7, facts, [wiring.universe("NIFTY", DAY, 0)])
+    make = wiring._maker(naming("BANKNIFTY"))  # noqa: SLF001
+    with pytest.raises(DataRefused, match="is a day of NIFTY; BANKNIFTY has other contracts"):
+        make(facts, tuple(market.instruments))
 
 
 def test_a_halt_that_was_written_down_is_a_halt_whatever_the_journal_says(

@@ -1,5 +1,8 @@
 """The record stands: where the past decides otherwise now, the books become those of the record."""
 
+from collections.abc import Callable
+from functools import partial
+
 from msgspec.structs import replace
 
 from holdfast.core.engine import NOTHING, Step
@@ -201,3 +204,24 @@ def test_of_a_decision_that_was_not_durable_only_entries_are_taken_back() -> Non
     step = Step(commands=tuple(desk.commands))
     assert desk.engine.leave_entries(step) == ()
     assert desk.state.orders[stop.order_id].state is OrderState.SENT
+
+
+def test_each_part_is_done_for_itself() -> None:
+    """Whoever folds a past may go on where one of them raises: an entry that left is taken over."""
+    other = fresh()
+    entry, step = entered(other)
+    desk = fresh()
+    desk.at(61)
+    moved = LevelMoved(position=1, peak_paise=12_000, stop_paise=11_000)
+    recorded = replace(step, audits=(*step.audits, moved))
+    parts: list[str] = []
+
+    def do(part: Callable[[], None]) -> None:
+        parts.append(part.func.__name__ if isinstance(part, partial) else "?")
+        if parts[-1] != "_stand_level":
+            part()
+
+    desk.engine.stand(NOTHING, recorded, do)
+    assert parts == ["_send", "_stand_level"]
+    assert desk.state.orders[entry.order_id].state is OrderState.SENT
+    assert desk.state.positions[1].stop_paise != 11_000

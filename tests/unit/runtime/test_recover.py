@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from msgspec.structs import replace
 
+from holdfast.core import record as standing
 from holdfast.core.engine import Engine, Step
 from holdfast.core.settings import ExitSettings
 from holdfast.domain.command import ModifyOrder, PlaceOrder
@@ -374,6 +375,22 @@ def test_an_event_that_raises_bare_is_left_out_of_all_but_the_books(kind: type) 
     assert any(f"events {number} cannot be stepped" in text for text in texts)
 
 
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize("kind", [Tick, OrderUpdated, TimerFired])
+def test_an_event_that_raises_may_be_the_last_that_is_durable(kind: type, *, bare: bool) -> None:
+    """A kill before its `StepFailed` is written must not make every start fail."""
+    number = number_of(kind, after=46)
+    poisoned = Poisoned(number, bare=bare)
+    found = recover(past(until(number)), poisoned.make)
+    assert found is not None
+    engine, told = found
+    assert (told.last_sequence, told.left_out) == (number, (number,) if bare else ())
+    assert engine.is_halted or bare
+    assert [cut.whole_until for cut in told.cuts] == [number]
+    checked = verify(past(until(number)), lambda _: poisoned.make, lambda *_: None)
+    assert checked.left_out == told.left_out
+
+
 def test_treatments_only_get_harsher() -> None:
     """So the folds come to an end."""
     assert harsher(None) is Treatment.BARE
@@ -413,6 +430,142 @@ def test_a_recorded_failure_is_folded_as_it_happened() -> None:
     checked = verify(past(rows), lambda _: Poisoned(number, bare=False).make, lambda *_: None)
     assert checked.first_difference is None
     assert checked.left_out == ()
+
+
+class ManyPoisoned:
+    """Makes engines that raise at many ticks, and counts them: each fold makes one."""
+
+    def __init__(self, stamps: Sequence[int], *, bare: bool) -> None:
+        self.stamps = frozenset(stamps)
+        self.bare = bare
+        self.made = 0
+
+    def make(self, facts: DayFacts, instruments: tuple[Instrument, ...]) -> Engine:
+        self.made += 1
+        engine = make(facts, instruments)
+        inner = engine.step
+
+        def step(event: AnyEvent) -> Step:
+            done = inner(event)
+            is_bad = isinstance(event, Tick) and event.at_ns in self.stamps
+            if is_bad and (self.bare or not engine._is_bare):  # noqa: SLF001
+                raise ZeroDivisionError("poison")
+            return done
+
+        engine.step = step  # type: ignore[method-assign]
+        return engine
+
+
+def failing_rows(count: int, *, is_final: bool) -> tuple[list[Numbered], list[int], list[int]]:
+    """A day cut short at 150 whose last ticks have failed: rows, those ticks' numbers and stamps.
+
+    The failures are written behind them all, where a crash has let nothing else come.
+    """
+    rows = until(150)
+    bad = [(number, record) for number, record in rows if isinstance(record, Tick)][-count:]
+    failures = [
+        StepFailed(at_ns=tick.at_ns, sequence=number, error="poison", is_final=is_final)
+        for number, tick in bad
+    ]
+    return (
+        [*rows, *enumerate(failures, 151)],
+        [number for number, _ in bad],
+        [tick.at_ns for _, tick in bad],
+    )
+
+
+@pytest.mark.parametrize("count", [1, 5, 20])
+def test_events_that_are_recorded_as_left_out_cost_no_fold(count: int) -> None:
+    """A start has 120 s, however many they were: one fold, and one comparison."""
+    rows, numbers, stamps = failing_rows(count, is_final=True)
+    poisoned = ManyPoisoned(stamps, bare=True)
+    found = recover(past(rows), poisoned.make)
+    assert found is not None
+    assert (found[1].left_out, poisoned.made) == (tuple(numbers), 1)
+    poisoned.made = 0
+    checked = verify(past(rows), lambda _: poisoned.make, lambda *_: None)
+    assert poisoned.made == 1
+    assert checked.left_out == tuple(numbers)[: len(checked.left_out)]
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_an_event_that_is_recorded_as_failed_is_stepped_bare_at_once(*, resumes: bool) -> None:
+    """From the beginning, and from a snapshot, which is then not in vain."""
+    rows = failed_day()
+    number = next(r.sequence for _, r in rows if isinstance(r, StepFailed))
+    poisoned = Poisoned(number, bare=False)
+    many = ManyPoisoned([poisoned.event.at_ns], bare=False)
+    earlier = [n for n, r in until(number - 1) if isinstance(r, Tick)][-1]
+    found = recover(past(rows), many.make, start_at(earlier) if resumes else None)
+    assert found is not None
+    assert (many.made, found[1].snapshot) == (1, earlier if resumes else None)
+    assert (found[0].is_halted, found[1].differences, found[1].left_out) == (True, 0, ())
+
+
+def test_a_failure_that_was_not_recorded_is_learnt_from_all_the_same() -> None:
+    """Among others that were: newer code raises where the old one did not."""
+    rows, numbers, stamps = failing_rows(3, is_final=True)
+    earlier = [(n, r.at_ns) for n, r in until(numbers[0] - 1) if isinstance(r, Tick)][-5]
+    poisoned = ManyPoisoned([earlier[1], *stamps], bare=True)
+    found = recover(past(rows), poisoned.make)
+    assert found is not None
+    assert (found[1].left_out, poisoned.made) == ((earlier[0], *numbers), 3)
+
+
+# -- records that cannot be taken over
+
+
+@pytest.mark.parametrize("broken", ["_unsend", "_send", "_stand_changes", "_stand_exits"])
+def test_a_record_that_cannot_be_taken_over_never_keeps_it_from_starting(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under another configuration: each part fails for itself, is told, and entries stay off."""
+    asked: list[int] = []
+    in_all = 0
+
+    def fails(*_: object) -> None:
+        asked.append(1)
+        raise KeyError("poison")
+
+    monkeypatch.setattr(standing, broken, fails)
+    made = ManyPoisoned([], bare=True)
+    for number in range(50, 250, 10):
+        asked.clear()
+        made.made = 0
+
+        def other(facts: DayFacts, instruments: tuple[Instrument, ...]) -> Engine:
+            made.made += 1
+            return tighter(facts, instruments)
+
+        found = recover(past(until(number)), other)
+        assert found is not None
+        _, told = found
+        assert (made.made, len(told.faults)) == (1, len(asked))
+        assert bool(told.left_out) == bool(asked)
+        assert all("taken over: KeyError: 'poison'" in fault for fault in told.faults)
+        in_all += len(asked)
+    print(f"{broken} failed {in_all} times; floor 1")  # noqa: T201
+    assert in_all >= 1
+
+
+def test_parts_that_can_be_taken_over_are_though_another_cannot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The entry that left is in the books, though nothing of changes can be taken over."""
+
+    def fails(*_: object) -> None:
+        raise ValueError("poison")
+
+    number, decided = decided_with(PlaceOrder, purpose=Purpose.ENTRY)
+    monkeypatch.setattr(standing, "_stand_changes", fails)
+    rows = until(number)
+    found = recover(past(rows), tighter)
+    assert found is not None
+    engine, told = found
+    [entry] = [one for one in decided.commands if isinstance(one, PlaceOrder)]
+    assert entry.order_id in engine.order_ids
+    assert decided.cause in told.left_out
+    assert told.first_difference is not None
 
 
 # -- verification across starts
