@@ -261,7 +261,7 @@ def _compare_net(state: State, read: BookRead, key: BrokerKey, theirs: int) -> s
     if is_new:
         _tell_drift(state, key, ours=ours, theirs=theirs, foreign=foreign)
     if is_believed:
-        _ration(state, key, theirs)
+        _note_missing(state, key, theirs)
         return None
     return f"{key.instrument}: {ours} here, {theirs} at the broker"
 
@@ -283,10 +283,12 @@ def _agree(state: State, key: BrokerKey) -> None:
         state.drifts[key] = Drifted(
             ours=known.ours, theirs=known.theirs, since_ns=known.since_ns, is_present=False
         )
-        _ration(state, key, None)
+        for position in state.positions.values():
+            if position.key == key:
+                position.missing = 0
 
 
-def _ration(state: State, key: BrokerKey, theirs: int | None) -> None:
+def _note_missing(state: State, key: BrokerKey, theirs: int) -> None:
     """Close no more than the broker holds: what is missing is missing from the youngest (T4)."""
     left = theirs
     for number in sorted(state.positions):
@@ -294,9 +296,9 @@ def _ration(state: State, key: BrokerKey, theirs: int | None) -> None:
         held = position.holding.quantity
         if position.key != key or not held:
             continue
-        covered = None if left is None else max(left * (1 if held > 0 else -1), 0)
-        position.ration = None if covered is None or covered >= abs(held) else covered
-        left = None if left is None else left - held if position.ration is None else 0
+        covered = max(min(left, held), 0) if held > 0 else min(max(left, held), 0)
+        position.missing = held - covered
+        left = 0 if position.missing else left - held
 
 
 def _tell_drift(state: State, key: BrokerKey, *, ours: int, theirs: int, foreign: int) -> None:

@@ -433,7 +433,7 @@ def test_what_is_missing_is_missing_from_the_youngest() -> None:
     ]
     sold = (foreign(filled=130),)
     desk.read_book(*rows, foreign=sold, seconds=74)
-    assert [one.ration for _, one in sorted(desk.state.positions.items())] == [None, 65]
+    assert [one.missing for _, one in sorted(desk.state.positions.items())] == [0, 130]
     assert [one.order_id for one in desk.all(ModifyOrder)] == [second.order_id]
     assert desk.last(ModifyOrder).terms.quantity == 65
 

@@ -169,7 +169,9 @@ def _call_barred(state: State, position: Position, closer: Order | None) -> None
     if not is_waiting or state.now_ns - since_ns < BARRED_NS:
         return
     position.barred_told_ns = state.now_ns
-    todo = f"{position.closing_side.value} {position.open_quantity} {position.instrument.symbol}"
+    todo = (
+        f"{position.closing_side.value} {position.closable_quantity} {position.instrument.symbol}"
+    )
     state.alarm(
         "an exit waits for the broker's book",
         {"position": position.number, "by_hand": todo, "or": "close it anyway"},
@@ -188,7 +190,9 @@ def _place_exit(state: State, position: Position) -> None:
 def _give_up(state: State, position: Position) -> None:
     """The day's order ids for this purpose are used up: a person must know, again and again."""
     position.retry_at_ns = state.now_ns + EDGE_AFTER_NS
-    todo = f"{position.closing_side.value} {position.open_quantity} {position.instrument.symbol}"
+    todo = (
+        f"{position.closing_side.value} {position.closable_quantity} {position.instrument.symbol}"
+    )
     text = f"no more closing orders for position {position.number} today: {todo} by hand"
     state.send(Notify(severity=Severity.ALARM, text=text))
 
