@@ -1,8 +1,9 @@
 """The broker's book against ours: each difference has one remedy, and each remedy is told.
 
-Only a stable read decides. Rows of orders that we know are folded like any row that was read;
-orders of ours that we do not know are adopted by their id; what never arrived ends; what is held
-of each key is compared, and what nobody can explain stops entries in that underlying.
+Only a stable read decides; agreement is per broker key, so that one that moves holds up no other
+(T22). Rows of orders that we know are folded like any row that was read; orders of ours that we do
+not know are adopted by their id; what never arrived ends; what is held of each key is compared, and
+what nobody can explain stops entries in that underlying.
 """
 
 from holdfast.core import bookread
@@ -17,45 +18,39 @@ from holdfast.domain.command import Notify, Severity
 from holdfast.domain.decision import Values
 from holdfast.domain.event import BookRead, OrderUpdated
 from holdfast.domain.instrument import BrokerKey
-from holdfast.domain.order import OrderRow, OrderState, Purpose
+from holdfast.domain.order import BrokerOrderId, OrderRow, OrderState, Purpose
 
 BELIEVED_NS = 10 * SECOND_NS
 """A smaller net that nobody explains is believed after stable reads have shown it so long (T5)."""
 
 
 def take_read(state: State, read: BookRead) -> None:
-    """Take one pass over the book; the second that agrees is a stable read, and decides."""
+    """Take one pass over the book; what it and the one before agree on is stable, and decides."""
     book = state.book
     bookread.take_answer(state)
     before, book.last = book.last, read
     if before is None:
         bookread.ask(state)
         return
-    unstable = bookread.unstable_keys(before, read)
-    if unstable:
-        _leave_open(state, tuple(f"the book of {key.instrument} moves" for key in unstable))
-        bookread.ask_later(state)
-        return
-    _reconcile(state, read)
+    bookread.note_moving(state, bookread.unstable_keys(before, read))
+    _reconcile(state, before, read)
 
 
-def _leave_open(state: State, points: tuple[str, ...]) -> None:
-    """What was open stays open until a stable read; what was settled is not opened by one."""
-    if state.book.open_points:
-        state.book.open_points = points
-
-
-def _reconcile(state: State, read: BookRead) -> None:
+def _reconcile(state: State, before: BookRead, read: BookRead) -> None:
     book, told = state.book, len(state.out.audits)
     book.is_applying = True
-    strangers = _take_rows(state, read)
+    strangers = _take_rows(state, read, bookread.agreed_orders(before, read))
+    own_before, own = bookread.own_ids(before), bookread.own_ids(read)
     for row in strangers:
-        _adopt(state, row)
-    _end_absent(state, read)
+        if (row.order_id, row.broker_id) in own_before:
+            _adopt(state, row)
+    _end_absent(state, before, read)
     book.is_applying = False
-    if _is_listing(state, read, strangers):
+    if not book.is_listed and own == own_before and _is_listing(state, read):
         book.is_listed = True
-    state.funds_paise, state.funds_at_fills = read.funds_paise, state.fills
+        book.awaited = {key for key in book.moving if bookread.may_settle(state, key)}
+    if not book.moving:
+        state.funds_paise, state.funds_at_fills = read.funds_paise, state.fills
     points = (*_awaited(state), *_compare_nets(state, read))
     remedies = sum(isinstance(one, Remedied) for one in state.out.audits[told:])
     for position in tuple(state.live):
@@ -78,7 +73,7 @@ def _conclude(state: State, read: BookRead, points: tuple[str, ...], remedies: i
             )
         )
     book.open_points = points
-    if points:
+    if points or book.moving:
         bookread.ask_later(state)
     else:
         bookread.stop(state)
@@ -87,8 +82,8 @@ def _conclude(state: State, read: BookRead, points: tuple[str, ...], remedies: i
 # -- orders
 
 
-def _take_rows(state: State, read: BookRead) -> list[OrderRow]:
-    """Fold the rows of orders that we know; returns those of ours that we do not, entries first."""
+def _take_rows(state: State, read: BookRead, agreed: set[BrokerOrderId]) -> list[OrderRow]:
+    """Fold the agreed rows of orders that we know; returns ours that we do not, entries first."""
     strangers: list[tuple[OrderReason, OrderRow]] = []
     for row in read.orders:
         order = answers.order_of(state, row)
@@ -96,7 +91,7 @@ def _take_rows(state: State, read: BookRead) -> list[OrderRow]:
             reason = read_order_id(state.settings.id_prefix, row.order_id)
             if reason is not None:
                 strangers.append((reason, row))
-        elif not _is_older(order, row, read):
+        elif row.broker_id in agreed and not _is_older(order, row, read):
             _take_row(state, order, row)
     strangers.sort(key=lambda one: (one[0].position, one[0].purpose is not Purpose.ENTRY, one[0]))
     return [row for _, row in strangers]
@@ -151,7 +146,7 @@ def _adopt(state: State, row: OrderRow) -> None:
     answers.take_row(state, OrderUpdated(at_ns=state.now_ns, row=row, is_read=True))
     order = answers.order_of(state, row)
     if order is None:
-        _bar(state, BrokerKey(row.terms.instrument, row.terms.product))
+        _bar(state, bookread.key_of(row))
         return
     _follow_trigger(state, order)
     _tell(state, Difference.UNKNOWN if known is None else Difference.SECOND, order, before)
@@ -163,17 +158,26 @@ def _bar(state: State, key: BrokerKey) -> None:
         state.drifts[key] = Drifted(ours=0, theirs=0, since_ns=state.now_ns, is_present=False)
 
 
-def _end_absent(state: State, read: BookRead) -> None:
-    """An order that was sent and that two stable reads lack, three seconds apart, never was."""
-    shown = {row.order_id for row in read.orders}
+def _end_absent(state: State, before: BookRead, read: BookRead) -> None:
+    """An order that was sent and that two stable reads lack, three seconds apart, never was.
+
+    In a key that moves both passes must lack it, once the time to settle is over (T3).
+    """
+    shown = {row.order_id for one in (before, read) for row in one.orders}
     for order_id in sorted(state.orders):
         order = state.orders[order_id]
         if order.id in shown or not order.is_live:
             state.book.missing.pop(order_id, None)
-        elif read.began_at_ns - order.sent_at_ns >= SETTLED_NS:
+        elif _may_be_absent(state, order, read):
             first_ns = state.book.missing.setdefault(order_id, read.began_at_ns)
             if read.began_at_ns - first_ns >= SETTLED_NS:
                 _miss(state, order)
+
+
+def _may_be_absent(state: State, order: Order, read: BookRead) -> bool:
+    key = BrokerKey(order.terms.instrument, order.terms.product)
+    is_late = read.began_at_ns - order.sent_at_ns >= SETTLED_NS
+    return is_late and not bookread.may_settle(state, key)
 
 
 def _miss(state: State, order: Order) -> None:
@@ -186,20 +190,23 @@ def _miss(state: State, order: Order) -> None:
         state.alarm("an order is gone from the broker's book", {"order": order.id, **before})
 
 
-def _is_listing(state: State, read: BookRead, strangers: list[OrderRow]) -> bool:
+def _is_listing(state: State, read: BookRead) -> bool:
     """Whether no order of another process can turn up after this read.
 
     One that was on its way when the process ended has arrived by then. Where neither side knows of
     an order today there was no such process.
     """
-    if state.book.is_listed or read.began_at_ns - state.book.began_ns >= SETTLED_NS:
+    if read.began_at_ns - state.book.began_ns >= SETTLED_NS:
         return True
-    return not state.orders and not strangers and not read.orders
+    return not state.orders and not read.orders
 
 
 def _awaited(state: State) -> tuple[str, ...]:
-    """Orders whose fate a further read must tell, and the list itself."""
+    """The list itself, keys that may yet settle, and orders whose fate a further read must tell."""
     points = [] if state.book.is_listed else ["an order may still be on its way"]
+    if state.book.open_points:  # what was settled is not opened by passes that differ
+        moving = sorted(key for key in state.book.moving if bookread.may_settle(state, key))
+        points += [f"the book of {key.instrument} moves" for key in moving]
     for order_id in sorted(state.orders):
         order = state.orders[order_id]
         if order.state is OrderState.UNKNOWN or (
@@ -235,10 +242,11 @@ def _tell(state: State, difference: Difference, order: Order, before: Values) ->
 
 
 def _compare_nets(state: State, read: BookRead) -> tuple[str, ...]:
-    """Compare each key; returns what only a further read can decide, in words."""
+    """Compare each key that is settled; returns what only a further read can decide, in words."""
     theirs = {net.key: net.net for net in read.nets}
-    keys = sorted({position.key for position in state.positions.values()} | theirs.keys())
-    points = [_compare_net(state, read, key, theirs.get(key, 0)) for key in keys]
+    keys = {position.key for position in state.positions.values()} | theirs.keys()
+    settled = sorted(keys - state.book.moving.keys())
+    points = [_compare_net(state, read, key, theirs.get(key, 0)) for key in settled]
     return tuple(point for point in points if point is not None)
 
 
@@ -250,7 +258,9 @@ def _compare_net(state: State, read: BookRead, key: BrokerKey, theirs: int) -> s
         _agree(state, key)
         return None
     if read.began_at_ns - _touched_ns(state, key) < SETTLED_NS:
-        return f"{key.instrument} was traded a moment ago"
+        # Where reads go on for another key only, what was settled is not opened by a trade of ours.
+        is_open = state.book.open_points or not state.book.unsettled
+        return f"{key.instrument} was traded a moment ago" if is_open else None
     foreign = sum(row.signed_fill for row in read.foreign if row.key == key)
     is_new = known is None or not known.is_present or (known.ours, known.theirs) != (ours, theirs)
     since_ns = state.now_ns if known is None or is_new else known.since_ns
@@ -261,7 +271,7 @@ def _compare_net(state: State, read: BookRead, key: BrokerKey, theirs: int) -> s
     if is_new:
         _tell_drift(state, key, ours=ours, theirs=theirs, foreign=foreign)
     if is_believed:
-        _ration(state, key, theirs)
+        _note_missing(state, key, theirs)
         return None
     return f"{key.instrument}: {ours} here, {theirs} at the broker"
 
@@ -283,10 +293,12 @@ def _agree(state: State, key: BrokerKey) -> None:
         state.drifts[key] = Drifted(
             ours=known.ours, theirs=known.theirs, since_ns=known.since_ns, is_present=False
         )
-        _ration(state, key, None)
+        for position in state.positions.values():
+            if position.key == key:
+                position.missing = 0
 
 
-def _ration(state: State, key: BrokerKey, theirs: int | None) -> None:
+def _note_missing(state: State, key: BrokerKey, theirs: int) -> None:
     """Close no more than the broker holds: what is missing is missing from the youngest (T4)."""
     left = theirs
     for number in sorted(state.positions):
@@ -294,9 +306,9 @@ def _ration(state: State, key: BrokerKey, theirs: int | None) -> None:
         held = position.holding.quantity
         if position.key != key or not held:
             continue
-        covered = None if left is None else max(left * (1 if held > 0 else -1), 0)
-        position.ration = None if covered is None or covered >= abs(held) else covered
-        left = None if left is None else left - held if position.ration is None else 0
+        covered = max(min(left, held), 0) if held > 0 else min(max(left, held), 0)
+        position.missing = held - covered
+        left = 0 if position.missing else left - held
 
 
 def _tell_drift(state: State, key: BrokerKey, *, ours: int, theirs: int, foreign: int) -> None:

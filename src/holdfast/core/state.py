@@ -58,7 +58,10 @@ class LossWatch:
 class BookWatch:
     """What whole-book reads have shown since the start (`core/bookread.py`).
 
-    `is_listed`: a stable read has shown today's orders, so that a new id cannot be one of theirs.
+    `is_listed`: two passes have shown the same orders of ours, so that a new id cannot be one of
+    theirs. `moving` holds, for a key about which passes do not agree, since when; it is `unsettled`
+    once that has lasted too long and was told, and then bars entries there only (T22). `awaited`
+    are the keys that moved when the orders were listed and may yet settle: no new closers there.
     `open_points` is what bars entries until a read settles it, in words. `missing` holds, for an
     order that a stable read lacked, when the first such read began. `anyway` are positions that a
     person closes without waiting. `is_applying`: a read is being taken over, nothing is asked.
@@ -70,6 +73,9 @@ class BookWatch:
         self.is_asked = False
         self.is_listed = False
         self.is_applying = False
+        self.moving: dict[BrokerKey, int] = {}
+        self.unsettled: set[BrokerKey] = set()
+        self.awaited: set[BrokerKey] = set()
         self.open_points: tuple[str, ...] = ("not read since the start",)
         self.missing: dict[OrderId, int] = {}
         self.anyway: set[int] = set()

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from holdfast.core.bookread import ANSWER_NS, unstable_keys
+from holdfast.core.bookread import ANSWER_NS, agreed_orders, unstable_keys
 from holdfast.domain.book import BookNet, BookTrade, ForeignRow
 from holdfast.domain.command import ReadBook
 from holdfast.domain.event import BOOK, BookRead, ReadFailed
@@ -97,6 +97,22 @@ def test_a_pass_whose_trades_are_not_its_fills_contradicts_itself(
     """The order book was read one fill before the trades, or after: twice the same is no proof."""
     torn = replace(READ, trades=trades)
     assert unstable_keys(torn, torn) == (CALL_KEY,)
+
+
+@pytest.mark.parametrize(
+    ("other", "agreed"),
+    [
+        (READ, {"1"}),
+        (replace(READ, nets=(), foreign=()), {"1"}),
+        (with_row(venue_at_ns=OPEN + 5, reason="moved"), {"1"}),
+        (with_row(status=BrokerStatus.CANCELLED), set()),
+        (replace(READ, trades=()), set()),
+        (replace(READ, orders=(ROW, replace(ROW, broker_id=BrokerOrderId("2")))), {"1"}),
+    ],
+)
+def test_an_order_may_be_agreed_in_a_key_that_moves(other: BookRead, agreed: set[str]) -> None:
+    """What the owner does in a key says nothing about our order, its own trades do."""
+    assert agreed_orders(READ, other) == agreed
 
 
 def start(desk: Desk) -> Desk:

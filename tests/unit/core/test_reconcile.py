@@ -16,7 +16,7 @@ from holdfast.domain.audit import (
 )
 from holdfast.domain.book import ForeignRow
 from holdfast.domain.command import CancelOrder, ModifyOrder, Notify, PlaceOrder, ReadBook, Severity
-from holdfast.domain.instrument import Instrument, Product
+from holdfast.domain.instrument import BrokerKey, Instrument, Product
 from holdfast.domain.order import (
     BrokerOrderId,
     BrokerStatus,
@@ -433,7 +433,7 @@ def test_what_is_missing_is_missing_from_the_youngest() -> None:
     ]
     sold = (foreign(filled=130),)
     desk.read_book(*rows, foreign=sold, seconds=74)
-    assert [one.ration for _, one in sorted(desk.state.positions.items())] == [None, 65]
+    assert [one.missing for _, one in sorted(desk.state.positions.items())] == [0, 130]
     assert [one.order_id for one in desk.all(ModifyOrder)] == [second.order_id]
     assert desk.last(ModifyOrder).terms.quantity == 65
 
@@ -461,3 +461,141 @@ def test_a_row_from_before_a_request_says_nothing_about_it() -> None:
     held.desk.at(73.1).book(held.entered, late, began_s=0.5)
     assert held.desk.state.orders[held.stop.order_id].state is OrderState.MODIFYING
     assert held.remedies() == []
+
+
+# -- a key that does not settle
+
+
+UNSETTLED = "the broker's book does not settle, no entries there"
+
+
+class Moving(Held):
+    """The stop died with the old process; from 71 s on one key of the book differs in each pass."""
+
+    def __init__(self, instrument: Instrument = PUT) -> None:
+        super().__init__()
+        self.instrument = instrument
+        self.dead = replace(self.resting, status=BrokerStatus.CANCELLED)
+        self.shown: list[OrderRow] = []
+
+    def passes(self, start: int, end: int) -> None:
+        """One each second; what the owner buys and sells makes the key another one each time."""
+        for second in range(start, end):
+            self.desk.at(second)
+            seen(self.desk)
+            side = Side.BUY if self.instrument is PUT else Side.SELL
+            moved = (foreign(self.instrument, side, filled=second % 2 + 1),)
+            nets = {CALL: 195, PUT: 0} | {self.instrument: 195 - second % 2}
+            self.desk.book(self.entered, self.dead, *self.shown, foreign=moved, nets=nets)
+
+    def unsettled(self) -> list[str]:
+        return [str(one.values["key"]) for one in self.desk.told(Anomaly) if one.what == UNSETTLED]
+
+
+def test_a_key_that_never_settles_holds_up_no_closer_of_another() -> None:
+    """T22: the orders are listed three seconds after the start, and the next stop goes out."""
+    held = Moving()
+    held.passes(71, 73)
+    assert held.remedies() == [Difference.ENDED], "the key that agrees is decided at once"
+    assert held.desk.all(PlaceOrder) == []
+    held.passes(73, 75)
+    assert [one.order_id for one in held.desk.all(PlaceOrder)] == [name(Purpose.STOP, 2)]
+
+
+def test_a_key_that_does_not_settle_in_ten_seconds_is_told_and_bars_entries_there_only() -> None:
+    """It is told once; the account is ready again without it, and its underlying is barred."""
+    held = Moving()
+    held.passes(71, 75)
+    [stop] = held.desk.all(PlaceOrder)
+    held.desk.acknowledge(stop.order_id)
+    held.desk.row(stop.order_id, terms=stop.terms)
+    held.shown = [held.desk.book_row(stop)]
+    held.passes(75, 82)
+    assert held.unsettled() == []
+    assert first_failing(held.desk.state) is not None
+    held.passes(82, 100)
+    assert held.unsettled() == [PUT.id]
+    assert held.desk.state.book.unsettled == {BrokerKey(PUT.id, Product.INTRADAY)}
+    assert first_failing(held.desk.state) is None
+    assert held.desk.all(PlaceOrder) == [stop]
+    for _ in range(2):
+        held.desk.book(held.entered, held.dead, *held.shown)
+    assert held.desk.state.book.unsettled == set()
+
+
+def test_in_a_key_that_moves_the_next_closer_waits_ten_seconds_and_no_longer() -> None:
+    """Its own net may yet show less; when it is told, only entries stay barred."""
+    held = Moving(CALL)
+    held.passes(71, 82)
+    assert held.desk.state.book.is_listed
+    assert held.desk.all(PlaceOrder) == []
+    held.passes(82, 84)
+    assert held.unsettled() == [CALL.id]
+    assert [one.order_id for one in held.desk.all(PlaceOrder)] == [name(Purpose.STOP, 2)]
+
+
+def test_an_exit_of_a_lost_record_is_adopted_though_its_key_moves() -> None:
+    """T21: listed is listed; nothing is sent that the broker may have already."""
+    held = Moving(CALL)
+    held.shown = [held.desk.book_row(sale(name(Purpose.EXIT, 3)), venue_ns=OPEN + 66 * SECOND)]
+    held.passes(71, 110)
+    position = held.desk.state.positions[1]
+    assert (position.closer, position.exit_attempts) == (name(Purpose.EXIT, 3), 3)
+    assert held.desk.all(PlaceOrder) == []
+
+
+def test_orders_of_ours_that_come_and_go_are_no_list() -> None:
+    """Two passes must show the same ones, three seconds after the start or not."""
+    held = Held()
+    dead = replace(held.resting, status=BrokerStatus.CANCELLED)
+    lost = held.desk.book_row(sale(name(Purpose.EXIT, 1)), BrokerStatus.REJECTED)
+    for second in range(73, 100):
+        held.desk.at(second)
+        seen(held.desk)
+        rows = (held.entered, dead, lost) if second % 2 else (held.entered, dead)
+        held.desk.book(*rows)
+    assert not held.desk.state.book.is_listed
+    assert held.desk.all(PlaceOrder) == []
+
+
+def test_a_position_without_a_stop_that_may_not_be_placed_calls_each_ten_seconds() -> None:
+    """No exit is decided, nothing rests, no read comes: a person hears what to do by hand."""
+    held = Held()
+    dead = replace(held.resting, status=BrokerStatus.CANCELLED)
+    held.desk.at(71).tell_row(dead, is_read=True)
+    for second in range(72, 105):
+        seen(held.desk, second)
+    calls = [one for one in held.desk.told(Anomaly) if "without a stop" in one.what]
+    assert len(calls) == 3
+    assert calls[0].values["by_hand"] == f"SELL 195 {CALL.symbol}"
+    assert calls[0].values["or"] == "close it anyway"
+
+
+def test_a_position_that_a_changing_net_leaves_without_a_stop_calls_too() -> None:
+    """No net is repeated for ten seconds, none is believed: it says what the broker shows."""
+    held = Held()
+    dead = replace(held.resting, status=BrokerStatus.CANCELLED)
+    for second in range(74, 110):
+        nets = {CALL: 130 if second // 5 % 2 else 65}
+        held.desk.read_book(held.entered, dead, nets=nets, seconds=second)
+        seen(held.desk)
+    assert held.desk.all(PlaceOrder) == []
+    calls = [one for one in held.desk.told(Anomaly) if "without a stop" in one.what]
+    assert len(calls) == 3
+    assert calls[0].values["at_broker"] in (65, 130)
+
+
+def test_while_another_key_is_read_on_our_own_trades_open_nothing() -> None:
+    """Our fill moves its key and its net comes late: neither entries nor closers wait for it."""
+    held = Moving()
+    held.passes(71, 90)
+    held.shown = [held.desk.book_row(one) for one in held.desk.all(PlaceOrder)[-1:]]
+    held.desk.state.book.last = None
+    bought = replace(held.entered, venue_at_ns=OPEN + 90 * SECOND)
+    for second in (90, 91):
+        held.desk.at(second)
+        moved = (foreign(PUT, Side.BUY, filled=second % 2 + 1),)
+        held.desk.book(bought, held.dead, *held.shown, foreign=moved, nets={CALL: 130})
+    state = held.desk.state
+    assert state.drifts == {}
+    assert (state.book.open_points, state.book.awaited) == ((), set())

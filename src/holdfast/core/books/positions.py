@@ -51,8 +51,8 @@ class Position:
     `stop_paise` is the present stop level, trailing included; `floor_paise` and `ceiling_paise`
     bound the closing-side prices at which no rule can fire (see `risk/levels.py`). `closer` is the
     one closing order; `strays` are former ones that the broker has brought back to life, and the
-    second of two under one id. `ration` is what the broker still holds of it, where it has shown
-    less than our fills say; `None` where books agree.
+    second of two under one id. `missing` are the signed contracts that our fills say are held and
+    the broker does not hold: no fill of ours changes their number; 0 where books agree.
     """
 
     def __init__(self, intent: Intent, instrument: Instrument, entry: OrderId) -> None:
@@ -99,7 +99,7 @@ class Position:
         self.reprice_same_rung = False
         self.retry_at_ns = 0
         self.replace_closer = False
-        self.ration: int | None = None
+        self.missing = 0
         self.barred_told_ns = 0
         self.refusals = 0
         self.deaths = 0
@@ -143,9 +143,14 @@ class Position:
 
     @property
     def closable_quantity(self) -> int:
-        """Contracts that may be closed: what is held, but no more than its ration of the key."""
-        held = self.open_quantity
-        return held if self.ration is None else min(held, self.ration)
+        """Contracts that may be closed: those held that the broker holds too (T4).
+
+        What is missing of a long cannot be missing of the short that an excess has made of it.
+        """
+        held = self.holding.quantity
+        if held > 0:
+            return max(held - max(self.missing, 0), 0)
+        return max(-held - max(-self.missing, 0), 0)
 
     @property
     def is_open(self) -> bool:

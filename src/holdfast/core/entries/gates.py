@@ -12,6 +12,7 @@ from holdfast.core.risk.limits import worst_today_paise
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.domain.decision import Denial, HaltLevel, Passed, Signal, Values
+from holdfast.domain.instrument import BrokerKey
 
 Gate = Callable[[State, Candidate], Passed | Denial]
 
@@ -57,16 +58,22 @@ def spent_key(signal: Signal) -> str:
 def drift(state: State, candidate: Candidate) -> Passed | Denial:
     """No unexplained difference with the broker's book on this underlying (promise 7).
 
-    A difference in a contract that today's master does not hold may be on any.
+    Nor a key of it about which reads of the book do not agree (T22). A difference in a contract
+    that today's master does not hold may be on any.
     """
     underlying = candidate.underlying.instrument.underlying
-    for key in sorted(state.drifts):
+    for key in sorted(state.drifts.keys() | state.book.unsettled):
         instrument = state.instruments.get(key.instrument)
         if instrument is None or instrument.underlying == underlying:
-            found = state.drifts[key]
-            values: Values = {"key": key.instrument, "ours": found.ours, "theirs": found.theirs}
-            return Denial(gate="drift", values=values)
+            return Denial(gate="drift", values=_difference(state, key))
     return Passed(gate="drift", values={})
+
+
+def _difference(state: State, key: BrokerKey) -> Values:
+    found = state.drifts.get(key)
+    if found is None:
+        return {"key": key.instrument, "book": "does not settle"}
+    return {"key": key.instrument, "ours": found.ours, "theirs": found.theirs}
 
 
 def contract(_state: State, candidate: Candidate) -> Passed | Denial:

@@ -13,7 +13,7 @@ from holdfast.core.orders.order import Order
 from holdfast.core.risk import protection
 from holdfast.core.risk.levels import is_beyond
 from holdfast.core.settings import SECOND_NS
-from holdfast.core.state import State
+from holdfast.core.state import Drifted, State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.audit import ExitDecided
 from holdfast.domain.command import Notify, Severity
@@ -31,7 +31,7 @@ EDGE_AFTER_NS = 30 * SECOND_NS
 BAND_HALVINGS_MAX = 6
 
 BARRED_NS = 10 * SECOND_NS
-"""For so long an exit may wait for the broker's book before a person is called, again and again."""
+"""So long an exit, or the next stop, may wait for the broker's book before a person is called."""
 
 
 def decide(state: State, position: Position, exit_: Exit, *, price_after_ns: int = 0) -> None:
@@ -73,8 +73,7 @@ def tend(state: State, position: Position) -> None:
     _tend_entries(state, position)
     _tend_strays(state, position)
     closer = _closer(state, position)
-    if not state.book.is_listed:
-        _call_barred(state, position, closer)
+    _call_barred(state, position, closer)
     if not position.closable_quantity:
         _tend_orphan(state, closer)
     elif closer is None or not closer.is_live:
@@ -152,28 +151,46 @@ def _place_closer(state: State, position: Position) -> None:
 def _may_place(state: State, position: Position) -> bool:
     """Whether a new closing order may exist: none that we do not know of can be at the broker.
 
-    Not before a read has listed today's orders (T21); not while the broker holds less than our
-    fills say and nobody knows why (T5).
+    Not before a read has listed today's orders (T21), nor in a key that has moved since the start
+    and may yet settle (T22); not while the broker holds less than our fills say and nobody knows
+    why (T5).
     """
-    if not state.book.is_listed and position.number not in state.book.anyway:
-        return False
+    is_read = state.book.is_listed and position.key not in state.book.awaited
+    return (is_read or position.number in state.book.anyway) and _doubt(state, position) is None
+
+
+def _doubt(state: State, position: Position) -> Drifted | None:
+    """A difference with the broker in the position's key that nobody explains yet."""
     drifted = state.drifts.get(position.key)
-    return drifted is None or not drifted.is_present or drifted.is_believed
+    if drifted is None or not drifted.is_present or drifted.is_believed:
+        return None
+    return drifted
 
 
 def _call_barred(state: State, position: Position, closer: Order | None) -> None:
-    """An exit without a known order at the broker waits for a read: a person hears each 10 s."""
+    """Nothing known rests at the broker and nothing may be placed: a person hears each 10 s."""
     is_resting = closer is not None and closer.is_live and closer.broker_id is not None
-    since_ns = max(state.book.began_ns, position.exit_at_ns, position.barred_told_ns)
-    is_waiting = position.exit is not None and position.is_open and not is_resting
-    if not is_waiting or state.now_ns - since_ns < BARRED_NS:
+    if is_resting or not position.closable_quantity or _may_place(state, position):
+        return
+    is_leaving = position.exit is not None
+    since_ns = position.exit_at_ns if is_leaving else position.stop_missing_since_ns
+    if since_ns is None:
+        return  # it was protected until this step
+    since_ns = max(state.book.began_ns, since_ns, position.barred_told_ns)
+    if state.now_ns - since_ns < BARRED_NS:
         return
     position.barred_told_ns = state.now_ns
-    todo = f"{position.closing_side.value} {position.open_quantity} {position.instrument.symbol}"
-    state.alarm(
-        "an exit waits for the broker's book",
-        {"position": position.number, "by_hand": todo, "or": "close it anyway"},
-    )
+    who = "an exit" if is_leaving else "a position without a stop"
+    doubt = _doubt(state, position)
+    values: Values = {"position": position.number, "by_hand": _by_hand(position)}
+    more: Values = {"or": "close it anyway"} if doubt is None else {"at_broker": doubt.theirs}
+    state.alarm(f"{who} waits for the broker's book", {**values, **more})
+
+
+def _by_hand(position: Position) -> str:
+    """What a person would have to do in the program's place."""
+    side, symbol = position.closing_side.value, position.instrument.symbol
+    return f"{side} {position.closable_quantity} {symbol}"
 
 
 def _place_exit(state: State, position: Position) -> None:
@@ -188,7 +205,7 @@ def _place_exit(state: State, position: Position) -> None:
 def _give_up(state: State, position: Position) -> None:
     """The day's order ids for this purpose are used up: a person must know, again and again."""
     position.retry_at_ns = state.now_ns + EDGE_AFTER_NS
-    todo = f"{position.closing_side.value} {position.open_quantity} {position.instrument.symbol}"
+    todo = _by_hand(position)
     text = f"no more closing orders for position {position.number} today: {todo} by hand"
     state.send(Notify(severity=Severity.ALARM, text=text))
 

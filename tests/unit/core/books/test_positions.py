@@ -162,3 +162,44 @@ def test_only_a_flat_position_that_ended_begins_again() -> None:
     position.is_closed = True
     with pytest.raises(AssertionError):
         position.begin_again()
+
+
+@pytest.mark.parametrize(
+    ("held", "missing", "closable"),
+    [
+        (195, 0, 195),
+        (195, 65, 130),
+        (65, 65, 0),
+        (1, 65, 0),
+        (-195, -65, 130),
+        (-65, -65, 0),
+        (-65, 65, 65),
+        (65, -65, 65),
+        (0, 65, 0),
+        (0, -65, 0),
+    ],
+)
+def test_what_is_missing_at_the_broker_is_never_closed(
+    held: int, missing: int, closable: int
+) -> None:
+    """Of either sign; what is missing of a long is not missing of an excess that is short."""
+    position = a_position(quantity=0)
+    position.holding, position.missing = Holding(held, 0), missing
+    assert position.closable_quantity == closable
+
+
+@given(st.lists(st.integers(min_value=1, max_value=65), max_size=8), st.integers(0, 195))
+def test_closing_fills_and_what_may_be_closed_sum_to_what_the_broker_held(
+    fills: list[int], missing: int
+) -> None:
+    """However it fills, what is sold and what may still be sold stay what was there to be sold."""
+    position = a_position(quantity=195)
+    position.missing = missing
+    left = 195 - missing
+    for quantity in fills:
+        filled = min(quantity, left)
+        if not filled:
+            break
+        position.take_exit(Fill(filled, filled * 9_000), 20)
+        left -= filled
+        assert position.closable_quantity == left

@@ -554,3 +554,19 @@ def test_drift(instrument: InstrumentId, expected: str) -> None:
     if expected == "drift":
         [denied] = desk.told(Denied)
         assert denied.denial.values == {"key": instrument, "ours": 65, "theirs": 0}
+
+
+@pytest.mark.parametrize(
+    ("instrument", "expected"),
+    [(CALL.id, "drift"), (PUT.id, "drift"), (OTHER.id, "entered")],
+    ids=["the contract", "another of its underlying", "another underlying"],
+)
+def test_a_key_whose_book_does_not_settle(instrument: InstrumentId, expected: str) -> None:
+    """T22: it bars entries in its underlying, and nowhere else."""
+    desk = Desk(ready=False)
+    desk.load((NIFTY, CALL, PUT, OTHER))
+    desk.state.book.unsettled.add(BrokerKey(instrument, Product.INTRADAY))
+    assert outcome(desk) == expected
+    if expected == "drift":
+        [denied] = desk.told(Denied)
+        assert denied.denial.values == {"key": instrument, "book": "does not settle"}
