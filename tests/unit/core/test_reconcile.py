@@ -513,7 +513,9 @@ def test_a_key_that_does_not_settle_in_ten_seconds_is_told_and_bars_entries_ther
     held.passes(75, 82)
     assert held.unsettled() == []
     assert first_failing(held.desk.state) is not None
+    asked = len(held.desk.all(ReadBook))
     held.passes(82, 100)
+    assert len(held.desk.all(ReadBook)) > asked + 15, "it is read on, once a second"
     assert held.unsettled() == [PUT.id]
     assert held.desk.state.book.unsettled == {BrokerKey(PUT.id, Product.INTRADAY)}
     assert first_failing(held.desk.state) is None
@@ -537,10 +539,15 @@ def test_in_a_key_that_moves_the_next_closer_waits_ten_seconds_and_no_longer() -
 def test_an_exit_of_a_lost_record_is_adopted_though_its_key_moves() -> None:
     """T21: listed is listed; nothing is sent that the broker may have already."""
     held = Moving(CALL)
-    held.shown = [held.desk.book_row(sale(name(Purpose.EXIT, 3)), venue_ns=OPEN + 66 * SECOND)]
-    held.passes(71, 110)
+    lost = sale(name(Purpose.EXIT, 3))
+    for second in range(71, 75):
+        filled = second - 70
+        held.shown = [held.desk.book_row(lost, filled=filled, venue_ns=OPEN + second * SECOND)]
+        held.passes(second, second + 1)
     position = held.desk.state.positions[1]
     assert (position.closer, position.exit_attempts) == (name(Purpose.EXIT, 3), 3)
+    assert position.open_quantity < 195, "what it sold was heard of"
+    held.passes(75, 110)
     assert held.desk.all(PlaceOrder) == []
 
 
@@ -599,3 +606,27 @@ def test_while_another_key_is_read_on_our_own_trades_open_nothing() -> None:
     state = held.desk.state
     assert state.drifts == {}
     assert (state.book.open_points, state.book.awaited) == ((), set())
+
+
+def test_in_a_key_that_moves_nothing_is_absent_before_its_time_to_settle_is_over() -> None:
+    """T3: its row may be late with the net; then two reads, three seconds apart, that lack it."""
+    held = Held(stop_rests=False)
+    order = held.desk.state.orders[held.stop.order_id]
+    for second in range(71, 87):
+        held.desk.at(second)
+        seen(held.desk)
+        held.desk.book(held.entered, nets={CALL: 195 - second % 2})
+        if second == 84:
+            assert order.state is OrderState.UNKNOWN
+    assert order.state is OrderState.REJECTED
+    assert held.remedies() == [Difference.ABSENT]
+
+
+def test_cash_is_taken_from_a_book_that_stands_still() -> None:
+    """While a key moves a fill may be on its way: what is free is not known to be after it."""
+    held = Moving()
+    held.passes(71, 80)
+    assert held.desk.state.funds_paise is None
+    held.desk.book(held.entered, held.dead, rupees=7)
+    held.desk.book(held.entered, held.dead, rupees=7)
+    assert held.desk.state.funds_paise == 700
