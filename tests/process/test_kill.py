@@ -93,6 +93,8 @@ def test_a_day_killed_at_any_moment_goes_on_at_the_next_start(
         recovered[-1] if recovered else {"last_sequence": 0, "differences": 0, "cuts": []}
     )
     assert told["differences"] == 0, "what is durable folds to what was recorded"
+    if recovered:
+        assert "the process before was killed" in second.events()
     assert second.marks()[-1].name == "ended"
     assert record["final_state"]["ticks"] > 0, "trading goes on"
     verified = _verb(second, "verify")

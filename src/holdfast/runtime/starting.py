@@ -18,6 +18,9 @@ from holdfast.runtime.halting import WrittenHalt
 from holdfast.runtime.recover import Make, Numbered, Past, Recovered, Start, recover
 from holdfast.runtime.snapshots import Snapshots
 from holdfast.runtime.threads import StopFlag, Threads
+from holdfast.store.final import last_stop
+from holdfast.store.records import Stopped
+from holdfast.store.schema import FILE_NAME
 from holdfast.store.snapshot import Origin, read_snapshot
 from holdfast.store.stops import Interrupted
 
@@ -61,7 +64,10 @@ class Starting:
         """A new engine, or the one that the durable past makes."""
         ground = self._ground
         make = partial(ground.make, ground.facts, ground.instruments)
-        found = await self._folded(ground.past) if ground.past is not None else None
+        found = None
+        if ground.past is not None:
+            _tell_end(last_stop(self._folder / FILE_NAME))
+            found = await self._folded(ground.past)
         engine = make()
         if found is not None:
             engine, self.recovered = found
@@ -101,6 +107,22 @@ class Starting:
             return await self._threads.call("Recovery", fold, owner="engine")
         finally:
             flag.set()
+
+
+def _tell_end(stop: tuple[int, Stopped] | None) -> None:
+    """How the process before this one ended: in order, or not."""
+    if stop is None:
+        _log.warning("the process before was killed", component="engine")
+        return
+    left = stop[1]
+    _log.info(
+        "the process before ended in order",
+        component="engine",
+        why=left.reason,
+        open_positions=left.open_positions,
+        live_orders=left.live_orders,
+        halt=left.halt.value,
+    )
 
 
 def _tell(recovered: Recovered) -> None:

@@ -328,7 +328,10 @@ def test_a_day_that_was_stopped_goes_on_where_it_was(
     spy = Spy(monkeypatch, "PlayedBroker", "Origin")
     wiring.run_replay(CONFIG, short_tape, tmp_path, stopping(signals, 600), Host(signals=signals))
     left = told(tmp_path)
-    result = replayed(short_tape, tmp_path)
+    with structlog.testing.capture_logs() as lines:
+        result = replayed(short_tape, tmp_path)
+    [before] = [line for line in lines if line["event"].startswith("the process before")]
+    assert (before["event"], before["why"]) == ("the process before ended in order", "stopped")
     assert (result.exit_code, result.stopped_early) == (0, False)
     rows = told(tmp_path)
     assert rows[: len(left)] == left
