@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from holdfast.brokers.memory import BrokerMemory, Remembered, Request
 from holdfast.domain.command import (
     AnyCommand,
+    BrokerKillSwitch,
     CancelOrder,
+    ExitAll,
     FindOrder,
     ModifyOrder,
     Notify,
@@ -20,6 +22,7 @@ from holdfast.domain.command import (
     ReadBook,
     ReadFunds,
     ReadQuotes,
+    SetLossExit,
     Subscribe,
 )
 from holdfast.domain.event import (
@@ -27,6 +30,8 @@ from holdfast.domain.event import (
     AnyEvent,
     BookRead,
     FundsRead,
+    Guard,
+    GuardAnswered,
     OrderAcknowledged,
     OrderUpdated,
     Outcome,
@@ -114,6 +119,8 @@ class SimulatedVenue:
                 self._send("funds", at_ns, self._read_funds)
             case ReadBook():
                 self._send("book", at_ns, self._read_book)
+            case ExitAll() | BrokerKillSwitch() | SetLossExit():
+                self._send("guard", at_ns, partial(self._guard, command))
             case ReadQuotes():
                 self._send("quotes", at_ns, partial(self._read_quotes, command.instruments))
 
@@ -230,6 +237,18 @@ class SimulatedVenue:
         told = (self.exchange.last_tick(instrument) for instrument in instruments)
         quotes = tuple(_as_read(tick, due_ns) for tick in told if tick is not None)
         self._respond(asked, QuotesRead(at_ns=due_ns, quotes=quotes))
+
+    def _guard(
+        self, command: ExitAll | BrokerKillSwitch | SetLossExit, asked: Asked, at_ns: int
+    ) -> None:
+        guard = {
+            ExitAll: Guard.EXIT_ALL,
+            BrokerKillSwitch: Guard.KILL_SWITCH,
+            SetLossExit: Guard.LOSS_EXIT,
+        }[type(command)]
+        due_ns = at_ns + self._latency.response(asked.name)
+        refused = GuardAnswered(at_ns=due_ns, guard=guard, is_done=False, reason="not offered")
+        self._respond(asked, refused)
 
     def _square_off(self, at_ns: int) -> None:
         self._tell(self.exchange.square_off(at_ns), at_ns)

@@ -10,14 +10,23 @@ from typing import Final
 
 import msgspec
 
-from holdfast.core import bookread, image, reconcile, record, restart, selftest
+from holdfast.core import (
+    bookread,
+    foreign,
+    image,
+    reconcile,
+    record,
+    restart,
+    selftest,
+    settlement,
+)
 from holdfast.core.entries import entering
 from holdfast.core.market import watch
 from holdfast.core.market.candles import CandleBuilder, CandleSeries
 from holdfast.core.market.history import HistoryFold
 from holdfast.core.market.quotes import Connection, Quote
 from holdfast.core.orders import answers, asking
-from holdfast.core.risk import closing, halt, watching
+from holdfast.core.risk import closing, guards, halt, watching
 from holdfast.core.risk.exits import build_rules
 from holdfast.core.settings import SECOND_NS, EngineSettings
 from holdfast.core.state import State
@@ -32,7 +41,9 @@ from holdfast.domain.event import (
     BookRead,
     CandleLoaded,
     FactsLoaded,
+    ForeignUpdated,
     FundsRead,
+    GuardAnswered,
     InstrumentsLoaded,
     JournalChanged,
     LinkChanged,
@@ -47,6 +58,7 @@ from holdfast.domain.event import (
     SendFailed,
     ServiceChanged,
     ServiceState,
+    Settled,
     StepFailed,
     StopAsked,
     TimerFired,
@@ -222,6 +234,12 @@ class Engine:
                 answers.take_row(state, event)
             case SendFailed():
                 answers.take_failure(state, event)
+            case ForeignUpdated():
+                foreign.take_foreign(state, event)
+            case Settled():
+                settlement.take_settlement(state, event)
+            case GuardAnswered():
+                guards.take_answer(state, event)
             case FundsRead():
                 state.funds_paise, state.funds_at_fills = event.available_paise, state.fills
             case QuotesRead():

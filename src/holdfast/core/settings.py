@@ -62,6 +62,29 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
     loss_per_day_paise_max: int = 10_000_00
 
 
+class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds when nothing else does.
+
+    A position without any protection is closed after `unprotected_s` (T9). `exit_all`: in a panic
+    that cannot close by itself the broker may be asked to close the whole account, the owner's own
+    positions too; `kill_switch`: once flat the broker is asked to refuse every order of the day.
+    `loss_exit_bps` of the daily loss limit is where the broker is asked to close everything by
+    itself, for the case that this machine is gone; 0: it is not asked (T25).
+    """
+
+    unprotected_s: int = 5
+    exit_all: bool = False
+    kill_switch: bool = False
+    loss_exit_bps: int = 15_000
+
+
+class ReconcileSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole book is read each `every_s`; entries need a clean read not older than `age_s`."""
+
+    every_s: int = 30
+    age_s: int = 90
+
+
 class FreshnessSettings(msgspec.Struct, frozen=True, kw_only=True):
     """When a price may be used (T10): silence of the connection, its lag, a packet's own age."""
 
@@ -87,6 +110,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     sizing: SizingSettings = SizingSettings()
     exits: ExitSettings = ExitSettings()
     limits: LimitSettings = LimitSettings()
+    guards: GuardSettings = GuardSettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
     freshness: FreshnessSettings = FreshnessSettings()
 
     def __post_init__(self) -> None:

@@ -14,12 +14,13 @@ from holdfast.core.orders.order import Order
 from holdfast.core.settings import EngineSettings
 from holdfast.core.timers import Timers
 from holdfast.domain.audit import Anomaly, AnyAudit
+from holdfast.domain.book import ForeignRow
 from holdfast.domain.command import AnyCommand, Notify, Severity
 from holdfast.domain.dated import ChargeRates, DayFacts, PriceRules, Session
 from holdfast.domain.decision import Direction, HaltLevel, Values
 from holdfast.domain.event import BookRead, Link, ServiceState
 from holdfast.domain.instrument import BrokerKey, Exchange, Instrument, InstrumentId
-from holdfast.domain.order import OrderId
+from holdfast.domain.order import BrokerOrderId, OrderId
 
 
 class Outbox:
@@ -131,6 +132,7 @@ class State:
         self.called: set[tuple[int, str]] = set()
         self.quotes_asked_ns = 0
         self.book = BookWatch()
+        self.foreign: dict[BrokerOrderId, ForeignRow] = {}
         self.drifts: dict[BrokerKey, Drifted] = {}
         self.self_test_fault: str | None = "not run"
         self.left_out: list[int] = []

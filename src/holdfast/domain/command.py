@@ -23,11 +23,19 @@ class PlaceOrder(Command, frozen=True, kw_only=True):
 
 
 class ModifyOrder(Command, frozen=True, kw_only=True):
-    """Give an existing order these terms. Absolute, so repeating it changes nothing."""
+    """Give an existing order these terms. Absolute, so repeating it changes nothing.
+
+    `is_ordinary`: a stop that trails, which a newer one replaces while it waits for its turn; all
+    others belong to an exit (T7). `fills_seen` is the position's fill count when it was decided,
+    `None` where what was filled since does not matter.
+    """
 
     order_id: OrderId
     broker_id: BrokerOrderId
     terms: OrderTerms
+    position: int | None = None
+    fills_seen: int | None = None
+    is_ordinary: bool = False
 
 
 class CancelOrder(Command, frozen=True, kw_only=True):
@@ -38,9 +46,13 @@ class CancelOrder(Command, frozen=True, kw_only=True):
 
 
 class FindOrder(Command, frozen=True, kw_only=True):
-    """Ask the broker for the row of one order of ours."""
+    """Ask the broker for the row of one order of ours.
+
+    `is_poll`: it is asked each second, and an answer that tells nothing new need not be told (T9).
+    """
 
     order_id: OrderId
+    is_poll: bool = False
 
 
 class ReadFunds(Command, frozen=True, kw_only=True):
@@ -78,6 +90,20 @@ class Notify(Command, frozen=True, kw_only=True):
     text: str
 
 
+class ExitAll(Command, frozen=True, kw_only=True):
+    """Let the broker close and cancel everything in the account, the owner's own too (T25)."""
+
+
+class BrokerKillSwitch(Command, frozen=True, kw_only=True):
+    """Let the broker refuse every order of the day. It demands a flat book without orders (T25)."""
+
+
+class SetLossExit(Command, frozen=True, kw_only=True):
+    """Let the broker close everything once the day has lost `loss_paise`: for a dead machine (T25)."""
+
+    loss_paise: int
+
+
 AnyCommand = (
     PlaceOrder
     | ModifyOrder
@@ -87,5 +113,8 @@ AnyCommand = (
     | ReadBook
     | ReadQuotes
     | Subscribe
+    | ExitAll
+    | BrokerKillSwitch
+    | SetLossExit
     | Notify
 )

@@ -89,6 +89,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """Enter this, this much, because: formed once per signal, before any order exists.
 
     `position` is the day's number of the position it opens. `limit_paise` is the worst price paid.
+    `structure` numbers what its legs have in common: there a long leg covers the short ones and is
+    protected by them, not by a stop of its own (T12); `None` stands alone.
     """
 
     position: int
@@ -101,6 +103,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     plan: ExitPlan
     sizing: Sizing
     passed: tuple[Passed, ...]
+    structure: int | None = None
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import msgspec
 
 from holdfast.domain.book import BookNet, BookTrade, ForeignRow
 from holdfast.domain.dated import DayFacts
-from holdfast.domain.instrument import Instrument
+from holdfast.domain.instrument import BrokerKey, Instrument, InstrumentId
 from holdfast.domain.market import Candle, Tick
 from holdfast.domain.order import BrokerOrderId, OrderId, OrderRow, Refusal
 
@@ -93,12 +93,52 @@ class SendFailed(Event, frozen=True, kw_only=True):
     """A request about an order did not succeed.
 
     NOT_SENT: it never left. REFUSED: an explicit no, with its class. UNANSWERED: it may exist.
+    `is_outdated`: it never left because its position's fills changed while it waited for its turn;
+    what is wanted now is decided anew.
     """
 
     order_id: OrderId
     action: Action
     outcome: Outcome
     refusal: Refusal | None = None
+    reason: str = ""
+    is_outdated: bool = False
+
+
+class ForeignUpdated(Event, frozen=True, kw_only=True):
+    """The stream's word about an order that bears no id of ours: the owner's, or the broker's own.
+
+    Cumulative, never a delta (T11, T14).
+    """
+
+    row: ForeignRow
+
+
+class Settled(Event, frozen=True, kw_only=True):
+    """A contract was settled in cash: besides fills the only end of a position (T24).
+
+    `settlement_paise` is the exchange's published value of one contract, never the last trade;
+    `source` says where it comes from.
+    """
+
+    instrument: InstrumentId
+    settlement_paise: int
+    source: str
+
+
+class Guard(StrEnum):
+    """What the broker itself can do to the whole account (T25)."""
+
+    EXIT_ALL = "exit_all"
+    KILL_SWITCH = "kill_switch"
+    LOSS_EXIT = "loss_exit"
+
+
+class GuardAnswered(Event, frozen=True, kw_only=True):
+    """The broker took, or refused, a request about one of its own guards."""
+
+    guard: Guard
+    is_done: bool
     reason: str = ""
 
 
@@ -232,11 +272,16 @@ class OperatorRequest(StrEnum):
     RESUME = "resume"
     FLATTEN = "flatten"
     PANIC = "panic"
+    UNLOCK = "unlock"
     CLOSE = "close"
+    ACKNOWLEDGE = "acknowledge"
 
 
 class OperatorAsked(Event, frozen=True, kw_only=True):
-    """A person asked. `position` and `is_anyway` stand with CLOSE only.
+    """A person asked. `position` and `is_anyway` stand with CLOSE only, `key` with ACKNOWLEDGE.
+
+    RESUME lifts a pause, UNLOCK any halt. ACKNOWLEDGE: the person has seen the difference of `key`
+    (`None`: of every key) and takes the broker's book for what it is.
 
     `is_anyway`: an order may leave although the book has not been read since the start; the person
     has looked that none is working already (decisions 2.7).
@@ -246,6 +291,7 @@ class OperatorAsked(Event, frozen=True, kw_only=True):
     reason: str
     position: int | None = None
     is_anyway: bool = False
+    key: BrokerKey | None = None
 
 
 JournalEvent = (
@@ -255,6 +301,9 @@ JournalEvent = (
     | OrderAcknowledged
     | OrderUpdated
     | SendFailed
+    | ForeignUpdated
+    | Settled
+    | GuardAnswered
     | FundsRead
     | BookRead
     | ReadFailed

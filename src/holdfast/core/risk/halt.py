@@ -41,5 +41,7 @@ def take_request(state: State, event: OperatorAsked) -> None:
             raise_halt(state, HaltLevel.PANIC, event.reason)
         case OperatorRequest.RESUME:
             resume(state, event.reason)
-        case OperatorRequest.CLOSE:
-            pass  # one position's own: `closing.close_by_hand`
+        case OperatorRequest.UNLOCK:
+            resume(state, event.reason)
+        case OperatorRequest.CLOSE | OperatorRequest.ACKNOWLEDGE:
+            pass  # one position's own: `closing.close_by_hand`; one key's: `reconcile`
