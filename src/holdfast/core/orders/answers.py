@@ -10,7 +10,7 @@ from holdfast.core.books.positions import Position
 from holdfast.core.books.postings import postings_of_fill
 from holdfast.core.orders import asking
 from holdfast.core.orders.order import Fill, Order
-from holdfast.core.risk import closing, limits, protection
+from holdfast.core.risk import closing, limits, protection, refusals
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
@@ -76,9 +76,9 @@ def _take_no(state: State, order: Order, action: Action, reason: Refusal | None)
     if order.state is OrderState.UNKNOWN:
         asking.find(state, order)
     if order.purpose is Purpose.ENTRY:
-        asking.hold(state, order, closing.pause_ns(reason, refusals=1))
+        asking.hold(state, order, refusals.pause_ns(reason, refusals=1))
     elif action is not Action.PLACE:
-        closing.take_refusal(state, position, order, action=action, reason=reason)
+        refusals.take_refusal(state, position, order, action=action, reason=reason)
 
 
 def take_row(state: State, event: OrderUpdated) -> None:
@@ -183,7 +183,7 @@ def _take_closer(
         position.refusals = position.deaths = 0
     if order.was_denied:
         reason = row.refusal or Refusal.OTHER
-        closing.take_refusal(state, position, order, action=Action.MODIFY, reason=reason)
+        refusals.take_refusal(state, position, order, action=Action.MODIFY, reason=reason)
 
 
 def _take_end(
@@ -196,13 +196,13 @@ def _take_end(
 ) -> None:
     """An order came to its end: `reason` is that of a refusal, `is_ours` that we had asked."""
     if order.purpose is Purpose.ENTRY:
-        closing.take_entry_end(state, position)
+        refusals.take_entry_end(state, position)
     elif order.name in position.closers:
         never_was = order.broker_id is None
         if reason is not None or never_was:
-            closing.take_refusal(state, position, order, action=Action.PLACE, reason=reason)
+            refusals.take_refusal(state, position, order, action=Action.PLACE, reason=reason)
         is_settled = is_ours or reason is not None or never_was
-        closing.take_death(state, position, order, is_settled=is_settled)
+        refusals.take_death(state, position, order, is_settled=is_settled)
 
 
 def _known(state: State, order_id: OrderId, what: str) -> Order | None:
@@ -290,7 +290,7 @@ def _take_trigger(state: State, position: Position, order: Order) -> None:
     """A stop that triggered at the exchange is the exit; its remainder is priced like any (T2)."""
     if order.is_released or order.filled_quantity:
         exit_ = Exit(
-            rule=closing.stop_rule(position, order.trigger_paise),
+            rule=refusals.stop_rule(position, order.trigger_paise),
             level_paise=order.trigger_paise,
             values={"by": "resting stop"},
         )
