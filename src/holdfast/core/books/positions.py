@@ -109,7 +109,7 @@ class Position:
         self.refused: Refusal | None = None
         self.band_refusals = 0
         self.band_refused_at_ns = 0
-        self.is_distance_halved = False
+        self.distance_refusals = 0
         self.stop_touched_ns: int | None = None
         self.stop_is_owners = False
 

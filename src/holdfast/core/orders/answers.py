@@ -4,7 +4,7 @@ A fill is applied the moment it is heard, whatever else its row says and whateve
 was in: the money wins.
 """
 
-from holdfast.core import adoption
+from holdfast.core import adoption, bookread
 from holdfast.core.books.charges import fill_charges, statement
 from holdfast.core.books.positions import Position
 from holdfast.core.books.postings import postings_of_fill
@@ -47,7 +47,9 @@ def take_failure(state: State, event: SendFailed) -> None:
     order.reason = event.reason or order.reason
     was_live = order.is_live
     order.fail(event.action, event.outcome, event.refusal, at_ns=state.now_ns)
-    if event.outcome is Outcome.UNANSWERED:
+    if event.is_outdated:
+        pass  # it never left, because fills came first: what is wanted now is decided anew
+    elif event.outcome is Outcome.UNANSWERED:
         _take_silence(state, order, event.action)
     elif order.is_live or was_live:
         refused = event.outcome is Outcome.REFUSED
@@ -60,6 +62,8 @@ def _take_silence(state: State, order: Order, action: Action) -> None:
     if order.state is not OrderState.UNKNOWN:
         return
     asking.take_silence(state, order)
+    if action is Action.PLACE:
+        bookread.ask(state)
     if action is Action.PLACE and order.purpose is not Purpose.ENTRY:
         symbol = state.positions[order.position].instrument.symbol
         todo = f"{order.terms.side.value} {order.open_quantity} {symbol}"
@@ -181,6 +185,9 @@ def _take_closer(
     has_lasted = order.is_settled and state.now_ns - order.sent_at_ns >= LASTS_NS
     if is_progress or has_lasted:
         position.refusals = position.deaths = 0
+        position.refused = None
+    if order.was_changed and state.book.is_listed:
+        refusals.take_change(state, position, order)
     if order.was_denied:
         reason = row.refusal or Refusal.OTHER
         refusals.take_refusal(state, position, order, action=Action.MODIFY, reason=reason)

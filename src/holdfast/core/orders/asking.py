@@ -109,7 +109,7 @@ def forget_settled(state: State, order: Order) -> None:
     elif may_ask(state, order):
         forget(state, order)
         if order.overlaps:
-            watch(state, order, READ_AFTER_NS)
+            watch(state, order, LOOK_NS)
 
 
 def chase(state: State, order: Order) -> None:

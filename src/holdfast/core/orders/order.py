@@ -59,7 +59,7 @@ class Order:
     requests. `overlaps`: a modification was asked before the one before it had been seen, so that
     the older may come last. `own_terms` are all that we ever asked, in order. `was_changed`: the
     last row showed terms that nobody here asked for. `must_replace`: it is cancelled and placed
-    anew rather than modified. `is_ordinary`: what is in flight only trails (T7).
+    anew rather than modified. `has_rested`: a row has shown it working. `is_ordinary`: what is in flight only trails (T7).
     """
 
     __slots__ = (
@@ -71,6 +71,7 @@ class Order:
         "broker_id",
         "filled_quantity",
         "filled_value_paise",
+        "has_rested",
         "held_until_ns",
         "id",
         "in_question",
@@ -84,6 +85,7 @@ class Order:
         "position",
         "purpose",
         "reason",
+        "refusal",
         "refused_at_ns",
         "seen",
         "sent_at_ns",
@@ -124,6 +126,7 @@ class Order:
         self.sent_at_ns = 0
         self.venue_at_ns = 0
         self.reason = ""
+        self.refusal: Refusal | None = None
         self.alarm = False
         self.in_question = False
         self.was_denied = False
@@ -133,6 +136,7 @@ class Order:
         self.own_terms: list[OrderTerms] = []
         self.must_replace = False
         self.is_ordinary = False
+        self.has_rested = False
         self.trail_moves = 0
         self.trail_moved_at_ns = 0
 
@@ -293,7 +297,8 @@ class Order:
         self.was_changed = self._is_stranger(row, event)
         if event is not OrderEvent.QUESTION:
             self.seen, self.standing, self.status = row.terms, row.terms, row.status
-            self.reason = row.reason or self.reason
+            self.reason, self.refusal = row.reason or self.reason, row.refusal
+            self.has_rested = self.has_rested or row.status is BrokerStatus.WORKING
             if row.terms.trigger_paise is not None:
                 self.trigger_paise = row.terms.trigger_paise
         self.venue_at_ns = max(self.venue_at_ns, row.venue_at_ns)

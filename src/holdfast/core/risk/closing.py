@@ -24,7 +24,7 @@ from holdfast.domain.command import Notify, Severity
 from holdfast.domain.decision import Exit, HaltLevel, Values
 from holdfast.domain.event import Action
 from holdfast.domain.instrument import BrokerKey
-from holdfast.domain.order import OrderId, OrderTerms, OrderType, Purpose, Side
+from holdfast.domain.order import OrderId, OrderTerms, OrderType, Purpose, Refusal, Side
 
 LADDER_BPS = (0, 50, 100, 200, 500)
 """How far through the touch each pricing goes; after these it is the band's edge."""
@@ -32,7 +32,7 @@ LADDER_BPS = (0, 50, 100, 200, 500)
 REPRICE_AFTER_S = (1, 1, 2, 3, 5)
 """Seconds from each pricing to the next; at the edge it is `EDGE_AFTER_NS`."""
 
-EDGE_AFTER_NS = 30 * SECOND_NS
+EDGE_AFTER_NS = protection.BAND_MOVES_NS
 BAND_HALVINGS_MAX = 6
 
 BARRED_NS = 10 * SECOND_NS
@@ -51,7 +51,7 @@ def decide(state: State, position: Position, exit_: Exit, *, price_after_ns: int
     position.exit_at_ns = state.now_ns
     position.reprice_at_ns = state.now_ns + price_after_ns
     position.retry_at_ns = 0
-    position.refusals = position.deaths = 0
+    position.refusals = position.deaths = position.band_refusals = 0
     for closer in live_closers(state, position):
         closer.held_until_ns = 0
     state.tell(ExitDecided(position=position.number, exit=exit_))
@@ -78,7 +78,7 @@ def tend(state: State, position: Position) -> None:
     _tend_strays(state, position)
     closers = live_closers(state, position)
     _call_barred(state, position, closers)
-    allowed = allowed_quantity(state, position)
+    allowed = 0 if _yields(state, position) else allowed_quantity(state, position)
     unwanted = [c for c in closers if not allowed or c.terms.side is not position.closing_side]
     for closer in unwanted:
         _tend_unwanted(state, closer)
@@ -100,6 +100,20 @@ def _tend_closers(state: State, position: Position, closers: Sequence[Order], al
     waits = any(may_take_more(one, most=most, now_ns=state.now_ns) for one in closers)
     if left and not waits:
         _place_closers(state, position, split(left, most))
+
+
+def _yields(state: State, position: Position) -> bool:
+    """Whether its stop takes the cash that an exit in its key was refused for (T13).
+
+    The local rule holds it meanwhile.
+    """
+    return position.exit is None and any(
+        other.key == position.key
+        and other.is_open
+        and other.exit is not None
+        and other.refused is Refusal.FUNDS
+        for other in state.live
+    )
 
 
 def live_closers(state: State, position: Position) -> list[Order]:

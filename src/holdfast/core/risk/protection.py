@@ -14,6 +14,9 @@ from holdfast.domain.audit import ProtectionLost, ProtectionVerified
 from holdfast.domain.event import Link
 from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Side
 
+BAND_MOVES_NS = 30 * SECOND_NS
+"""After so long the reference of the price band can have moved (T7)."""
+
 TRAIL_MOVES_MAX = 10
 TRAIL_PAUSE_NS = 5 * SECOND_NS
 
@@ -31,7 +34,7 @@ def stop_terms(state: State, position: Position, *, quantity: int) -> OrderTerms
         trigger_paise=position.stop_paise,
         extremes=quote.extremes(state.now_ns),
         rules=state.price_rules(position.instrument),
-        distance_bps=state.settings.exits.stop_limit_bps,
+        distance_bps=_distance_bps(state, position),
     )
     return OrderTerms(
         instrument=position.id,
@@ -42,6 +45,14 @@ def stop_terms(state: State, position: Position, *, quantity: int) -> OrderTerms
         limit_paise=limit,
         trigger_paise=position.stop_paise,
     )
+
+
+def _distance_bps(state: State, position: Position) -> int:
+    """How far behind its trigger the limit lies: half as far after each refusal for it (T13)."""
+    halvings = min(position.distance_refusals, 1)
+    if state.now_ns - position.band_refused_at_ns < BAND_MOVES_NS:
+        halvings += position.band_refusals
+    return state.settings.exits.stop_limit_bps >> halvings
 
 
 def follow(state: State, position: Position, stop: Order, share: int) -> None:

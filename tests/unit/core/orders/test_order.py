@@ -130,6 +130,8 @@ def test_a_planned_order_has_asked_and_heard_nothing() -> None:
         "own_terms": [],
         "must_replace": False,
         "is_ordinary": False,
+        "refusal": None,
+        "has_rested": False,
         "trail_moves": 0,
         "trail_moved_at_ns": 0,
     }

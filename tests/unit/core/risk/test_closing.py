@@ -19,6 +19,7 @@ from holdfast.domain.audit import (
     ExitDecided,
     PositionClosed,
     PositionOpened,
+    ProtectionVerified,
 )
 from holdfast.domain.command import (
     CancelOrder,
@@ -26,9 +27,10 @@ from holdfast.domain.command import (
     ModifyOrder,
     Notify,
     PlaceOrder,
+    ReadBook,
 )
-from holdfast.domain.decision import Exit
-from holdfast.domain.event import Action, OperatorRequest, Outcome, QuotesRead
+from holdfast.domain.decision import Exit, HaltLevel
+from holdfast.domain.event import Action, OperatorRequest, Outcome, QuotesRead, SendFailed
 from holdfast.domain.instrument import Product
 from holdfast.domain.market import Tick
 from holdfast.domain.order import (
@@ -39,8 +41,9 @@ from holdfast.domain.order import (
     Refusal,
     Side,
 )
+from tests.support import exits
 from tests.support.by_hand import NOW, a_position, held, packet, ready_state
-from tests.support.desk import CALL, CLOSE, OPEN, PUT, SECOND, Desk
+from tests.support.desk import CALL, CLOSE, NIFTY, OPEN, PUT, SECOND, Desk
 from tests.support.exits import (
     Request,
     a_desk,
@@ -258,7 +261,7 @@ def test_an_unanswered_entry_calls_nobody() -> None:
     entry = desk.intend(Side.BUY)
     desk.forget()
     desk.fail(entry.order_id, Action.PLACE, Outcome.UNANSWERED)
-    assert [type(c) for c in desk.commands] == [FindOrder]
+    assert [type(c) for c in desk.commands] == [FindOrder, ReadBook]
 
 
 def test_an_exit_overwrites_a_move_of_the_stop_that_is_in_flight() -> None:
@@ -925,3 +928,320 @@ def test_a_read_quote_prices_an_exit_when_the_feed_is_silent() -> None:
     close(desk)
     assert desk.last(ModifyOrder).terms.limit_paise == 9_890
     assert desk.last(ModifyOrder).order_id == stop.order_id
+
+
+# -- several orders close together (T23)
+
+SMALL = replace(CALL, freeze_quantity=66)
+"""A contract of which one lot is the most that one order may hold."""
+
+
+def a_sliced_desk(freeze: int = 66, *, exit_by_modify: bool = True) -> Desk:
+    """A minute into the day; the call is frozen at so much."""
+    desk = Desk(ready=False, exit_by_modify=exit_by_modify)
+    desk.load((NIFTY, replace(CALL, freeze_quantity=freeze), PUT))
+    desk.at(60).spot()
+    return desk
+
+
+def sliced(desk: Desk, side: Side = Side.BUY) -> list[PlaceOrder]:
+    """Three lots held, each bought by an order of its own; their stops, seen at the broker."""
+    desk.intend(side, instrument=SMALL)
+    for entry in desk.all(PlaceOrder):
+        desk.fill(entry, price=100.0)
+    stops = [order for order in desk.all(PlaceOrder) if order.purpose is Purpose.STOP]
+    for stop in stops:
+        desk.row(stop.order_id, terms=stop.terms)
+    desk.forget()
+    return stops
+
+
+def test_an_entry_above_the_freeze_quantity_is_several_orders() -> None:
+    """In one step, one id each, all taken back at the end of their life."""
+    desk = a_sliced_desk()
+    desk.intend(Side.BUY, instrument=SMALL)
+    placed = desk.all(PlaceOrder)
+    assert [(order.order_id[-10:], order.terms.quantity) for order in placed] == [
+        ("-E0001-1-0", 65), ("-E0001-1-1", 65), ("-E0001-1-2", 65),
+    ]  # fmt: skip
+    for order in placed:
+        desk.acknowledge(order.order_id)
+    desk.forget()
+    desk.at(65)
+    assert asked(desk) == [(CancelOrder, order.order_id) for order in placed]
+    for order in placed:
+        ended(desk, order.order_id, order.terms)
+    assert len(desk.told(EntryEnded)) == 1
+
+
+@pytest.mark.proves("T23")
+def test_each_lot_above_the_freeze_has_a_stop_of_its_own() -> None:
+    """None enlarged beyond it, no id used twice; together they protect."""
+    desk = a_sliced_desk()
+    stops = sliced(desk)
+    assert [(stop.order_id[-10:], stop.terms.quantity) for stop in stops] == [
+        ("-S0001-1-0", 65), ("-S0001-2-0", 65), ("-S0001-3-0", 65),
+    ]  # fmt: skip
+    assert desk.state.positions[1].verified
+    told = desk.told(ProtectionVerified)
+    assert told == []  # forgotten with the beginning
+
+
+@pytest.mark.proves("T23")
+def test_what_is_bought_at_once_is_protected_by_slices_of_one_attempt() -> None:
+    """In one step; each is verified by its own row, the position by all of them."""
+    desk = a_sliced_desk()
+    entry = desk.intend(Side.BUY, instrument=replace(CALL, freeze_quantity=1_801))
+    desk.state.positions[1].instrument = SMALL
+    desk.forget()
+    desk.fill(entry, price=100.0)
+    stops = desk.all(PlaceOrder)
+    ends = [stop.order_id[-4:] for stop in stops]
+    assert ends == ["-1-0", "-1-1", "-1-2"]
+    for stop in stops:
+        assert not desk.state.positions[1].verified
+        desk.row(stop.order_id, terms=stop.terms)
+    assert [told.quantity for told in desk.told(ProtectionVerified)] == [65, 65, 65]
+
+
+@pytest.mark.proves("T23", "I-48")
+def test_an_exit_changes_every_slice_in_one_step() -> None:
+    """At one price; one that is refused is replaced by itself, and the others go on."""
+    desk = a_sliced_desk()
+    stops = sliced(desk)
+    close(desk)
+    changes = desk.all(ModifyOrder)
+    assert [change.order_id for change in changes] == [stop.order_id for stop in stops]
+    assert len({(change.terms.limit_paise, change.terms.quantity) for change in changes}) == 1
+    desk.forget()
+    desk.row(stops[0].order_id, BrokerStatus.FILLED, terms=changes[0].terms, filled=65, price=99.0)
+    desk.fail(stops[1].order_id, Action.MODIFY, Outcome.REFUSED, Refusal.OTHER)
+    assert asked(desk) == [(CancelOrder, stops[1].order_id)]
+    ended(desk, stops[1].order_id, stops[1].terms)
+    [(kind, identity)] = asked(desk)
+    assert (kind, identity) == (PlaceOrder, exit_of(stops[0]))
+    terms = desk.state.orders[identity].terms
+    assert terms.quantity == 65
+    desk.row(identity, BrokerStatus.FILLED, terms=terms, filled=65, price=98.0)
+    assert desk.told(PositionClosed) == []
+    desk.row(stops[2].order_id, BrokerStatus.FILLED, terms=changes[2].terms, filled=65, price=97.0)
+    [told] = desk.told(PositionClosed)
+    assert told.exit_value_paise == 65 * (9_900 + 9_800 + 9_700)
+
+
+@pytest.mark.proves("T23", "T7")
+def test_slices_are_priced_together_on_one_ladder() -> None:
+    """One rung deeper each time, however many they are."""
+    desk = a_sliced_desk()
+    stops = sliced(desk)
+    close(desk)
+    for change in desk.all(ModifyOrder):
+        desk.row(change.order_id, terms=change.terms)
+    desk.forget()
+    desk.at(61).tick()
+    changes = desk.all(ModifyOrder)
+    assert [change.order_id for change in changes] == [stop.order_id for stop in stops]
+    assert {change.terms.limit_paise for change in changes} == {9_950}
+    assert desk.state.positions[1].ladder_step == 1
+
+
+def test_a_slice_that_triggers_takes_the_others_with_it() -> None:
+    """The stop is the exit (T2): what has not triggered is changed in the same step."""
+    desk = a_sliced_desk()
+    stops = sliced(desk)
+    released = replace(stops[0].terms, order_type=OrderType.LIMIT, trigger_paise=None)
+    desk.at(61).tick()
+    desk.forget()
+    desk.row(stops[0].order_id, BrokerStatus.TRIGGERED, terms=released)
+    assert asked(desk) == [(ModifyOrder, stop.order_id) for stop in stops[1:]]
+
+
+def test_a_late_fill_enlarges_the_last_slice_then_opens_the_next() -> None:
+    """Up to the largest allowed size, filled part included (T23)."""
+    desk = a_sliced_desk(freeze=131)
+    contract = replace(CALL, freeze_quantity=131)
+    desk.intend(Side.BUY, instrument=contract)
+    first, second = desk.all(PlaceOrder)
+    assert (first.terms.quantity, second.terms.quantity) == (130, 65)
+    desk.acknowledge(first.order_id)
+    desk.fill(first, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.row(stop.order_id, terms=stop.terms)
+    desk.forget()
+    desk.fill(first, quantity=130, price=100.0)
+    assert desk.last(ModifyOrder).terms.quantity == 130
+    desk.row(stop.order_id, terms=desk.last(ModifyOrder).terms)
+    desk.forget()
+    desk.fill(second, price=100.0)
+    assert asked(desk) == [(PlaceOrder, stop.order_id[:-3] + "2-0")]
+
+
+@SIDES
+def test_more_slices_than_an_attempt_names_take_the_next_attempt(side: Side) -> None:
+    """An exit is never denied, however many it needs (T23)."""
+    desk = a_sliced_desk()
+    contract = replace(CALL, freeze_quantity=1_801)
+    entry = desk.intend(side, instrument=contract, quantity=12 * 65)
+    desk.state.positions[1].instrument = SMALL
+    close(desk)
+    desk.forget()
+    desk.fill(entry, price=100.0)
+    ids = [order.order_id[-10:] for order in desk.all(PlaceOrder)]
+    assert ids == [*(f"-X0001-1-{n}" for n in range(10)), "-X0001-2-0", "-X0001-2-1"]
+    assert desk.state.positions[1].exit_attempts == 2
+
+
+# -- the ration of a key (T4)
+
+
+@pytest.mark.proves("T4", "I-42")
+def test_two_positions_in_one_contract_never_offer_more_than_both_hold() -> None:
+    """Each closes its own; the sum is what the broker nets."""
+    desk = a_desk()
+    desk.hold_by_hand(Side.BUY)
+    desk.hold_by_hand(Side.BUY)
+    state, key = desk.state, desk.state.positions[1].key
+    assert closing.could_close(state, key, Side.SELL) == 390
+    assert closing.room(state, key, Side.SELL) == 0
+    state.positions[2].missing = 65
+    assert closing.room(state, key, Side.SELL) == -65
+    assert closing.room(state, key, Side.BUY) == 0
+
+
+@pytest.mark.proves("T4")
+def test_what_is_missing_at_the_broker_is_cut_from_the_stop() -> None:
+    """The local rule covers what our fills say is there besides."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    position = desk.state.positions[1]
+    position.missing = 130
+    desk.forget()
+    desk.at(61).tick()
+    closing.tend(desk.state, position)
+    assert desk.state.orders[stop.order_id].terms.quantity == 65
+
+
+@pytest.mark.proves("T4")
+def test_an_excess_of_one_position_is_taken_from_what_the_youngest_offers() -> None:
+    """The broker nets both: until it is brought back less may be sold than the others hold."""
+    desk = a_desk()
+    stop = working_exit(desk)
+    second, third = desk.hold_by_hand(Side.BUY), desk.hold_by_hand(Side.BUY)
+    terms = desk.state.orders[stop.order_id].terms
+    desk.row(stop.order_id, BrokerStatus.FILLED, terms=terms, filled=195, price=100.0)
+    desk.at(61).tick()
+    desk.forget()
+    desk.row(
+        stop.order_id,
+        BrokerStatus.FILLED,
+        terms=replace(terms, quantity=260),
+        filled=260,
+        price=100.0,
+    )
+    desk.at(62).tick()
+    back = desk.last(PlaceOrder)
+    assert (back.terms.side, back.terms.quantity) == (Side.BUY, 65)
+    assert desk.state.orders[third.order_id].terms.quantity == 130
+    assert desk.state.orders[second.order_id].terms.quantity == 195
+
+
+@pytest.mark.proves("T4")
+def test_more_on_offer_than_is_held_halts_entries_and_is_told_once() -> None:
+    """The runtime check: a row shows an order of ours larger than what is held."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.at(61).tick()
+    desk.forget()
+    desk.row(stop.order_id, terms=replace(stop.terms, quantity=260))
+    whats = [told.what for told in desk.told(Anomaly)]
+    assert whats[-1] == "closing orders could fill more than is held"
+    assert desk.engine.halt is HaltLevel.PAUSE
+    assert desk.last(ModifyOrder).terms.quantity == 195
+    desk.at(62).tick()
+    assert [told.what for told in desk.told(Anomaly)] == whats
+    desk.row(stop.order_id, terms=stop.terms)
+    assert desk.state.over_offered == set()
+
+
+def test_what_comes_back_to_life_joins_only_where_there_is_room() -> None:
+    """A dead slice beside its living sibling is a closer again; beside its successor it is not."""
+    desk = a_sliced_desk()
+    stops = sliced(desk)
+    close(desk)
+    desk.fail(stops[0].order_id, Action.PLACE, Outcome.REFUSED, Refusal.IP)
+    position = desk.state.positions[1]
+    dead = desk.state.orders[stops[0].order_id]
+    dead.state = OrderState.REJECTED
+    position.closers = [stop.order_id for stop in stops[1:]]
+    dead.state = OrderState.UNKNOWN
+    closing.take_revival(desk.state, position, dead)
+    assert (position.closers[-1], position.strays) == (dead.name, [])
+    position.closers.remove(dead.name)
+    more = desk.state.orders[stops[1].order_id]
+    more.most_quantity = 130
+    closing.take_revival(desk.state, position, dead)
+    assert position.strays == [dead.name]
+
+
+# -- what was outdated while it waited
+
+
+@pytest.mark.proves("GWL-4", "PLC-7")
+@pytest.mark.parametrize("action", [Action.PLACE, Action.MODIFY])
+def test_what_fills_have_outdated_is_decided_anew(action: Action) -> None:
+    """It never left: no refusal, no pause, no call; what is wanted now leaves in the same step."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    if action is Action.MODIFY:
+        desk.row(stop.order_id, terms=stop.terms)
+    desk.fill(entry, quantity=130, price=100.0)
+    desk.forget()
+    failed = SendFailed(
+        at_ns=desk.now,
+        order_id=stop.order_id,
+        action=action,
+        outcome=Outcome.NOT_SENT,
+        is_outdated=True,
+    )
+    desk.tell(failed)
+    requests = [one for one in desk.commands if isinstance(one, PlaceOrder | ModifyOrder)]
+    [request] = requests
+    assert isinstance(request, PlaceOrder if action is Action.PLACE else ModifyOrder)
+    assert request.terms.quantity == 130
+    assert request.fills_seen == 2
+    assert desk.all(Notify) == []
+    assert desk.state.positions[1].refusals == 0
+
+
+@pytest.mark.proves("T3")
+def test_a_row_is_read_once_the_line_is_quiet() -> None:
+    """A modification overtook another: the older one may have come last (T3)."""
+    desk = a_desk()
+    stop = trailing(desk)
+    close(desk)
+    change = desk.last(ModifyOrder)
+    desk.row(stop.order_id, terms=change.terms)
+    order = desk.state.orders[stop.order_id]
+    assert order.overlaps
+    desk.at(70.4).forget()
+    desk.at(70.5)
+    assert FindOrder in {type(command) for command in desk.commands}
+    desk.row(stop.order_id, terms=change.terms, is_read=True)
+    assert not order.overlaps
+
+
+@pytest.mark.proves("T7")
+def test_only_a_move_of_the_stop_is_ordinary() -> None:
+    """An exit, and a change of quantity, go before what trails; each tells the fills it knows."""
+    desk = a_desk()
+    trailing_stop = desk.hold_by_hand(Side.BUY, trail=exits.TRAIL)
+    desk.at(70).tick(last=110.0, bid=110.0)
+    move = desk.last(ModifyOrder)
+    assert (move.is_ordinary, move.position, move.fills_seen) == (True, 1, 1)
+    close(desk)
+    change = desk.last(ModifyOrder)
+    assert change.order_id == trailing_stop.order_id
+    assert (change.is_ordinary, change.position, change.fills_seen) == (False, 1, 1)

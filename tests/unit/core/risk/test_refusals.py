@@ -12,13 +12,17 @@ from holdfast.core.risk.closing import (
 from holdfast.core.risk.refusals import pause_ns
 from holdfast.core.settings import SECOND_NS
 from holdfast.domain.audit import (
+    Anomaly,
     ExitDecided,
+    Halted,
+    ProtectionLost,
 )
 from holdfast.domain.command import (
     CancelOrder,
     ModifyOrder,
     Notify,
     PlaceOrder,
+    ReadBook,
 )
 from holdfast.domain.decision import Trail
 from holdfast.domain.event import Action, Outcome
@@ -217,21 +221,126 @@ def test_a_stop_that_dies_at_its_level_is_an_exit_in_the_same_step(
     desk.at(70).tick(last=(last + 100) / 2, traded=False)
     desk.tick(last=last, bid=bid, ask=ask, traded=False)
     desk.forget()
-    desk.row(stop.order_id, BrokerStatus.REJECTED, terms=stop.terms, refusal=Refusal.BAND)
+    desk.row(stop.order_id, BrokerStatus.REJECTED, terms=stop.terms, refusal=Refusal.OTHER)
     assert [told.exit.rule for told in desk.told(ExitDecided)] == ([rule] if rule else [])
     purposes = [order.purpose for order in desk.all(PlaceOrder)]
     assert purposes == ([Purpose.EXIT] if rule else [])
 
 
 def test_a_closing_order_that_dies_unasked_calls_a_person() -> None:
-    """With the broker's words: it was the owner, or something is wrong (T14)."""
+    """With the broker's words: something is wrong."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.at(70).tick()
+    desk.forget()
+    desk.row(stop.order_id, BrokerStatus.EXPIRED, terms=stop.terms, reason="for the day")
+    [told] = desk.all(Notify)
+    assert told.text == f"closing order {stop.order_id} ended (expired): for the day"
+
+
+@pytest.mark.proves("T1")
+@pytest.mark.parametrize("refusal", [Refusal.BAND, Refusal.TRIGGER_DISTANCE])
+def test_a_stop_refused_for_what_is_checked_at_the_trigger_was_triggered(
+    refusal: Refusal,
+) -> None:
+    """Our price is late: the exit leaves in the same step, under the next attempt (T1)."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.at(70).tick()
+    desk.forget()
+    desk.row(stop.order_id, BrokerStatus.REJECTED, terms=stop.terms, refusal=refusal)
+    assert [told.exit.rule for told in desk.told(ExitDecided)] == ["stop_loss"]
+    [order] = desk.all(PlaceOrder)
+    assert (order.order_id, order.terms.order_type) == (exit_of(stop), OrderType.LIMIT)
+
+
+# -- somebody else's hand on the stop (T14)
+
+
+@pytest.mark.proves("T14")
+def test_a_stop_that_somebody_cancels_is_placed_once_more() -> None:
+    """With an alarm; the second time it is that person's will, and nothing is placed (T14)."""
     desk = a_desk()
     stop = desk.hold_by_hand(Side.BUY)
     desk.at(70).tick()
     desk.forget()
     desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=stop.terms, reason="by the client")
-    [told] = desk.all(Notify)
-    assert told.text == f"closing order {stop.order_id} ended (cancelled): by the client"
+    assert [told.what for told in desk.told(Anomaly)] == [
+        "somebody cancelled a stop of ours: it is asked for again, once"
+    ]
+    assert desk.told(Anomaly)[0].values["text"] == "by the client"
+    desk.at(71).tick()
+    again = desk.last(PlaceOrder)
+    assert (again.purpose, again.terms.quantity) == (Purpose.STOP, 195)
+    desk.row(again.order_id, terms=again.terms)
+    desk.at(80).tick()
+    desk.forget()
+    desk.row(again.order_id, BrokerStatus.CANCELLED, terms=again.terms)
+    desk.at(200).tick()
+    assert asked(desk) == []
+    desk.breach(210)
+    assert asked(desk) == [(PlaceOrder, exit_of(stop))], "the local rule closes all the same"
+
+
+def test_a_stop_left_to_a_person_is_told_and_shown() -> None:
+    """An alarm, and no protection at the broker."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.at(70).tick()
+    desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=stop.terms)
+    desk.at(71).tick()
+    again = desk.last(PlaceOrder)
+    desk.row(again.order_id, terms=again.terms)
+    desk.at(72).forget()
+    desk.row(again.order_id, BrokerStatus.CANCELLED, terms=again.terms)
+    assert [told.what for told in desk.told(Anomaly)] == [
+        "somebody cancelled a stop of ours again: it is left so"
+    ]
+    assert len(desk.told(ProtectionLost)) == 1
+    assert not desk.state.positions[1].verified
+
+
+@pytest.mark.proves("T14")
+def test_a_stop_that_somebody_changes_is_brought_back_once() -> None:
+    """To the terms that we asked for last; the second time it is left as it is (T14)."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    theirs = replace(stop.terms, trigger_paise=8_000, limit_paise=7_200)
+    desk.at(70).tick()
+    desk.forget()
+    desk.row(stop.order_id, terms=theirs)
+    assert desk.last(ModifyOrder).terms == stop.terms
+    assert len(desk.told(Anomaly)) == 1
+    desk.row(stop.order_id, terms=stop.terms)
+    desk.at(80).tick()
+    desk.forget()
+    desk.row(stop.order_id, terms=theirs)
+    desk.at(100).tick()
+    assert asked(desk) == []
+    assert desk.state.positions[1].stop_is_owners
+
+
+def test_a_stop_left_to_a_person_is_still_cut_to_what_is_held() -> None:
+    """More than is held would open a position, whoever asked for it."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.state.positions[1].stop_is_owners = True
+    desk.at(70).tick()
+    desk.forget()
+    desk.row(stop.order_id, terms=replace(stop.terms, quantity=260))
+    assert desk.last(ModifyOrder).terms.quantity == 195
+
+
+def test_our_own_terms_are_nobody_elses() -> None:
+    """A move given up that shows after all is ours, however late (T3)."""
+    desk = a_desk()
+    stop = trailing(desk)
+    moved = desk.state.orders[stop.order_id].terms
+    desk.at(75).row(stop.order_id, terms=stop.terms, is_read=True)
+    desk.at(76).forget()
+    desk.row(stop.order_id, terms=moved)
+    assert desk.told(Anomaly) == []
+    assert desk.state.positions[1].stop_touched_ns is None
 
 
 def test_a_stop_that_died_after_its_release_is_an_exit_wherever_the_price_is() -> None:
@@ -296,12 +405,12 @@ def refused_stop(refusal: Refusal | None, outcome: Outcome = Outcome.REFUSED) ->
 
 @pytest.mark.parametrize(
     ("refusal", "seconds"),
-    [(None, 1), (Refusal.FUNDS, 1), (Refusal.BAND, 30), (Refusal.IP, 10), (Refusal.OTHER, 1)],
+    [(None, 1), (Refusal.RATE, 1), (Refusal.IP, 10), (Refusal.TOKEN, 10), (Refusal.OTHER, 1)],
 )
 def test_a_refused_stop_is_placed_again_after_its_pause(
     refusal: Refusal | None, seconds: int
 ) -> None:
-    """Outside the band it waits for a new reference; the local rule holds meanwhile."""
+    """The local rule holds meanwhile."""
     desk = refused_stop(refusal)
     assert [told.severity.value for told in desk.all(Notify)] == ["alarm"]
     desk.at(60 + seconds - 0.001).spot()
@@ -309,6 +418,118 @@ def test_a_refused_stop_is_placed_again_after_its_pause(
     desk.at(60 + seconds).spot()
     desk.at(60 + seconds + 0.001)
     assert [kind for kind, _ in asked(desk)] == [PlaceOrder]
+
+
+@pytest.mark.proves("T13")
+def test_a_stop_outside_the_band_comes_half_way_back_at_once() -> None:
+    """Its limit comes nearer each time; then it waits for a new reference (T13)."""
+    desk = refused_stop(Refusal.BAND)
+    limits = [desk.last(PlaceOrder).terms.limit_paise]
+    for _ in range(6):
+        order = desk.last(PlaceOrder)
+        desk.forget()
+        desk.fail(order.order_id, Action.PLACE, Outcome.REFUSED, Refusal.BAND)
+        limits += [placed.terms.limit_paise for placed in desk.all(PlaceOrder)]
+    # 10 % behind the trigger of 88.00, then 5 %, 2.5 %, ...
+    assert limits == [8_360, 8_580, 8_690, 8_750, 8_775, 8_790]
+    desk.at(89.9).tick()
+    assert asked(desk) == []
+    desk.at(90).tick()
+    desk.at(90.1)
+    assert [kind for kind, _ in asked(desk)] == [PlaceOrder]
+
+
+@pytest.mark.proves("T13")
+def test_a_stop_too_far_from_its_trigger_is_recomputed_once() -> None:
+    """Half the distance at once; refused again it waits like any (T13)."""
+    desk = refused_stop(Refusal.TRIGGER_DISTANCE)
+    again = desk.last(PlaceOrder)
+    assert (again.terms.trigger_paise, again.terms.limit_paise) == (8_800, 8_360)
+    desk.forget()
+    desk.fail(again.order_id, Action.PLACE, Outcome.REFUSED, Refusal.TRIGGER_DISTANCE)
+    assert asked(desk) == []
+    desk.at(70).tick()
+    assert desk.last(PlaceOrder).terms.limit_paise == 8_360
+
+
+@pytest.mark.proves("T13")
+def test_a_refused_quantity_is_sliced() -> None:
+    """Half as much in one order, at once, down to a lot (T13)."""
+    desk = refused_stop(Refusal.QUANTITY)
+    assert [placed.terms.quantity for placed in desk.all(PlaceOrder)] == [65, 65, 65]
+    order = desk.last(PlaceOrder)
+    desk.forget()
+    desk.fail(order.order_id, Action.PLACE, Outcome.REFUSED, Refusal.QUANTITY)
+    assert asked(desk) == [], "a lot is the least"
+    desk.at(70).tick()
+    assert [placed.terms.quantity for placed in desk.all(PlaceOrder)] == [65]
+
+
+@pytest.mark.proves("T12", "T13")
+def test_a_stop_without_funds_stops_entries() -> None:
+    """The local rule holds the position, a person hears of it, the stop is tried again (T12)."""
+    desk = refused_stop(Refusal.FUNDS)
+    assert [told.reason for told in desk.told(Halted)] == ["no funds for the stop of position 1"]
+    assert {told.severity.value for told in desk.all(Notify)} == {"alarm"}
+    desk.at(62).tick()
+    assert [kind for kind, _ in asked(desk)] == [PlaceOrder]
+
+
+@pytest.mark.proves("T13")
+def test_an_exit_without_funds_takes_back_what_else_works_in_its_key() -> None:
+    """An entry and another position's stop; then it is sent again (T13)."""
+    desk = a_desk(exit_by_modify=False)
+    stop, other = desk.hold_by_hand(Side.SELL), desk.hold_by_hand(Side.SELL)
+    entry = desk.intend(Side.SELL)
+    desk.acknowledge(entry.order_id)
+    close(desk)
+    ended(desk, stop.order_id, stop.terms)
+    order = desk.last(PlaceOrder)
+    desk.forget()
+    desk.fail(order.order_id, Action.PLACE, Outcome.REFUSED, Refusal.FUNDS)
+    desk.at(60.2)
+    requests = asked(desk)
+    assert (CancelOrder, other.order_id) in requests
+    assert requests[-1] == (PlaceOrder, exit_of(stop, 2))
+    ended(desk, other.order_id, other.terms)
+    desk.at(62).tick()
+    assert Purpose.STOP not in {placed.purpose for placed in desk.all(PlaceOrder)}
+    again = exit_of(stop, 2)
+    terms = desk.state.orders[again].terms
+    desk.row(again, BrokerStatus.FILLED, terms=terms, filled=195, price=100.0)
+    desk.at(63).tick()
+    assert desk.last(PlaceOrder).purpose is Purpose.STOP, "the cash is free again"
+
+
+@pytest.mark.proves("T13")
+@pytest.mark.parametrize("action", [Action.PLACE, Action.MODIFY])
+def test_a_no_that_nobody_knows_has_the_book_read(action: Action) -> None:
+    """Read, alarmed, and tried again (T13)."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    if action is Action.PLACE:
+        ended(desk, stop.order_id, stop.terms)
+    close(desk)
+    order_id = stop.order_id if action is Action.MODIFY else desk.last(PlaceOrder).order_id
+    desk.forget()
+    desk.fail(order_id, action, Outcome.REFUSED, Refusal.OTHER)
+    assert len(desk.all(ReadBook)) == 1
+    assert [told.severity.value for told in desk.all(Notify)] == ["alarm"]
+    desk.at(62).tick()
+    assert asked(desk)
+
+
+@pytest.mark.proves("T7")
+def test_a_move_of_the_stop_that_found_no_turn_calls_nobody() -> None:
+    """It waits for its next turn; the old stop stands (T7)."""
+    desk = a_desk()
+    stop = trailing(desk)
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.NOT_SENT)
+    desk.at(74.9).tick(last=110.0, bid=110.0)
+    assert desk.all(Notify) == []
+    assert asked(desk) == []
+    desk.at(75).tick(last=110.0, bid=110.0)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
 
 
 def test_a_stop_that_never_left_is_placed_again() -> None:
