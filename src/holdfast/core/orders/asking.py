@@ -102,14 +102,14 @@ def forget(state: State, order: Order) -> None:
 def forget_settled(state: State, order: Order) -> None:
     """Stop watching an order that waits for nothing.
 
-    Where a modification overtook another, the order is read once the line is quiet (T3).
+    Where a modification may still come, the order is read until the line is quiet (T3).
     """
     if not order.is_live:
         forget(state, order)
     elif may_ask(state, order):
         forget(state, order)
-        if order.overlaps:
-            watch(state, order, LOOK_NS)
+        if order.unseen:
+            watch(state, order, READ_AFTER_NS)
 
 
 def chase(state: State, order: Order) -> None:
@@ -121,7 +121,7 @@ def chase(state: State, order: Order) -> None:
         return
     if order.is_settled:
         hold(state, order, order.held_until_ns - state.now_ns)
-        if order.overlaps:
+        if order.unseen:
             find(state, order)
         return
     is_repeatable = order.asked in (Action.MODIFY, Action.CANCEL)

@@ -55,9 +55,8 @@ class Order:
     an end word was heard that may mean a request of ours. `was_denied`: the last row showed that a
     modification of ours was not made. `trigger_paise` is the trigger it had last, released or not.
     `name` is what we keep it by: its id, but for the second of two orders under one id (T21).
-    `most_quantity` is the largest total that it may have at the broker, whatever became of our
-    requests. `overlaps`: a modification was asked before the one before it had been seen, so that
-    the older may come last. `own_terms` are all that we ever asked, in order. `was_changed`: the
+    `most_quantity` is the largest total that it may have at the broker, whatever becomes of the
+    `unseen` modifications: those of which neither a row nor a no has told yet. `own_terms` are all that we ever asked, in order. `was_changed`: the
     last row showed terms that nobody here asked for. `must_replace`: it is cancelled and placed
     anew rather than modified. `has_rested`: a row has shown it working. `is_ordinary`: what is in flight only trails (T7).
     """
@@ -80,7 +79,6 @@ class Order:
         "most_quantity",
         "must_replace",
         "name",
-        "overlaps",
         "own_terms",
         "position",
         "purpose",
@@ -96,6 +94,7 @@ class Order:
         "trail_moved_at_ns",
         "trail_moves",
         "trigger_paise",
+        "unseen",
         "venue_at_ns",
         "was_changed",
         "was_denied",
@@ -132,7 +131,7 @@ class Order:
         self.was_denied = False
         self.was_changed = False
         self.most_quantity = terms.quantity
-        self.overlaps = False
+        self.unseen = 0
         self.own_terms: list[OrderTerms] = []
         self.must_replace = False
         self.is_ordinary = False
@@ -193,7 +192,6 @@ class Order:
         self.note(event)
         if self.asked is not action or terms != self.terms:
             self.asked_first_ns, self.asked_times = at_ns, 0
-            self.overlaps = self.overlaps or self.asked is action is Action.MODIFY
         self.most_quantity = max(self.most_quantity, terms.quantity)
         if terms not in self.own_terms:
             self.own_terms.append(terms)
@@ -201,6 +199,7 @@ class Order:
             self.sent_at_ns = at_ns
         elif action is Action.MODIFY:
             self.modifications += 1
+            self.unseen += 1
         self.asked, self.terms, self.asked_at_ns = action, terms, at_ns
         self.asked_times += 1
 
@@ -236,8 +235,8 @@ class Order:
         if self.asked is action:
             self.asked = None
             self.terms = self.standing
-            if not self.overlaps:
-                self.most_quantity = self.standing.quantity
+        if action is Action.MODIFY:
+            self._see(self.unseen - 1)
 
     def _no_to(self, action: Action, outcome: Outcome, refusal: Refusal | None) -> OrderEvent:
         if action is Action.PLACE:
@@ -272,7 +271,7 @@ class Order:
         assert self.asked in (Action.MODIFY, Action.CANCEL)
         self.modifications -= self.asked is Action.MODIFY
         self.asked, self.terms = None, self.standing
-        self.most_quantity, self.overlaps = self.standing.quantity, False
+        self._see(self.unseen - 1)
         self.state = OrderState.PARTLY_FILLED if self.filled_quantity else OrderState.WORKING
 
     def fold_row(self, row: OrderRow, *, is_read: bool, at_ns: int) -> Fill | None:
@@ -303,14 +302,29 @@ class Order:
                 self.trigger_paise = row.terms.trigger_paise
         self.venue_at_ns = max(self.venue_at_ns, row.venue_at_ns)
         self.note(OrderEvent.OPEN if self.was_denied else event)
+        self._see_row(row, is_read=is_read, at_ns=at_ns)
         if self.is_settled:
             self.asked, self.terms = None, self.standing
-            self.overlaps = self.overlaps and not is_read
-            if not self.overlaps:
-                self.most_quantity = self.standing.quantity
         elif self.state.is_terminal:
             self.asked = None
         return fill
+
+    def _see_row(self, row: OrderRow, *, is_read: bool, at_ns: int) -> None:
+        """Take what a row tells of the modifications that nothing had told of.
+
+        It shows the only one; or it was read so long after the last that none is on its way.
+        """
+        is_shown = self.asked is Action.MODIFY and row.terms == self.terms and self.unseen == 1
+        is_quiet = is_read and at_ns - self.asked_at_ns >= GIVE_UP_AFTER_NS
+        if self.is_settled and (is_shown or is_quiet):
+            self._see(0)
+        elif not self.unseen:
+            self.most_quantity = self.standing.quantity
+
+    def _see(self, unseen: int) -> None:
+        self.unseen = max(unseen, 0)
+        if not self.unseen:
+            self.most_quantity = self.standing.quantity
 
     def _is_stranger(self, row: OrderRow, event: OrderEvent) -> bool:
         """Whether a row of a stop at rest shows terms that somebody else gave it (T14)."""

@@ -126,7 +126,7 @@ def test_a_planned_order_has_asked_and_heard_nothing() -> None:
         "was_denied": False,
         "was_changed": False,
         "most_quantity": 195,
-        "overlaps": False,
+        "unseen": 0,
         "own_terms": [],
         "must_replace": False,
         "is_ordinary": False,
@@ -555,3 +555,61 @@ def test_a_change_that_did_not_leave_is_as_if_never_asked(filled: int, state: S)
     order.ask(Action.CANCEL, STOP, ASKED_AT)
     order.withdraw()
     assert (order.state, order.asked, order.modifications) == (state, None, 0)
+
+
+# -- what it could fill at worst (T4)
+
+
+@pytest.mark.proves("T4")
+def test_a_cut_counts_only_once_it_is_shown() -> None:
+    """Until then, and while its fate is unknown, the order could fill what it had before."""
+    order = working()
+    smaller = replace(STOP, quantity=65)
+    order.ask(Action.MODIFY, smaller, ASKED_AT)
+    assert (order.open_quantity, order.could_fill) == (65, 195)
+    order.fail(Action.MODIFY, Outcome.UNANSWERED, at_ns=ASKED_AT)
+    assert order.could_fill == 195
+    hear(order, terms=smaller, is_read=True)
+    assert (order.could_fill, order.unseen) == (65, 0)
+
+
+@pytest.mark.proves("T4")
+def test_a_larger_quantity_counts_from_when_it_is_asked_until_a_no() -> None:
+    """Refused, it never was; of two in flight one no tells nothing of the other."""
+    order = working()
+    larger = replace(STOP, quantity=260)
+    order.ask(Action.MODIFY, larger, ASKED_AT)
+    assert order.could_fill == 260
+    order.ask(Action.MODIFY, replace(larger, limit_paise=7_000), ASKED_AT)
+    order.fail(Action.MODIFY, Outcome.REFUSED, Refusal.RATE, at_ns=ASKED_AT)
+    assert (order.could_fill, order.unseen) == (260, 1)
+    order.fail(Action.MODIFY, Outcome.REFUSED, Refusal.RATE, at_ns=ASKED_AT)
+    assert (order.could_fill, order.unseen) == (195, 0)
+
+
+@pytest.mark.proves("T4")
+def test_a_trigger_tells_nothing_of_the_modification_on_its_way() -> None:
+    """The stop is in the book at its limit; what was asked of it may still come."""
+    order = working()
+    order.ask(Action.MODIFY, replace(STOP, quantity=260), ASKED_AT)
+    released = replace(STOP, order_type=OrderType.LIMIT, trigger_paise=None)
+    hear(order, BrokerStatus.TRIGGERED, terms=released)
+    assert (order.is_settled, order.could_fill) == (True, 260)
+    late = ASKED_AT + GIVE_UP_AFTER_NS
+    hear(order, BrokerStatus.TRIGGERED, terms=released, at=late - 1, is_read=True)
+    assert order.could_fill == 260
+    hear(order, BrokerStatus.TRIGGERED, terms=released, at=late, is_read=True)
+    assert order.could_fill == 195
+
+
+def test_terms_that_nobody_here_asked_for_are_a_strangers() -> None:
+    """Seen on a stop at rest; a trigger, a fill and our own older terms are not (T14)."""
+    order = working()
+    theirs = replace(STOP, trigger_paise=8_000)
+    hear(order, terms=theirs)
+    assert order.was_changed
+    hear(order, terms=STOP)
+    assert not order.was_changed
+    released = replace(STOP, order_type=OrderType.LIMIT, trigger_paise=None)
+    hear(order, BrokerStatus.TRIGGERED, terms=released)
+    assert not order.was_changed

@@ -1225,12 +1225,17 @@ def test_a_row_is_read_once_the_line_is_quiet() -> None:
     change = desk.last(ModifyOrder)
     desk.row(stop.order_id, terms=change.terms)
     order = desk.state.orders[stop.order_id]
-    assert order.overlaps
-    desk.at(70.4).forget()
-    desk.at(70.5)
+    assert order.unseen == 2
+    position = desk.state.positions[1]
+    position.reprice_at_ns = desk.now + 60 * SECOND
+    desk.at(70.9).forget()
+    desk.at(71)
     assert FindOrder in {type(command) for command in desk.commands}
     desk.row(stop.order_id, terms=change.terms, is_read=True)
-    assert not order.overlaps
+    assert order.unseen == 2, "it may still come"
+    desk.at(74)
+    desk.row(stop.order_id, terms=change.terms, is_read=True)
+    assert order.unseen == 0
 
 
 @pytest.mark.proves("T7")
