@@ -144,3 +144,27 @@ def test_a_second_order_is_kept_beside_the_first() -> None:
     assert second.name == f"{first.id}/8"
     assert position.strays == [second.name]
     assert state.orders == {first.name: first, second.name: second}
+
+
+@pytest.mark.proves("T23")
+def test_each_slice_of_a_lost_entry_belongs_to_its_position() -> None:
+    """The first opens it, the next are pieces of the same."""
+    state = ready_state()
+    rows = [a_row(OrderReason(Purpose.ENTRY, 6, 1, number), Side.BUY) for number in (0, 1)]
+    for row in rows:
+        assert adoption.take_over(state, row) is not None
+    assert state.positions[6].entries == [row.order_id for row in rows]
+    assert len(state.live) == 1
+
+
+@pytest.mark.proves("T23", "T4")
+def test_slices_of_a_lost_stop_close_together_as_far_as_there_is_room() -> None:
+    """What would close more than is held is a stray."""
+    position = a_position(quantity=130)
+    state = held(ready_state(), position)
+    rows = [a_row(OrderReason(Purpose.STOP, 1, 1, number)) for number in range(3)]
+    for row in rows:
+        assert adoption.take_over(state, row) is not None
+    assert position.closers == [row.order_id for row in rows[:2]]
+    assert position.strays == [rows[2].order_id]
+    assert position.stop_attempts == 1

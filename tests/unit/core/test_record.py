@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from functools import partial
 
+import pytest
 from msgspec.structs import replace
 
 from holdfast.core.engine import NOTHING, Step
 from holdfast.domain.audit import Halted, IntentFormed, LevelMoved
 from holdfast.domain.command import CancelOrder, ModifyOrder, Notify, PlaceOrder, Severity
 from holdfast.domain.decision import HaltLevel
-from holdfast.domain.order import BrokerStatus, OrderId, OrderState, Purpose
-from tests.support.desk import PUT, Desk
+from holdfast.domain.order import BrokerStatus, OrderId, OrderState, Purpose, Side
+from tests.support.desk import CALL, NIFTY, PUT, Desk
 
 
 def entered(desk: Desk) -> tuple[PlaceOrder, Step]:
@@ -225,3 +226,74 @@ def test_each_part_is_done_for_itself() -> None:
     assert parts == ["_send", "_stand_level"]
     assert desk.state.orders[entry.order_id].state is OrderState.SENT
     assert desk.state.positions[1].stop_paise != 11_000
+
+
+def sliced(freeze: int = 66) -> Desk:
+    """A desk whose call is frozen at so much."""
+    desk = Desk(ready=False)
+    desk.load((NIFTY, replace(CALL, freeze_quantity=freeze), PUT))
+    desk.forget()
+    return desk
+
+
+@pytest.mark.proves("T23")
+def test_slices_that_were_recorded_did_leave() -> None:
+    """Each of them, of the entry and of the stops, though nothing is decided now."""
+    desk = sliced()
+    _, step = entered(desk)
+    ids = [one.order_id for one in desk.all(PlaceOrder)]
+    assert len(ids) > 1
+    other = sliced()
+    other.at(61)
+    other.engine.stand(NOTHING, step)
+    assert other.state.positions[1].entries == ids
+    assert {other.state.orders[name].state for name in ids} == {OrderState.SENT}
+
+
+@pytest.mark.proves("T23")
+def test_slices_that_were_not_recorded_never_left() -> None:
+    """The position goes with its last piece, and attempts are those of what is left."""
+    desk = sliced()
+    _, step = entered(desk)
+    ids = [one.order_id for one in desk.all(PlaceOrder)]
+    kept = tuple(
+        one for one in step.commands if not isinstance(one, PlaceOrder) or one.order_id == ids[0]
+    )
+    desk.engine.stand(step, replace(step, commands=kept))
+    assert desk.state.positions[1].entries == ids[:1]
+    desk = sliced()
+    _, step = entered(desk)
+    assert desk.engine.leave_entries(step) == tuple(ids)
+    assert (desk.state.orders, desk.state.positions, desk.state.live) == ({}, {}, [])
+
+
+def test_a_slice_that_never_left_leaves_its_attempt_to_the_others() -> None:
+    """The number is free only when no order of it stands."""
+    desk = Desk()
+    entry = desk.intend(Side.BUY)
+    desk.state.positions[1].instrument = replace(CALL, freeze_quantity=66)
+    desk.forget()
+    desk.fill(entry, price=100.0)
+    step = Step(commands=tuple(desk.commands), audits=tuple(desk.audits))
+    [first, *others] = desk.all(PlaceOrder)
+    assert len(others) == 2
+    kept = tuple(one for one in step.commands if one not in others)
+    desk.engine.stand(step, replace(step, commands=kept))
+    position = desk.state.positions[1]
+    assert (position.closers, position.stop_attempts) == ([first.order_id], 1)
+    desk.engine.stand(Step(commands=(first,)), NOTHING)
+    assert (position.closers, position.stop_attempts) == ([], 0)
+
+
+def test_a_move_that_was_recorded_is_ordinary_still() -> None:
+    """Repeated after the start it does not go before an exit (T7)."""
+    desk = Desk()
+    stop = desk.hold()
+    desk.forget()
+    desk.at(80).tick(last=112.0, bid=111.9, ask=112.1)
+    [moved] = desk.all(ModifyOrder)
+    other = Desk()
+    other.hold()
+    other.engine.stand(NOTHING, Step(commands=(moved,)))
+    assert moved.is_ordinary
+    assert other.state.orders[stop.order_id].is_ordinary

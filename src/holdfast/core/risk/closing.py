@@ -167,7 +167,7 @@ def could_close(state: State, key: BrokerKey, side: Side) -> int:
     """What all closing orders in a key could still fill on one side, at worst."""
     return sum(
         order.could_fill
-        for position in state.positions.values()
+        for position in state.live
         if position.key == key
         for order in _closing_orders(state, position)
         if order.terms.side is side

@@ -10,7 +10,7 @@ from holdfast.domain.command import PlaceOrder
 from holdfast.domain.decision import Direction
 from holdfast.domain.instrument import Product
 from holdfast.domain.order import OrderType, Purpose, Side
-from tests.support.desk import CALL, SECOND, Desk
+from tests.support.desk import CALL, NIFTY, PUT, SECOND, Desk
 
 
 @pytest.mark.proves("ENT-2")
@@ -104,3 +104,42 @@ def test_more_positions_than_ids_can_name_is_a_bug_not_a_wrong_id() -> None:
     other = msgspec.structs.replace(signal, direction=Direction.DOWN)
     with pytest.raises(AssertionError, match="more positions"):
         entering.consider(state, other)
+
+
+def a_frozen_desk(freeze: int, lots_max: int) -> Desk:
+    """A desk whose call is frozen at so much, with capital for any number of lots."""
+    sizing = SizingSettings(capital_paise=100_00_00_000_00, lots_max=lots_max)
+    desk = Desk(ready=False, sizing=sizing)
+    call = msgspec.structs.replace(CALL, freeze_quantity=freeze)
+    desk.load((NIFTY, call, PUT))
+    desk.funds(100_00_00_000)
+    return desk
+
+
+@pytest.mark.proves("T23")
+@pytest.mark.parametrize(("lots", "slices"), [(1, 1), (2, 2), (8, 8), (9, None)])
+def test_an_entry_is_sliced_into_eight_orders_at_most(lots: int, slices: int | None) -> None:
+    """Whole lots below the freeze quantity; one that needs more is denied, not made smaller."""
+    desk = a_frozen_desk(130, lots)
+    desk.signal()
+    placed = desk.all(PlaceOrder)
+    if slices is None:
+        [denied] = desk.told(Denied)
+        assert (denied.denial.gate, placed) == ("slices", [])
+        assert denied.denial.values == {
+            "quantity": 585, "freeze_quantity": 130, "slices": 9, "max": 8,
+        }  # fmt: skip
+        return
+    assert [order.terms.quantity for order in placed] == [65] * slices
+    assert len({order.order_id for order in placed}) == slices
+    assert desk.state.positions[1].entries == [order.order_id for order in placed]
+
+
+@pytest.mark.proves("T23")
+@pytest.mark.parametrize(("freeze", "gate"), [(0, "contract"), (64, "slices"), (65, "slices")])
+def test_a_contract_of_which_no_lot_is_taken_is_not_entered(freeze: int, gate: str) -> None:
+    """The freeze quantity is the first that is refused."""
+    desk = a_frozen_desk(freeze, 1)
+    desk.signal()
+    assert [told.denial.gate for told in desk.told(Denied)] == [gate]
+    assert desk.all(PlaceOrder) == []

@@ -1,6 +1,7 @@
 """Gates on a candidate made by hand: what the usual signal never shows them."""
 
 import msgspec
+import pytest
 
 from holdfast.core.entries.candidate import Candidate, form
 from holdfast.core.entries.gates import contract, plan
@@ -16,6 +17,7 @@ def candidate(desk: Desk) -> Candidate:
     return form(desk.engine._state, desk.told(IntentFormed)[0].intent.signal)  # noqa: SLF001
 
 
+@pytest.mark.proves("I-49")
 def test_a_contract_without_a_known_freeze_quantity_is_not_traded() -> None:
     """Zero means that nobody knows it: a size could not be bounded (I-49)."""
     desk = Desk()

@@ -64,6 +64,7 @@ def test_words_about_orders_that_are_not_ours_change_nothing() -> None:
 # -- fills
 
 
+@pytest.mark.proves("OUP-2", "I-27", "I-50")
 @SIDES
 def test_fills_move_the_position_the_ledger_and_the_charges(side: Side) -> None:
     """Brokerage once an order, taxes by side, and postings that sum to the cash that moved."""
@@ -107,6 +108,7 @@ def test_fills_move_the_position_the_ledger_and_the_charges(side: Side) -> None:
     assert state.held[CALL.id] == []
 
 
+@pytest.mark.proves("I-52")
 def test_the_first_fill_opens_the_position_and_starts_its_clocks() -> None:
     """Once, at the exchange's time; the rules look at it from then on every second."""
     desk = a_desk()
@@ -304,6 +306,7 @@ def test_refusals_in_a_row_end_with_progress() -> None:
 # -- ends
 
 
+@pytest.mark.proves("OUP-4", "I-29", "I-38")
 def test_a_position_ends_when_nothing_of_it_can_fill() -> None:
     """Flat, but its entry lives: not yet. Its timers go with it."""
     desk = a_desk()

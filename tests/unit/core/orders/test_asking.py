@@ -98,6 +98,7 @@ def test_a_placement_leaves_under_the_id_of_its_reason() -> None:
     assert state.timers.deadline_ns == NOW + READ_AFTER_NS
 
 
+@pytest.mark.proves("PLC-4")
 def test_no_id_is_used_twice() -> None:
     """A second placement for one reason is a bug of ours, never an order."""
     state, _ = sent()
@@ -150,6 +151,7 @@ def test_an_order_that_ended_or_rests_is_not_chased() -> None:
     assert (state.out.commands, due_after(state)) == ([], None)
 
 
+@pytest.mark.proves("T2", "T3")
 @pytest.mark.parametrize(
     ("waited_ns", "expected"),
     [
@@ -171,6 +173,7 @@ def test_a_modification_is_read_then_repeated_then_given_up(
     assert asking.is_given_up(state, order) is (waited_ns >= GIVE_UP_AFTER_NS)
 
 
+@pytest.mark.proves("T3")
 def test_a_cancel_is_repeated_for_ever() -> None:
     """It is never given up: what it names must end."""
     state, order = resting()

@@ -47,6 +47,7 @@ def test_an_id_tells_its_reason_and_nothing_else_is_one(reason: OrderReason) -> 
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,25}", text)
 
 
+@pytest.mark.proves("GWL-3", "I-32")
 @given(one=reasons, other=reasons)
 def test_ids_of_different_reasons_differ(one: OrderReason, other: OrderReason) -> None:
     """No two reasons share an id, so no two orders of a day can."""

@@ -45,6 +45,7 @@ def golden_rows() -> list[tuple[OrderState, OrderEvent, str]]:
     return rows
 
 
+@pytest.mark.proves("OUP-1")
 @pytest.mark.parametrize(
     ("state", "event", "cell"), golden_rows(), ids=lambda value: str(value).replace(" ", "_")
 )
@@ -75,6 +76,7 @@ def test_working_with_fills_is_partly_filled_and_moves_like_working() -> None:
     assert all(rows_of(s) is s for s in S if s is not S.PARTLY_FILLED)
 
 
+@pytest.mark.proves("OUP-1")
 @pytest.mark.parametrize(
     "arrival", list(permutations([E.ACKNOWLEDGED, E.END_CANCELLED, E.LAST_FILL])), ids=str
 )

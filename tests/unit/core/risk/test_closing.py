@@ -61,6 +61,7 @@ SIDES = pytest.mark.parametrize("side", Side)
 # -- the decision
 
 
+@pytest.mark.proves("EXE-2", "TRK-2")
 def test_the_first_decision_stands() -> None:
     """Whatever touches a level later, the record names the rule that came first."""
     state, position = ready_state(), a_position()
@@ -112,6 +113,7 @@ def test_an_exit_waits_for_nothing_that_a_modification_waited_for() -> None:
 # -- the entry's remainder (T6)
 
 
+@pytest.mark.proves("T6")
 @pytest.mark.parametrize(("seconds", "cancelled"), [(64.999, False), (65, True)])
 def test_an_entry_lives_for_five_seconds(seconds: float, *, cancelled: bool) -> None:
     """To the nanosecond, with or without a fill."""
@@ -125,6 +127,7 @@ def test_an_entry_lives_for_five_seconds(seconds: float, *, cancelled: bool) -> 
         assert bool(desk.all(CancelOrder)) is cancelled
 
 
+@pytest.mark.proves("T6")
 @pytest.mark.parametrize("request_", [OperatorRequest.PAUSE, OperatorRequest.FLATTEN])
 def test_every_halt_takes_back_what_has_not_filled(request_: OperatorRequest) -> None:
     """All entries, also of positions that nothing else happens to."""
@@ -149,6 +152,7 @@ def test_the_close_out_takes_back_what_has_not_filled() -> None:
     assert [c.order_id for c in desk.all(CancelOrder)] == [entry.order_id]
 
 
+@pytest.mark.proves("T6")
 def test_an_exit_takes_back_every_entry_in_its_key_first() -> None:
     """Another position's entry would meet the sale in the book; other contracts' stay."""
     desk = a_desk()
@@ -175,6 +179,7 @@ def test_a_position_that_is_flat_bars_no_entry_in_its_key() -> None:
     assert asked(desk) == []
 
 
+@pytest.mark.proves("T8")
 def test_an_entry_in_another_product_is_not_met() -> None:
     """The broker's key has the product in it (T8)."""
     desk = a_desk()
@@ -236,6 +241,7 @@ def test_an_exit_waits_for_the_number_of_a_stop_that_was_just_sent() -> None:
     assert asked(desk) == [(ModifyOrder, stop.order_id)]
 
 
+@pytest.mark.proves("T3", "ORT-7", "I-45")
 def test_an_exit_waits_for_evidence_of_a_stop_that_was_not_answered() -> None:
     """A second sale could be a naked short: the person is told, the order is looked for (T3)."""
     desk = a_desk()
@@ -264,6 +270,7 @@ def test_an_unanswered_entry_calls_nobody() -> None:
     assert [type(c) for c in desk.commands] == [FindOrder, ReadBook]
 
 
+@pytest.mark.proves("T3")
 def test_an_exit_overwrites_a_move_of_the_stop_that_is_in_flight() -> None:
     """The newest values win, without waiting for the older ones (T3)."""
     desk = a_desk()
@@ -412,6 +419,7 @@ def test_a_price_that_is_never_seen_says_nothing_about_types() -> None:
     assert asked(desk) == [(ModifyOrder, second.order_id)]
 
 
+@pytest.mark.proves("T7")
 @pytest.mark.parametrize(
     ("modifications", "expected"),
     [(MODIFICATIONS_BEFORE_REPLACE - 1, ModifyOrder), (MODIFICATIONS_BEFORE_REPLACE, CancelOrder)],
@@ -477,6 +485,7 @@ def test_a_stop_without_an_id_does_not_bar_the_exit() -> None:
 # -- late fills
 
 
+@pytest.mark.proves("T6")
 def test_an_exit_grows_at_once_with_late_fills_of_the_entry() -> None:
     """The total is what the order filled plus all that is held."""
     desk = a_desk()
@@ -572,6 +581,7 @@ def test_an_ended_entry_that_lives_is_cancelled_again() -> None:
     assert desk.engine.live_orders == ()
 
 
+@pytest.mark.proves("PLC-1")
 @SIDES
 def test_what_was_closed_beyond_what_was_held_is_closed_again(side: Side) -> None:
     """A dead exit's late fill after its successor filled: the excess goes back, not further."""
@@ -612,6 +622,7 @@ def test_an_excess_cancels_even_a_closing_order_that_is_being_changed() -> None:
     assert asked(desk) == [(CancelOrder, again.order_id)]
 
 
+@pytest.mark.proves("T4", "PLC-7")
 def test_a_closing_order_is_cut_when_less_is_held_than_it_closes() -> None:
     """A dead exit's late fill leaves 65; its successor is modified down at once."""
     desk = a_desk()
@@ -676,6 +687,7 @@ def test_such_an_order_is_cancelled_while_it_is_being_changed() -> None:
 # -- orders that come back to life
 
 
+@pytest.mark.proves("T4")
 def test_a_dead_closer_that_lives_beside_its_successor_is_cancelled() -> None:
     """Two would close twice; the position ends when neither can fill."""
     desk = a_desk()
@@ -789,6 +801,7 @@ def test_the_band_lies_around_the_last_minutes_extreme(side: Side, edge: int) ->
     assert closing.exit_price_paise(state, position) == edge
 
 
+@pytest.mark.proves("T16")
 @pytest.mark.parametrize(
     ("side", "edge", "touch"), [(Side.BUY, 6_000, 9_890), (Side.SELL, 14_000, 9_910)]
 )
@@ -857,6 +870,7 @@ def test_a_refused_price_is_asked_again_at_the_same_rung() -> None:
     assert desk.last(ModifyOrder).terms.limit_paise == 9_900
 
 
+@pytest.mark.proves("T7", "T16")
 def test_at_the_bands_edge_the_exit_is_priced_twice_a_minute() -> None:
     """Only when the reference can have moved (T7); a price that would not change is not asked."""
     desk = a_desk()
@@ -1250,3 +1264,49 @@ def test_only_a_move_of_the_stop_is_ordinary() -> None:
     change = desk.last(ModifyOrder)
     assert change.order_id == trailing_stop.order_id
     assert (change.is_ordinary, change.position, change.fills_seen) == (False, 1, 1)
+
+
+# -- again and again
+
+
+@pytest.mark.proves("EXE-2", "I-37")
+def test_one_exit_asked_for_a_thousand_times_is_one_request() -> None:
+    """Whoever asks, and whatever state the stop is in meanwhile."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.forget()
+    for _ in range(500):
+        desk.ask_operator(OperatorRequest.CLOSE, position=1)
+    assert asked(desk) == [(ModifyOrder, stop.order_id)]
+    ended(desk, stop.order_id, stop.terms)
+    for _ in range(500):
+        desk.ask_operator(OperatorRequest.CLOSE, position=1)
+    assert asked(desk) == [(PlaceOrder, exit_of(stop))]
+
+
+@pytest.mark.proves("OUP-5", "I-40")
+def test_a_fill_heard_before_the_answer_to_its_placement_counts() -> None:
+    """The update overtakes the number: matched by our id."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.fill(entry, price=100.0)
+    assert desk.engine.open_positions == 1
+    desk.acknowledge(entry.order_id)
+    stop = desk.last(PlaceOrder)
+    desk.row(stop.order_id, BrokerStatus.FILLED, terms=stop.terms, filled=195, price=88.0)
+    desk.acknowledge(stop.order_id)
+    assert [told.quantity for told in desk.told(PositionClosed)] == [195]
+
+
+@pytest.mark.proves("T8")
+def test_an_exit_and_a_stop_have_the_product_of_the_entry() -> None:
+    """A sale in another product would be a new short."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.state.positions[1].key = desk.state.positions[1].key._replace(product=Product.MARGIN)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, price=100.0)
+    stop = desk.last(PlaceOrder)
+    ended(desk, stop.order_id, stop.terms)
+    close(desk)
+    assert {stop.terms.product, desk.last(PlaceOrder).terms.product} == {Product.MARGIN}

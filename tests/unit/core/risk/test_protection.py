@@ -58,6 +58,7 @@ def test_the_budget_is_that_of_the_rules() -> None:
     assert TRAIL_PAUSE_NS == 5 * SECOND
 
 
+@pytest.mark.proves("T1", "T8")
 @pytest.mark.parametrize(
     ("side", "closing", "trigger", "limit"),
     # ten percent of the trigger behind it: 88.00 less 8.80, 112.00 plus 11.20
@@ -148,6 +149,7 @@ def test_a_stop_whose_modification_was_refused_is_replaced_for_its_quantity() ->
     assert asked(state, stop) == []
 
 
+@pytest.mark.proves("T7")
 @pytest.mark.parametrize(
     ("rested_ns", "moves", "modifications", "expected"),
     [
@@ -235,6 +237,7 @@ def test_what_was_never_seen_protects_nothing() -> None:
     assert not protection.rests(state, position)
 
 
+@pytest.mark.proves("T1")
 @pytest.mark.parametrize(
     ("side", "stop", "limit", "inside"),
     [

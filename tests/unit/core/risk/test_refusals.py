@@ -47,6 +47,7 @@ from tests.support.exits import (
 SIDES = pytest.mark.parametrize("side", Side)
 
 
+@pytest.mark.proves("T13")
 def test_a_band_refusal_is_answered_at_once_half_way_back() -> None:
     """At the same rung, without a pause, until six halvings are used up."""
     desk = a_desk()
@@ -95,6 +96,7 @@ def test_band_refusals_are_forgotten_when_the_band_can_have_moved() -> None:
         assert position.band_refusals == count
 
 
+@pytest.mark.proves("T13", "EXE-7", "I-36")
 @pytest.mark.parametrize("refusal", Refusal)
 @pytest.mark.parametrize("action", [Action.MODIFY, Action.CANCEL])
 def test_no_refusal_makes_the_exit_spin_or_stop(refusal: Refusal, action: Action) -> None:
@@ -113,6 +115,7 @@ def test_no_refusal_makes_the_exit_spin_or_stop(refusal: Refusal, action: Action
     assert asked(desk), "no class ends an exit"
 
 
+@pytest.mark.proves("T13", "I-37", "I-25", "GWL-6")
 @pytest.mark.parametrize("refusal", Refusal)
 def test_no_refusal_makes_placements_spin_or_stop(refusal: Refusal) -> None:
     """The same for exits that are placed: few ids are used, and it goes on."""
@@ -167,6 +170,7 @@ def test_order_ids_last_a_day_of_refusals() -> None:
 # -- deaths
 
 
+@pytest.mark.proves("T2", "OUP-6", "I-39")
 @SIDES
 def test_an_exit_that_dies_is_sent_again_at_once_and_then_ever_more_slowly(side: Side) -> None:
     """Somebody cancels each of them: the next attempt, then pauses of 2, 4, 8 seconds (T2)."""
@@ -200,6 +204,7 @@ def test_an_exit_that_lasted_is_sent_again_at_once() -> None:
     assert asked(desk) == [(PlaceOrder, exit_of(stop, 2))]
 
 
+@pytest.mark.proves("T1")
 @pytest.mark.parametrize(
     ("side", "last", "bid", "ask", "rule"),
     [
@@ -343,6 +348,7 @@ def test_our_own_terms_are_nobody_elses() -> None:
     assert desk.state.positions[1].stop_touched_ns is None
 
 
+@pytest.mark.proves("T1")
 def test_a_stop_that_died_after_its_release_is_an_exit_wherever_the_price_is() -> None:
     """Its row says that it was in the book: it had been touched."""
     desk = a_desk()
@@ -501,7 +507,7 @@ def test_an_exit_without_funds_takes_back_what_else_works_in_its_key() -> None:
     assert desk.last(PlaceOrder).purpose is Purpose.STOP, "the cash is free again"
 
 
-@pytest.mark.proves("T13")
+@pytest.mark.proves("T13", "I-41")
 @pytest.mark.parametrize("action", [Action.PLACE, Action.MODIFY])
 def test_a_no_that_nobody_knows_has_the_book_read(action: Action) -> None:
     """Read, alarmed, and tried again (T13)."""
@@ -541,6 +547,7 @@ def test_a_stop_that_never_left_is_placed_again() -> None:
     assert [kind for kind, _ in asked(desk)] == [PlaceOrder]
 
 
+@pytest.mark.proves("T13")
 @SIDES
 def test_a_moved_stop_beyond_the_price_is_a_breach(side: Side) -> None:
     """The broker refuses the new trigger because the price is through it: exit now (T13)."""
@@ -593,6 +600,7 @@ def test_a_modification_that_never_left_is_sent_again() -> None:
     assert asked(desk) == [(ModifyOrder, stop.order_id)]
 
 
+@pytest.mark.proves("T6")
 def test_an_exit_that_met_our_entry_goes_again_when_the_entry_is_dead() -> None:
     """The exchange cancelled it (self-trade check): not before, and not later (T6)."""
     desk = a_desk()
