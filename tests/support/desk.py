@@ -26,6 +26,7 @@ from holdfast.domain.event import (
     AnyEvent,
     BookRead,
     FactsLoaded,
+    ForeignUpdated,
     FundsRead,
     InstrumentsLoaded,
     JournalChanged,
@@ -44,6 +45,7 @@ from holdfast.domain.event import (
     TimerFired,
 )
 from holdfast.domain.instrument import (
+    BrokerKey,
     Exchange,
     Instrument,
     InstrumentId,
@@ -252,6 +254,7 @@ class Desk:
         self.volumes: dict[InstrumentId, int] = {}
         self.events: list[AnyEvent] = []
         self._numbers = 0
+        self._passes = 0
         if ready:
             self.load()
 
@@ -390,10 +393,11 @@ class Desk:
             for number, filled, value in fills
             if filled
         )
+        self._passes += 1  # no two passes begin at one instant
         return self.tell(
             BookRead(
                 at_ns=self.now,
-                began_at_ns=self.now - round(began_s * SECOND),
+                began_at_ns=self.now - round(began_s * SECOND) + self._passes,
                 nets=_nets(orders, foreign) if nets is None else _nets_of(nets),
                 orders=orders,
                 foreign=foreign,
@@ -409,6 +413,17 @@ class Desk:
         return self.tell(
             ServiceChanged(at_ns=self.now, service=name, state=state, is_core=core, reason=reason)
         )
+
+    def foreign(self, row: ForeignRow) -> Step:
+        """The stream speaks of an order that is not ours."""
+        return self.tell(ForeignUpdated(at_ns=self.now, row=row))
+
+    def acknowledge_drift(self, key: BrokerKey | None = None) -> Step:
+        """A person has seen a difference, or all of them."""
+        asked = OperatorAsked(
+            at_ns=self.now, request=OperatorRequest.ACKNOWLEDGE, reason="seen", key=key
+        )
+        return self.tell(asked)
 
     def ask_operator(
         self, request: OperatorRequest, *, position: int | None = None, reason: str = "test"

@@ -17,7 +17,7 @@ from holdfast.domain.command import ReadBook
 from holdfast.domain.dated import Session
 from holdfast.domain.event import BookRead, Link
 from holdfast.domain.instrument import BrokerKey
-from holdfast.domain.order import BrokerOrderId, OrderId, OrderRow, OrderState
+from holdfast.domain.order import BrokerOrderId, OrderId, OrderRow, OrderState, OrderTerms
 
 AGAIN_NS = SECOND_NS
 """Between a read that settled nothing and the next."""
@@ -183,7 +183,12 @@ def own_ids(read: BookRead) -> set[tuple[OrderId, BrokerOrderId]]:
 
 def key_of(row: OrderRow) -> BrokerKey:
     """What the broker nets a row's fills by."""
-    return BrokerKey(row.terms.instrument, row.terms.product)
+    return key_of_terms(row.terms)
+
+
+def key_of_terms(terms: OrderTerms) -> BrokerKey:
+    """What the broker nets the fills of an order with these terms by."""
+    return BrokerKey(terms.instrument, terms.product)
 
 
 def _shown(read: BookRead) -> dict[BrokerOrderId, tuple[object, ...]]:

@@ -12,6 +12,7 @@ import msgspec
 
 from holdfast.core import (
     bookread,
+    drift,
     foreign,
     image,
     reconcile,
@@ -145,6 +146,11 @@ class Engine:
     def is_book_settled(self) -> bool:
         """Whether the broker's book was read since the start and nothing in it is awaited."""
         return not self._state.book.open_points
+
+    @property
+    def drifts(self) -> tuple[drift.OpenDrift, ...]:
+        """The differences with the broker's book that stand or wait for a person, by key."""
+        return drift.open_drifts(self._state)
 
     @property
     def books(self) -> Books:
@@ -460,11 +466,16 @@ class Engine:
                 self._take_candle(whole, live=False)
 
     def _arm_session(self) -> None:
-        """Be called at every edge of the session, so that readiness tells of it in time."""
+        """Be called at every edge of the session, so that readiness tells of it in time.
+
+        And before the broker squares off by itself.
+        """
         state = self._state
         assert state.facts is not None
         for session in state.facts.sessions:
-            for number, edge_ns in enumerate(ns for window in session.windows for ns in window):
+            edges = [ns for window in session.windows for ns in window]
+            edges.append(session.square_off_ns - bookread.BEFORE_SQUARE_OFF_NS)
+            for number, edge_ns in enumerate(edges):
                 if edge_ns >= state.now_ns:
                     key = TimerKey(Rank.SESSION, number, session.exchange.value)
                     state.timers.set(key, edge_ns)
@@ -508,6 +519,8 @@ class Engine:
         state = self._state
         if event.request is OperatorRequest.CLOSE:
             closing.close_by_hand(state, event.position, event.reason, is_anyway=event.is_anyway)
+        elif event.request is OperatorRequest.ACKNOWLEDGE:
+            drift.acknowledge(state, event.key, event.reason)
         else:
             halt.take_request(state, event)
         self._look_at_all()
@@ -540,7 +553,7 @@ class Engine:
             case Rank.SWEEP:
                 watching.sweep(state, self._rules)
             case Rank.SESSION:
-                pass  # being called is all that was wanted
+                foreign.watch_square_off(state)
             case Rank.BOOK:
                 bookread.on_timer(state)
 

@@ -282,7 +282,7 @@ def test_a_clean_read_is_young_for_ninety_seconds() -> None:
         desk.at(second).tell(ReadFailed(at_ns=desk.now, what=BOOK, reason="504"))
     seen(desk)
     assert first_failing(desk.state) is None
-    desk.at(91).tell(ReadFailed(at_ns=desk.now, what=BOOK, reason="504"))
+    desk.at(92).tell(ReadFailed(at_ns=desk.now, what=BOOK, reason="504"))
     seen(desk)
     assert first_failing(desk.state) == ("book", {"book": "not read of late", "age_s": 91})
     desk.book()
@@ -312,9 +312,9 @@ def test_in_session_an_unanswered_order_is_absent_after_two_reads_that_lack_it()
     desk.fail(entry.order_id, Action.PLACE, Outcome.UNANSWERED)
     for second in range(61, 66):
         desk.at(second).book()
-    assert order.state is OrderState.UNKNOWN
+    assert order.is_live
     desk.at(66.1).book()
-    assert order.state is OrderState.UNKNOWN
+    assert order.is_live
     desk.at(67).book()
     assert order.state is OrderState.REJECTED
 

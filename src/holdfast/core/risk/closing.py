@@ -6,6 +6,9 @@ Nothing here can make two closing orders live at once: a new one is placed only 
 before is known to be at its end.
 """
 
+from msgspec.structs import replace
+
+from holdfast.core import bookread, ration
 from holdfast.core.books.positions import Position
 from holdfast.core.orders import asking
 from holdfast.core.orders.ids import ATTEMPT_MAX
@@ -76,6 +79,8 @@ def tend(state: State, position: Position) -> None:
     _call_barred(state, position, closer)
     if not position.closable_quantity:
         _tend_orphan(state, closer)
+    elif ration.must_read(state, position):
+        _wait_for_read(state, position, closer)
     elif closer is None or not closer.is_live:
         _place_closer(state, position)
     elif position.exit is not None:
@@ -148,6 +153,25 @@ def _place_closer(state: State, position: Position) -> None:
         _place_exit(state, position)
 
 
+def _wait_for_read(state: State, position: Position, closer: Order | None) -> None:
+    """Others may close what we hold: only what could close too much is taken away (T11).
+
+    The order that rests goes on; whoever waits to get out calls a person each 10 s.
+    """
+    bookread.ask_soon(state)
+    if closer is None or not closer.is_live:
+        return  # `_call_barred` speaks of these
+    if asking.may_ask(state, closer):
+        quantity = closer.filled_quantity + position.closable_quantity
+        if quantity < closer.terms.quantity:
+            asking.modify(state, closer, replace(closer.terms, quantity=quantity))
+    since_ns = max(position.exit_at_ns, position.barred_told_ns)
+    if position.exit is not None and state.now_ns - since_ns >= BARRED_NS:
+        position.barred_told_ns = state.now_ns
+        values: Values = {"position": position.number, "by_hand": _by_hand(position)}
+        state.alarm("an exit waits for the broker's book: others trade there", values)
+
+
 def _may_place(state: State, position: Position) -> bool:
     """Whether a new closing order may exist: none that we do not know of can be at the broker.
 
@@ -155,6 +179,8 @@ def _may_place(state: State, position: Position) -> bool:
     and may yet settle (T22); not while the broker holds less than our fills say and nobody knows
     why (T5).
     """
+    if ration.must_read(state, position):
+        return False
     is_read = state.book.is_listed and position.key not in state.book.awaited
     return (is_read or position.number in state.book.anyway) and _doubt(state, position) is None
 
@@ -162,9 +188,7 @@ def _may_place(state: State, position: Position) -> bool:
 def _doubt(state: State, position: Position) -> Drifted | None:
     """A difference with the broker in the position's key that nobody explains yet."""
     drifted = state.drifts.get(position.key)
-    if drifted is None or not drifted.is_present or drifted.is_believed:
-        return None
-    return drifted
+    return drifted if drifted is not None and drifted.is_doubt else None
 
 
 def _call_barred(state: State, position: Position, closer: Order | None) -> None:
