@@ -332,3 +332,18 @@ def test_negative_cash_is_a_warning_once_a_day() -> None:
     texts = [one.text for one in held.desk.all(Notify) if one.severity is Severity.WARNING]
     assert texts == ["the broker shows free cash of -500 paise"]
     assert first_failing(held.desk.state) is None
+
+
+def test_what_the_broker_does_not_hold_needs_no_protection() -> None:
+    """The owner sold all of it: no stop rests, no clock runs, though no price comes any more."""
+    held = Held()
+    held.read(75, 0, foreign=(sold(195),))
+    stop = held.desk.last(CancelOrder)
+    gone = replace(held.rows[1], status=BrokerStatus.CANCELLED, venue_at_ns=held.desk.now)
+    assert stop.order_id == held.stop.order_id
+    held.desk.tell_row(gone, is_read=True)
+    held.desk.at(90)
+    position = held.desk.state.positions[1]
+    assert position.unprotected_since_ns is None
+    assert position.stop_missing_since_ns is None
+    assert held.desk.all(PlaceOrder) == []

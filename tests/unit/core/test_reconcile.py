@@ -651,7 +651,6 @@ class Orphaned:
         return [one.broker_id for one in self.desk.all(CancelOrder)]
 
 
-@pytest.mark.proves("B-19")
 def test_a_stop_of_ours_without_a_position_is_cancelled_once_it_is_evident() -> None:
     """Stable reads three seconds apart show it, and nothing that it would close: it would open."""
     orphaned = Orphaned()
