@@ -13,7 +13,7 @@ import msgspec
 from holdfast.core.engine import Engine, Step
 from holdfast.core.entries import entering
 from holdfast.core.entries.candidate import Candidate
-from holdfast.core.settings import EngineSettings, EntrySettings
+from holdfast.core.settings import EngineSettings, EntrySettings, ReconcileSettings
 from holdfast.core.state import State
 from holdfast.core.strategy import Opinion, Warmup
 from holdfast.domain.audit import AnyAudit, Audit
@@ -26,6 +26,7 @@ from holdfast.domain.event import (
     AnyEvent,
     BookRead,
     FactsLoaded,
+    ForeignUpdated,
     FundsRead,
     InstrumentsLoaded,
     JournalChanged,
@@ -44,6 +45,7 @@ from holdfast.domain.event import (
     TimerFired,
 )
 from holdfast.domain.instrument import (
+    BrokerKey,
     Exchange,
     Instrument,
     InstrumentId,
@@ -176,10 +178,17 @@ class Parrot:
 
 
 def settings(**changes: object) -> EngineSettings:
-    """Settings of the desk: no start or cool-down to wait for, everything else the defaults."""
+    """Settings of the desk: no start or cool-down to wait for, everything else the defaults.
+
+    The book is read for a cause only, not by the clock: whoever tests that asks for it.
+    """
     entries = EntrySettings(start_s=9 * 3600 + 15 * 60, cooldown_s=0)
     base = EngineSettings(
-        id_prefix="SSIM001261120", day=DAY, underlyings=("NIFTY",), entries=entries
+        id_prefix="SSIM001261120",
+        day=DAY,
+        underlyings=("NIFTY",),
+        entries=entries,
+        reconcile=ReconcileSettings(every_s=86_400, age_s=86_400),
     )
     return msgspec.structs.replace(base, **changes)
 
@@ -245,6 +254,7 @@ class Desk:
         self.volumes: dict[InstrumentId, int] = {}
         self.events: list[AnyEvent] = []
         self._numbers = 0
+        self._passes = 0
         if ready:
             self.load()
 
@@ -383,10 +393,11 @@ class Desk:
             for number, filled, value in fills
             if filled
         )
+        self._passes += 1  # no two passes begin at one instant
         return self.tell(
             BookRead(
                 at_ns=self.now,
-                began_at_ns=self.now - round(began_s * SECOND),
+                began_at_ns=self.now - round(began_s * SECOND) + self._passes,
                 nets=_nets(orders, foreign) if nets is None else _nets_of(nets),
                 orders=orders,
                 foreign=foreign,
@@ -402,6 +413,17 @@ class Desk:
         return self.tell(
             ServiceChanged(at_ns=self.now, service=name, state=state, is_core=core, reason=reason)
         )
+
+    def foreign(self, row: ForeignRow) -> Step:
+        """The stream speaks of an order that is not ours."""
+        return self.tell(ForeignUpdated(at_ns=self.now, row=row))
+
+    def acknowledge_drift(self, key: BrokerKey | None = None) -> Step:
+        """A person has seen a difference, or all of them."""
+        asked = OperatorAsked(
+            at_ns=self.now, request=OperatorRequest.ACKNOWLEDGE, reason="seen", key=key
+        )
+        return self.tell(asked)
 
     def ask_operator(
         self, request: OperatorRequest, *, position: int | None = None, reason: str = "test"

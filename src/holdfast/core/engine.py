@@ -12,6 +12,7 @@ import msgspec
 
 from holdfast.core import (
     bookread,
+    drift,
     foreign,
     image,
     reconcile,
@@ -147,6 +148,11 @@ class Engine:
         return not self._state.book.open_points
 
     @property
+    def drifts(self) -> tuple[drift.OpenDrift, ...]:
+        """The differences with the broker's book that stand or wait for a person, by key."""
+        return drift.open_drifts(self._state)
+
+    @property
     def books(self) -> Books:
         """The day's orders and positions, in order of their names."""
         orders, positions = self._state.orders, self._state.positions
@@ -253,7 +259,7 @@ class Engine:
             case StepFailed():
                 halt.raise_halt(state, HaltLevel.PAUSE, f"event {event.sequence}: {event.error}")
             case LinkChanged():
-                state.links[event.link] = event.is_up
+                self._on_link(event)
             case JournalChanged():
                 state.journal_durable = event.is_durable
             case ServiceChanged():
@@ -462,11 +468,16 @@ class Engine:
                 self._take_candle(whole, live=False)
 
     def _arm_session(self) -> None:
-        """Be called at every edge of the session, so that readiness tells of it in time."""
+        """Be called at every edge of the session, so that readiness tells of it in time.
+
+        And before the broker squares off by itself.
+        """
         state = self._state
         assert state.facts is not None
         for session in state.facts.sessions:
-            for number, edge_ns in enumerate(ns for window in session.windows for ns in window):
+            edges = [ns for window in session.windows for ns in window]
+            edges.append(session.square_off_ns - bookread.BEFORE_SQUARE_OFF_NS)
+            for number, edge_ns in enumerate(edges):
                 if edge_ns >= state.now_ns:
                     key = TimerKey(Rank.SESSION, number, session.exchange.value)
                     state.timers.set(key, edge_ns)
@@ -490,6 +501,13 @@ class Engine:
             bookread.take_answer(self._state)
             bookread.ask_later(self._state)
 
+    def _on_link(self, event: LinkChanged) -> None:
+        state = self._state
+        came_back = event.is_up and not state.links[event.link]
+        state.links[event.link] = event.is_up
+        if came_back:
+            bookread.note_link(state, event.link)
+
     def _on_service(self, event: ServiceChanged) -> None:
         """Keep which parts of the program can work; one that was given up calls a person."""
         if event.is_core:
@@ -503,6 +521,8 @@ class Engine:
         state = self._state
         if event.request is OperatorRequest.CLOSE:
             closing.close_by_hand(state, event.position, event.reason, is_anyway=event.is_anyway)
+        elif event.request is OperatorRequest.ACKNOWLEDGE:
+            drift.acknowledge(state, event.key, event.reason)
         else:
             halt.take_request(state, event)
         self._look_at_all()
@@ -535,7 +555,7 @@ class Engine:
             case Rank.SWEEP:
                 watching.sweep(state, self._rules)
             case Rank.SESSION:
-                pass  # being called is all that was wanted
+                foreign.watch_square_off(state)
             case Rank.BOOK:
                 bookread.on_timer(state)
 

@@ -23,6 +23,7 @@ from holdfast.core.settings import EngineSettings
 from holdfast.core.state import BookWatch, DayCount, Drifted, LossWatch, Outbox, State
 from holdfast.core.strategy import Fed
 from holdfast.core.timers import Rank, TimerKey, Timers
+from holdfast.domain.book import ForeignRow
 from holdfast.domain.dated import DayFacts
 from holdfast.domain.decision import Direction, Exit, ExitPlan, HaltLevel, Intent
 from holdfast.domain.event import Action, BookRead, Link, ServiceState
@@ -35,8 +36,8 @@ _OBJECTS: Final = (
     LossWatch, Order, Outbox, Position, Quote, State, Timers,
 )  # fmt: skip
 _VALUES: Final = (
-    BookRead, Candle, Charges, DayFacts, Drifted, EngineSettings, Exit, ExitPlan, Fed, Instrument,
-    Intent, OrderTerms, Tick,
+    BookRead, Candle, Charges, DayFacts, Drifted, EngineSettings, Exit, ExitPlan, Fed, ForeignRow,
+    Instrument, Intent, OrderTerms, Tick,
 )  # fmt: skip
 _ENUMS: Final = (
     Account, Action, BrokerStatus, Direction, Exchange, HaltLevel, Link, OrderState, Product,

@@ -2,33 +2,38 @@
 
 Only a stable read decides; agreement is per broker key, so that one that moves holds up no other
 (T22). Rows of orders that we know are folded like any row that was read; orders of ours that we do
-not know are adopted by their id; what never arrived ends; what is held of each key is compared, and
-what nobody can explain stops entries in that underlying.
+not know are adopted by their id; what never arrived ends; one that belongs to nothing and would
+open a position is cancelled. Orders of others and what is held of each key: `foreign`, `drift`.
 """
 
-from holdfast.core import bookread
+from holdfast.core import bookread, drift, foreign
 from holdfast.core.bookread import SETTLED_NS
 from holdfast.core.orders import answers
 from holdfast.core.orders.ids import OrderReason, read_order_id
 from holdfast.core.orders.order import Order
-from holdfast.core.settings import SECOND_NS
-from holdfast.core.state import Drifted, State
-from holdfast.domain.audit import BookReconciled, Difference, Drift, Remedied
-from holdfast.domain.command import Notify, Severity
+from holdfast.core.state import State
+from holdfast.domain.audit import BookReconciled, Difference, Remedied
+from holdfast.domain.command import CancelOrder, Notify, Severity
 from holdfast.domain.decision import Values
 from holdfast.domain.event import BookRead, OrderUpdated
 from holdfast.domain.instrument import BrokerKey
-from holdfast.domain.order import BrokerOrderId, OrderRow, OrderState, Purpose
+from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderRow, OrderState, Purpose
 
-BELIEVED_NS = 10 * SECOND_NS
-"""A smaller net that nobody explains is believed after stable reads have shown it so long (T5)."""
+_LIVING = (BrokerStatus.TRANSIT, BrokerStatus.WORKING, BrokerStatus.TRIGGERED)
 
 
 def take_read(state: State, read: BookRead) -> None:
-    """Take one pass over the book; what it and the one before agree on is stable, and decides."""
+    """Take one pass over the book; what it and the one before agree on is stable, and decides.
+
+    A pass that began no later than the one before is that one again, or was overtaken by it; one
+    that began before this process asked another's question. Neither is a second opinion.
+    """
     book = state.book
+    if read.began_at_ns <= (book.began_ns - 1 if book.last is None else book.last.began_at_ns):
+        return
     bookread.take_answer(state)
     before, book.last = book.last, read
+    foreign.take_rows(state, read)
     if before is None:
         bookread.ask(state)
         return
@@ -45,13 +50,15 @@ def _reconcile(state: State, before: BookRead, read: BookRead) -> None:
         if (row.order_id, row.broker_id) in own_before:
             _adopt(state, row)
     _end_absent(state, before, read)
+    orphans = _cancel_orphans(state, before, read)
     book.is_applying = False
     if not book.is_listed and own == own_before and _is_listing(state, read):
         book.is_listed = True
         book.awaited = {key for key in book.moving if bookread.may_settle(state, key)}
     if not book.moving:
         state.funds_paise, state.funds_at_fills = read.funds_paise, state.fills
-    points = (*_awaited(state), *_compare_nets(state, read))
+    points = (*_awaited(state), *orphans, *drift.compare_nets(state, before, read))
+    _watch_cash(state, read)
     remedies = sum(isinstance(one, Remedied) for one in state.out.audits[told:])
     for position in tuple(state.live):
         answers.settle(state, position)
@@ -62,7 +69,7 @@ def _conclude(state: State, read: BookRead, points: tuple[str, ...], remedies: i
     """Say what came of it, and read on while something is awaited."""
     book = state.book
     if book.open_points or remedies or points:
-        drifts = sum(drifted.is_present for drifted in state.drifts.values())
+        drifts = sum(found.is_present for found in state.drifts.values())
         state.tell(
             BookReconciled(
                 began_at_ns=read.began_at_ns,
@@ -73,10 +80,12 @@ def _conclude(state: State, read: BookRead, points: tuple[str, ...], remedies: i
             )
         )
     book.open_points = points
+    if not points:
+        book.clean_ns = read.began_at_ns
     if points or book.moving:
         bookread.ask_later(state)
     else:
-        bookread.stop(state)
+        bookread.rest(state)
 
 
 # -- orders
@@ -139,6 +148,8 @@ def _follow_trigger(state: State, order: Order) -> None:
 
 def _adopt(state: State, row: OrderRow) -> None:
     """Take over an order of ours that the record has lost: its id tells what it is for (T21)."""
+    if row.broker_id in state.unowned and not _has_position(state, row):
+        return  # it was told; a person has seen it, or will
     known = state.orders.get(row.order_id)
     before: Values = {}
     if known is not None:
@@ -146,23 +157,80 @@ def _adopt(state: State, row: OrderRow) -> None:
     answers.take_row(state, OrderUpdated(at_ns=state.now_ns, row=row, is_read=True))
     order = answers.order_of(state, row)
     if order is None:
-        _bar(state, bookread.key_of(row))
+        state.unowned.add(row.broker_id)
+        drift.bar(state, bookread.key_of(row))
         return
+    state.unowned.discard(row.broker_id)
     _follow_trigger(state, order)
     _tell(state, Difference.UNKNOWN if known is None else Difference.SECOND, order, before)
 
 
-def _bar(state: State, key: BrokerKey) -> None:
-    """An order bears our id and belongs to nothing: no entries there until a person has looked."""
-    if key not in state.drifts:
-        state.drifts[key] = Drifted(ours=0, theirs=0, since_ns=state.now_ns, is_present=False)
+def _has_position(state: State, row: OrderRow) -> bool:
+    reason = read_order_id(state.settings.id_prefix, row.order_id)
+    return reason is not None and reason.position in state.positions
+
+
+def _cancel_orphans(state: State, before: BookRead, read: BookRead) -> tuple[str, ...]:
+    """A live order of ours that belongs to no position and would open one is taken back.
+
+    Evidence is that stable reads three seconds apart show it, and nothing that it could close.
+    Returns those that still live, in words: they are read on.
+    """
+    agreed = bookread.agreed_orders(before, read)
+    rows = [row for row in read.orders if row.broker_id in agreed]
+    living = {row.broker_id: row for row in rows if _is_orphan(state, row)}
+    orphans = state.book.orphans
+    for number in sorted(orphans.keys() - living.keys()):
+        del orphans[number]
+    for number in sorted(living):
+        row, first_ns = living[number], orphans.setdefault(number, read.began_at_ns)
+        if read.began_at_ns - first_ns >= SETTLED_NS:
+            orphans[number] = read.began_at_ns  # asked again when it lives three seconds later
+            _cancel_orphan(state, read, row)
+    return tuple(f"{living[number].order_id} belongs to no position" for number in sorted(living))
+
+
+def _is_orphan(state: State, row: OrderRow) -> bool:
+    if row.status not in _LIVING or answers.order_of(state, row) is not None:
+        return False
+    return read_order_id(state.settings.id_prefix, row.order_id) is not None
+
+
+def _cancel_orphan(state: State, read: BookRead, row: OrderRow) -> None:
+    """Ask for its end, which may be repeated (T3), unless it closes what the broker holds."""
+    held = sum(one.net for one in read.nets if one.key == bookread.key_of(row))
+    if held * row.terms.side.sign < 0:
+        return  # it closes something that the broker holds: a person's business
+    left = row.terms.quantity - row.filled_quantity
+    state.send(CancelOrder(order_id=row.order_id, broker_id=row.broker_id))
+    state.tell(
+        Remedied(
+            difference=Difference.ORPHAN,
+            order_id=row.order_id,
+            position=None,
+            before={"broker_id": str(row.broker_id), "state": row.status.value, "open": left},
+            after={"asked": "cancel"},
+        )
+    )
+
+
+def _watch_cash(state: State, read: BookRead) -> None:
+    """In session cash is judged by its sign only, once a day, as a warning (T22)."""
+    told = (0, "cash")
+    if read.funds_paise < 0 and told not in state.called:
+        state.called.add(told)
+        text = f"the broker shows free cash of {read.funds_paise} paise"
+        state.send(Notify(severity=Severity.WARNING, text=text))
 
 
 def _end_absent(state: State, before: BookRead, read: BookRead) -> None:
     """An order that was sent and that two stable reads lack, three seconds apart, never was.
 
-    In a key that moves both passes must lack it, once the time to settle is over (T3).
+    In a key that moves both passes must lack it, once the time to settle is over (T3). A pass
+    without any order of ours, where the broker has numbered some today, is empty because it failed.
     """
+    if not read.orders and any(order.broker_id for order in state.orders.values()):
+        return
     shown = {row.order_id for one in (before, read) for row in one.orders}
     for order_id in sorted(state.orders):
         order = state.orders[order_id]
@@ -175,8 +243,12 @@ def _end_absent(state: State, before: BookRead, read: BookRead) -> None:
 
 
 def _may_be_absent(state: State, order: Order, read: BookRead) -> bool:
+    """One that waits its turn to leave is still owed an answer: no read proves anything of it."""
+    if order.state is OrderState.SENT and order.sent_at_ns > state.book.began_ns:
+        return False
     key = BrokerKey(order.terms.instrument, order.terms.product)
-    is_late = read.began_at_ns - order.sent_at_ns >= SETTLED_NS
+    sent_ns = max(order.sent_at_ns, state.book.unknown.get(order.name, 0))
+    is_late = read.began_at_ns - sent_ns >= SETTLED_NS
     return is_late and not bookread.may_settle(state, key)
 
 
@@ -236,93 +308,3 @@ def _tell(state: State, difference: Difference, order: Order, before: Values) ->
             after={"broker_id": str(order.broker_id), **_figures(order)},
         )
     )
-
-
-# -- what is held
-
-
-def _compare_nets(state: State, read: BookRead) -> tuple[str, ...]:
-    """Compare each key that is settled; returns what only a further read can decide, in words."""
-    theirs = {net.key: net.net for net in read.nets}
-    keys = {position.key for position in state.positions.values()} | theirs.keys()
-    settled = sorted(keys - state.book.moving.keys())
-    points = [_compare_net(state, read, key, theirs.get(key, 0)) for key in settled]
-    return tuple(point for point in points if point is not None)
-
-
-def _compare_net(state: State, read: BookRead, key: BrokerKey, theirs: int) -> str | None:
-    held = [position for position in state.positions.values() if position.key == key]
-    ours = sum(position.holding.quantity for position in held)
-    known = state.drifts.get(key)
-    if ours == theirs:
-        _agree(state, key)
-        return None
-    if read.began_at_ns - _touched_ns(state, key) < SETTLED_NS:
-        # Where reads go on for another key only, what was settled is not opened by a trade of ours.
-        is_open = state.book.open_points or not state.book.unsettled
-        return f"{key.instrument} was traded a moment ago" if is_open else None
-    foreign = sum(row.signed_fill for row in read.foreign if row.key == key)
-    is_new = known is None or not known.is_present or (known.ours, known.theirs) != (ours, theirs)
-    since_ns = state.now_ns if known is None or is_new else known.since_ns
-    is_believed = ours + foreign == theirs or state.now_ns - since_ns >= BELIEVED_NS
-    state.drifts[key] = Drifted(
-        ours=ours, theirs=theirs, since_ns=since_ns, is_believed=is_believed
-    )
-    if is_new:
-        _tell_drift(state, key, ours=ours, theirs=theirs, foreign=foreign)
-    if is_believed:
-        _note_missing(state, key, theirs)
-        return None
-    return f"{key.instrument}: {ours} here, {theirs} at the broker"
-
-
-def _touched_ns(state: State, key: BrokerKey) -> int:
-    """When something last happened to an order of ours in a key: positions are told later (T5)."""
-    stamps = [
-        max(order.venue_at_ns, order.sent_at_ns)
-        for order in state.orders.values()
-        if (order.terms.instrument, order.terms.product) == key
-    ]
-    return max(stamps, default=0)
-
-
-def _agree(state: State, key: BrokerKey) -> None:
-    """Books agree: everything held may be closed. Entries stay off until a person has seen it."""
-    known = state.drifts.get(key)
-    if known is not None and known.is_present:
-        state.drifts[key] = Drifted(
-            ours=known.ours, theirs=known.theirs, since_ns=known.since_ns, is_present=False
-        )
-        for position in state.positions.values():
-            if position.key == key:
-                position.missing = 0
-
-
-def _note_missing(state: State, key: BrokerKey, theirs: int) -> None:
-    """Close no more than the broker holds: what is missing is missing from the youngest (T4)."""
-    left = theirs
-    for number in sorted(state.positions):
-        position = state.positions[number]
-        held = position.holding.quantity
-        if position.key != key or not held:
-            continue
-        covered = max(min(left, held), 0) if held > 0 else min(max(left, held), 0)
-        position.missing = held - covered
-        left = 0 if position.missing else left - held
-
-
-def _tell_drift(state: State, key: BrokerKey, *, ours: int, theirs: int, foreign: int) -> None:
-    is_explained = ours + foreign == theirs
-    reason = "orders that are not ours" if is_explained else "nothing in the book explains it"
-    state.tell(
-        Drift(
-            instrument=key.instrument,
-            product=key.product,
-            ours=ours,
-            theirs=theirs,
-            foreign=foreign,
-            reason=reason,
-        )
-    )
-    text = f"{key.instrument}: {ours} contracts here, {theirs} at the broker ({reason})"
-    state.send(Notify(severity=Severity.ALARM, text=text))

@@ -13,7 +13,7 @@ from holdfast.core.market.quotes import Connection, Quote
 from holdfast.core.orders.order import Order
 from holdfast.core.settings import EngineSettings
 from holdfast.core.timers import Timers
-from holdfast.domain.audit import Anomaly, AnyAudit
+from holdfast.domain.audit import Anomaly, AnyAudit, DriftKind
 from holdfast.domain.book import ForeignRow
 from holdfast.domain.command import AnyCommand, Notify, Severity
 from holdfast.domain.dated import ChargeRates, DayFacts, PriceRules, Session
@@ -64,8 +64,13 @@ class BookWatch:
     once that has lasted too long and was told, and then bars entries there only (T22). `awaited`
     are the keys that moved when the orders were listed and may yet settle: no new closers there.
     `open_points` is what bars entries until a read settles it, in words. `missing` holds, for an
-    order that a stable read lacked, when the first such read began. `anyway` are positions that a
-    person closes without waiting. `is_applying`: a read is being taken over, nothing is asked.
+    order that a stable read lacked, when the first such read began; `unknown`, for an order whose
+    outcome was lost since the start, when. `anyway` are positions that a person closes without
+    waiting. `is_applying`: a read is being taken over, nothing is asked. `clean_ns` is when the
+    last read began after which nothing was awaited (0: none, as `open_points` says), `asked_ns` when the last one was asked for.
+    `strangers` holds, for a key in which others trade beside us, when they were last heard of and
+    no read has been taken since (T11). `orphans` holds, for a live order of ours that belongs to
+    no position, when the first read that showed it began.
     """
 
     def __init__(self) -> None:
@@ -80,24 +85,57 @@ class BookWatch:
         self.open_points: tuple[str, ...] = ("not read since the start",)
         self.missing: dict[OrderId, int] = {}
         self.anyway: set[int] = set()
+        self.unknown: dict[OrderId, int] = {}
+        self.clean_ns = 0
+        self.asked_ns = 0
+        self.strangers: dict[BrokerKey, int] = {}
+        self.orphans: dict[BrokerOrderId, int] = {}
 
 
 class Drifted(msgspec.Struct, frozen=True, kw_only=True):
-    """A difference of one key that nobody has acknowledged: contracts here and at the broker.
+    """A difference of one key: contracts here and at the broker, and what others have added.
 
     `since_ns` is when it was first seen as it is. `is_present`: the last stable read shows it
     still; `is_believed`: it is explained, or has been repeated for long enough (T5).
+    `is_acknowledged`: a person has seen just this difference; it bars nothing until it changes.
     """
 
+    kind: DriftKind
     ours: int
     theirs: int
     since_ns: int
+    foreign: int = 0
     is_present: bool = True
     is_believed: bool = False
+    is_acknowledged: bool = False
+
+    @property
+    def excess(self) -> int:
+        """What the broker holds beyond our fills, in signed contracts."""
+        return self.theirs - self.ours
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether orders of others account for all of it."""
+        return self.excess == self.foreign
+
+    @property
+    def is_doubt(self) -> bool:
+        """Whether the broker may hold less of ours than our fills say, and nobody knows yet (T5)."""
+        return self.is_present and not self.is_believed and self.kind in _LACKING
+
+
+_LACKING = (DriftKind.SMALLER, DriftKind.GONE, DriftKind.WRONG_SIDE)
 
 
 class State:
-    """The engine's books, clocks and levels."""
+    """The engine's books, clocks and levels.
+
+    `foreign` are the orders of others, by the broker's number, `foreign_heard_ns` when a key's were
+    last heard of. `extra` is what the broker holds of a key beside our fills and theirs, once it is
+    believed. `unowned` are orders that bear our id and belong to nothing, once told. `drifts` are
+    the differences that a person should see.
+    """
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
@@ -133,6 +171,9 @@ class State:
         self.quotes_asked_ns = 0
         self.book = BookWatch()
         self.foreign: dict[BrokerOrderId, ForeignRow] = {}
+        self.foreign_heard_ns: dict[BrokerKey, int] = {}
+        self.extra: dict[BrokerKey, int] = {}
+        self.unowned: set[BrokerOrderId] = set()
         self.drifts: dict[BrokerKey, Drifted] = {}
         self.over_offered: set[BrokerKey] = set()
         self.self_test_fault: str | None = "not run"

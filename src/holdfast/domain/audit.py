@@ -172,7 +172,8 @@ class Difference(StrEnum):
     """In what the broker's book and ours may differ about one order of ours.
 
     ANSWER: what became of a request; MISSED_FILL; OTHER_TERMS; ENDED: it lives here and is dead
-    there; UNKNOWN: it is not known here; ABSENT: it never arrived; SECOND: two orders under one id.
+    there; UNKNOWN: it is not known here; ABSENT: it never arrived; SECOND: two orders under one id;
+    ORPHAN: it lives there, belongs to no position, and would open one.
     """
 
     ANSWER = "answer"
@@ -182,6 +183,7 @@ class Difference(StrEnum):
     UNKNOWN = "unknown"
     ABSENT = "absent"
     SECOND = "second"
+    ORPHAN = "orphan"
 
 
 class Remedied(Audit, frozen=True, kw_only=True):
@@ -194,17 +196,60 @@ class Remedied(Audit, frozen=True, kw_only=True):
     after: Values
 
 
+class DriftKind(StrEnum):
+    """How the broker's net of one key differs from our fills; each has one remedy.
+
+    LARGER: more on our side, never ours to close. SMALLER, GONE: less or nothing; what orders of
+    others explain is cut from ours at once, else after ten seconds of stable reads. WRONG_SIDE: the
+    other side; ours are cut to nothing, the rest is never closed. UNKNOWN_POSITION: nothing is ours
+    there. LATE: orders of others filled and the net does not show it; it is read again.
+    UNOWNED_ORDER: an order with an id of ours belongs to nothing that we know.
+    """
+
+    LARGER = "larger"
+    SMALLER = "smaller"
+    GONE = "gone"
+    WRONG_SIDE = "wrong_side"
+    UNKNOWN_POSITION = "unknown_position"
+    LATE = "late"
+    UNOWNED_ORDER = "unowned_order"
+
+
 class Drift(Audit, frozen=True, kw_only=True):
     """The broker holds other than our fills say, in contracts; entries in the underlying stop.
 
     `foreign` is what orders that are not ours added; `reason` says in words what is known.
+    `is_believed`: ours are cut to what the broker holds.
     """
 
+    kind: DriftKind
+    is_believed: bool
     instrument: InstrumentId
     product: Product
     ours: int
     theirs: int
     foreign: int
+    reason: str
+
+
+class DriftEnded(Audit, frozen=True, kw_only=True):
+    """A stable read shows that the difference of a key is no more; entries are free of it."""
+
+    kind: DriftKind
+    instrument: InstrumentId
+    product: Product
+    ours: int
+    theirs: int
+
+
+class DriftAcknowledged(Audit, frozen=True, kw_only=True):
+    """A person has seen the difference of a key and takes the broker's book for what it is."""
+
+    kind: DriftKind
+    instrument: InstrumentId
+    product: Product
+    ours: int
+    theirs: int
     reason: str
 
 
@@ -239,6 +284,8 @@ AnyAudit = (
     | SelfTested
     | Remedied
     | Drift
+    | DriftEnded
+    | DriftAcknowledged
     | BookReconciled
     | Anomaly
 )

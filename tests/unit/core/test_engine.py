@@ -49,7 +49,7 @@ from holdfast.domain.event import (
 from holdfast.domain.instrument import InstrumentId, Product, Segment, instrument_id
 from holdfast.domain.market import Candle, Tick
 from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Purpose, Refusal, Side
-from tests.support.desk import CALL, CLOSE, FACTS, NIFTY, OPEN, PUT, SECOND, Desk, settings
+from tests.support.desk import CALL, CLOSE, FACTS, NIFTY, OPEN, PUT, SECOND, SESSION, Desk, settings
 
 
 def closed(desk: Desk, order: PlaceOrder, price: float) -> PositionClosed:
@@ -574,6 +574,9 @@ def test_what_a_strategy_says_at_a_tick_is_a_signal_of_that_instant() -> None:
     assert [told.intent.signal for told in desk.told(IntentFormed)] == [signal]
 
 
+NEAR_SQUARE_OFF = SESSION.square_off_ns - 60 * SECOND
+
+
 def test_history_asks_no_strategy_for_its_opinion() -> None:
     """It is told that the candle is none of today's, and what it would say is not yet asked."""
     desk = Desk()
@@ -586,9 +589,9 @@ def test_history_asks_no_strategy_for_its_opinion() -> None:
 @pytest.mark.parametrize(
     ("loaded_ns", "edges"),
     [
-        (OPEN - 1, [OPEN, CLOSE]),
-        (OPEN, [OPEN, CLOSE]),
-        (OPEN + 1, [CLOSE]),
+        (OPEN - 1, [OPEN, NEAR_SQUARE_OFF, CLOSE]),
+        (OPEN, [OPEN, NEAR_SQUARE_OFF, CLOSE]),
+        (OPEN + 1, [NEAR_SQUARE_OFF, CLOSE]),
         (CLOSE, [CLOSE]),
         (CLOSE + 1, []),
     ],

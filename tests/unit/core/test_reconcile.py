@@ -16,6 +16,7 @@ from holdfast.domain.audit import (
 )
 from holdfast.domain.book import ForeignRow
 from holdfast.domain.command import CancelOrder, ModifyOrder, Notify, PlaceOrder, ReadBook, Severity
+from holdfast.domain.event import BookRead
 from holdfast.domain.instrument import BrokerKey, Instrument, Product
 from holdfast.domain.order import (
     BrokerOrderId,
@@ -360,14 +361,16 @@ def foreign(instrument: Instrument = CALL, side: Side = Side.SELL, filled: int =
 def test_a_net_that_nothing_explains_is_a_drift_and_bars_its_underlying() -> None:
     """T5, promise 7: told with both figures; entries stay off after the books agree again."""
     held = Held()
-    held.desk.read_book(held.entered, held.resting, nets={CALL: 260}, seconds=74)
-    [drift] = held.desk.told(Drift)
-    assert (drift.ours, drift.theirs, drift.foreign) == (195, 260, 0)
+    for second in (74, 80, 84.5):
+        held.desk.read_book(held.entered, held.resting, nets={CALL: 260}, seconds=second)
+    drift, believed = held.desk.told(Drift)
+    assert (drift.kind, drift.ours, drift.theirs, drift.foreign) == ("larger", 195, 260, 0)
     assert drift.reason == "nothing in the book explains it"
-    held.desk.read_book(held.entered, held.resting, seconds=76)
+    assert (drift.is_believed, believed.is_believed) == (False, True)
+    held.desk.read_book(held.entered, held.resting, seconds=90)
     [found] = held.desk.state.drifts.values()
     assert not found.is_present
-    assert len(held.desk.told(Drift)) == 1
+    assert len(held.desk.told(Drift)) == 2
 
 
 def test_a_net_just_after_a_fill_proves_nothing() -> None:
@@ -630,3 +633,106 @@ def test_cash_is_taken_from_a_book_that_stands_still() -> None:
     held.desk.book(held.entered, held.dead, rupees=7)
     held.desk.book(held.entered, held.dead, rupees=7)
     assert held.desk.state.funds_paise == 700
+
+
+# -- orders of ours that belong to nothing
+
+
+class Orphaned:
+    """A stop of ours rests, and no position of ours or the broker's is there for it."""
+
+    def __init__(self) -> None:
+        self.desk = Desk()
+        self.desk.at(70)
+        self.desk.forget()
+        self.stop = self.desk.book_row(sale(name(Purpose.STOP, 1, 9), stop=88))
+
+    def cancels(self) -> list[BrokerOrderId]:
+        return [one.broker_id for one in self.desk.all(CancelOrder)]
+
+
+def test_a_stop_of_ours_without_a_position_is_cancelled_once_it_is_evident() -> None:
+    """Stable reads three seconds apart show it, and nothing that it would close: it would open."""
+    orphaned = Orphaned()
+    desk = orphaned.desk
+    desk.read_book(orphaned.stop, seconds=75)
+    desk.read_book(orphaned.stop, seconds=77)
+    assert orphaned.cancels() == []
+    assert first_failing(desk.state) is not None
+    desk.read_book(orphaned.stop, seconds=78.1)
+    assert orphaned.cancels() == [orphaned.stop.broker_id]
+    [told] = desk.told(Remedied)
+    assert (told.difference, told.order_id) == (Difference.ORPHAN, orphaned.stop.order_id)
+    gone = replace(orphaned.stop, status=BrokerStatus.CANCELLED)
+    desk.read_book(gone, seconds=80)
+    seen(desk)
+    assert desk.state.book.open_points == ()
+    assert orphaned.cancels() == [orphaned.stop.broker_id]
+    desk.read_book(gone, seconds=85)
+    assert [one.what for one in desk.told(Anomaly)] == ["order row for an order that is not ours"]
+
+
+def test_a_stop_that_closes_what_the_broker_holds_is_left_alone() -> None:
+    """Whatever it belongs to, it protects something: hands off, and a person is called."""
+    orphaned = Orphaned()
+    for second in range(75, 90, 2):
+        orphaned.desk.read_book(orphaned.stop, nets={CALL: 195}, seconds=second)
+    assert orphaned.cancels() == []
+    assert [key.instrument for key in orphaned.desk.state.drifts] == [CALL.id]
+
+
+@pytest.mark.proves("B-19")
+def test_orders_of_others_are_never_touched() -> None:
+    """However they look: hands off what bears no id of ours."""
+    desk = Desk()
+    desk.at(70)
+    desk.forget()
+    theirs = replace(foreign(filled=65), filled_quantity=0, is_live=True)
+    for second in range(75, 95, 2):
+        desk.read_book(foreign=(theirs,), seconds=second)
+    assert desk.all(CancelOrder) == []
+    assert desk.all(ModifyOrder) == []
+
+
+def test_a_bar_that_was_acknowledged_is_not_raised_again_by_the_same_order() -> None:
+    """Its row stays in the day's book."""
+    orphaned = Orphaned()
+    dead = replace(orphaned.stop, status=BrokerStatus.CANCELLED)
+    orphaned.desk.read_book(dead, seconds=75)
+    assert orphaned.desk.state.drifts != {}
+    orphaned.desk.acknowledge_drift()
+    assert orphaned.desk.state.drifts == {}
+    orphaned.desk.read_book(dead, seconds=80)
+    assert orphaned.desk.state.drifts == {}
+
+
+@pytest.mark.proves("T22")
+def test_one_pass_told_twice_is_no_second_opinion() -> None:
+    """Nor is one that a later one has overtaken."""
+    held = Held()
+    pass_ = BookRead(
+        at_ns=OPEN + 75 * SECOND,
+        began_at_ns=OPEN + 75 * SECOND,
+        nets=(),
+        orders=(held.entered, replace(held.resting, status=BrokerStatus.CANCELLED)),
+        foreign=(),
+        trades=(),
+        funds_paise=1,
+    )
+    held.desk.at(75).tell(pass_)
+    held.desk.at(76).tell(replace(pass_, at_ns=held.desk.now))
+    held.desk.at(77).tell(replace(pass_, at_ns=held.desk.now, began_at_ns=OPEN + 74 * SECOND))
+    assert held.remedies() == []
+    assert held.desk.state.orders[held.stop.order_id].is_live
+
+
+@pytest.mark.proves("REC-4")
+def test_every_remedy_is_told_with_before_and_after() -> None:
+    """A fill that was missed and an order that never was, as figures."""
+    held = Held(stop_rests=False)
+    held.desk.read_book(held.entered, seconds=74)
+    held.desk.read_book(held.entered, seconds=78)
+    [told] = held.desk.told(Remedied)
+    assert told.before["state"] == "unknown"
+    assert told.after["state"] == "rejected"
+    assert told.order_id == held.stop.order_id

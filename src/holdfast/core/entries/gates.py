@@ -6,6 +6,7 @@ at: `Passed` or `Denial`. The first denial ends the signal.
 
 from collections.abc import Callable
 
+from holdfast.core.drift import barring
 from holdfast.core.entries.candidate import Candidate, cutoff_ns, start_ns
 from holdfast.core.readiness import first_failing, quote_fault
 from holdfast.core.risk.limits import worst_today_paise
@@ -58,11 +59,11 @@ def spent_key(signal: Signal) -> str:
 def drift(state: State, candidate: Candidate) -> Passed | Denial:
     """No unexplained difference with the broker's book on this underlying (promise 7).
 
-    Nor a key of it about which reads of the book do not agree (T22). A difference in a contract
-    that today's master does not hold may be on any.
+    Nor a key of it about which reads of the book do not agree (T22), or in which others trade at
+    the moment (T11). A difference in a contract that today's master does not hold may be on any.
     """
     underlying = candidate.underlying.instrument.underlying
-    for key in sorted(state.drifts.keys() | state.book.unsettled):
+    for key in barring(state):
         instrument = state.instruments.get(key.instrument)
         if instrument is None or instrument.underlying == underlying:
             return Denial(gate="drift", values=_difference(state, key))
@@ -72,7 +73,8 @@ def drift(state: State, candidate: Candidate) -> Passed | Denial:
 def _difference(state: State, key: BrokerKey) -> Values:
     found = state.drifts.get(key)
     if found is None:
-        return {"key": key.instrument, "book": "does not settle"}
+        is_met = key in state.book.strangers
+        return {"key": key.instrument, "book": "others trade" if is_met else "does not settle"}
     return {"key": key.instrument, "ours": found.ours, "theirs": found.theirs}
 
 

@@ -9,6 +9,9 @@ worst, would leave open (T4).
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
+from holdfast.core import bookread, ration
 from holdfast.core.books.positions import Position
 from holdfast.core.orders import asking
 from holdfast.core.orders.ids import ATTEMPT_MAX, SLICE_MAX, OrderReason
@@ -82,24 +85,36 @@ def tend(state: State, position: Position) -> None:
     unwanted = [c for c in closers if not allowed or c.terms.side is not position.closing_side]
     for closer in unwanted:
         _tend_unwanted(state, closer)
-    if allowed and not unwanted:
+    if not allowed or unwanted:
+        return
+    if ration.must_read(state, position):
+        _wait_for_read(state, position, closers, allowed)
+    else:
         _tend_closers(state, position, closers, allowed)
 
 
 def _tend_closers(state: State, position: Position, closers: Sequence[Order], allowed: int) -> None:
     """Share out what is to be closed among the orders that close, and send what they lack."""
-    most = most_of_slice(position)
-    strays = sum(stray.could_fill for stray in _live_strays(state, position))
-    shares, left = share_out(closers, allowed, most=most, strays=strays, now_ns=state.now_ns)
+    shares, left = _share(state, position, closers, allowed)
     if position.exit is not None:
         _tend_exit(state, position, closers, shares)
     else:
         for closer in closers:
             if asking.may_ask(state, closer):
                 protection.follow(state, position, closer, shares[closer.name])
+    most = most_of_slice(position)
     waits = any(may_take_more(one, most=most, now_ns=state.now_ns) for one in closers)
     if left and not waits:
         _place_closers(state, position, split(left, most))
+
+
+def _share(
+    state: State, position: Position, closers: Sequence[Order], allowed: int
+) -> tuple[dict[OrderId, int], int]:
+    """What each closing order should still fill, and what is left for new ones."""
+    most = most_of_slice(position)
+    strays = sum(stray.could_fill for stray in _live_strays(state, position))
+    return share_out(closers, allowed, most=most, strays=strays, now_ns=state.now_ns)
 
 
 def _yields(state: State, position: Position) -> bool:
@@ -312,6 +327,36 @@ def _place_slices(state: State, position: Position, quantities: Sequence[int]) -
         _priced(state, position)
 
 
+def _wait_for_read(
+    state: State, position: Position, closers: Sequence[Order], allowed: int
+) -> None:
+    """Others may close what we hold: only what could close too much is taken away (T11).
+
+    The orders that rest go on; whoever waits to get out calls a person each 10 s.
+    """
+    bookread.ask_soon(state)
+    if not closers:
+        return  # `_call_barred` speaks of these
+    shares, _ = _share(state, position, closers, allowed)
+    for closer in closers:
+        if asking.may_ask(state, closer) and shares[closer.name] < closer.open_quantity:
+            _cut(state, closer, shares[closer.name])
+    since_ns = max(position.exit_at_ns, position.barred_told_ns)
+    if position.exit is not None and state.now_ns - since_ns >= BARRED_NS:
+        position.barred_told_ns = state.now_ns
+        values: Values = {"position": position.number, "by_hand": _by_hand(position)}
+        state.alarm("an exit waits for the broker's book: others trade there", values)
+
+
+def _cut(state: State, closer: Order, share: int) -> None:
+    """Leave an order only its share, at its own price; nothing left of it is a cancel."""
+    if share:
+        quantity = closer.filled_quantity + share
+        asking.modify(state, closer, replace(closer.terms, quantity=quantity))
+    else:
+        asking.cancel(state, closer)
+
+
 def _may_place(state: State, position: Position) -> bool:
     """Whether a new closing order may exist: none that we do not know of can be at the broker.
 
@@ -319,6 +364,8 @@ def _may_place(state: State, position: Position) -> bool:
     and may yet settle (T22); not while the broker holds less than our fills say and nobody knows
     why (T5).
     """
+    if ration.must_read(state, position):
+        return False
     is_read = state.book.is_listed and position.key not in state.book.awaited
     return (is_read or position.number in state.book.anyway) and _doubt(state, position) is None
 
@@ -326,9 +373,7 @@ def _may_place(state: State, position: Position) -> bool:
 def _doubt(state: State, position: Position) -> Drifted | None:
     """A difference with the broker in the position's key that nobody explains yet."""
     drifted = state.drifts.get(position.key)
-    if drifted is None or not drifted.is_present or drifted.is_believed:
-        return None
-    return drifted
+    return drifted if drifted is not None and drifted.is_doubt else None
 
 
 def _call_barred(state: State, position: Position, closers: Sequence[Order]) -> None:

@@ -171,14 +171,16 @@ def is_local_rule_live(state: State, position: Position) -> bool:
 
 
 def _run_clock(state: State, position: Position, *, is_local_live: bool) -> None:
+    # What others have closed needs no protection: the broker does not hold it (T5).
+    is_exposed = position.closable_quantity > 0
     now = state.now_ns if position.is_open else min(position.closed_at_ns, state.now_ns)
-    if not position.verified and position.is_open:
+    if not position.verified and is_exposed:
         if position.stop_missing_since_ns is None:
             position.stop_missing_since_ns = now
     elif position.stop_missing_since_ns is not None:
         position.without_stop_ns += max(now - position.stop_missing_since_ns, 0)
         position.stop_missing_since_ns = None
-    if position.is_open and not position.verified and not is_local_live:
+    if is_exposed and not position.verified and not is_local_live:
         if position.unprotected_since_ns is None:
             position.unprotected_since_ns = now
     elif position.unprotected_since_ns is not None:

@@ -35,7 +35,7 @@ from holdfast.core.settings import (
     SizingSettings,
 )
 from holdfast.core.state import Drifted, State
-from holdfast.domain.audit import Denied, IntentFormed
+from holdfast.domain.audit import Denied, DriftKind, IntentFormed
 from holdfast.domain.decision import Direction, HaltLevel, Passed, Values
 from holdfast.domain.event import JournalChanged, Link, LinkChanged, OperatorRequest
 from holdfast.domain.instrument import (
@@ -533,7 +533,9 @@ def test_the_first_denial_ends_the_asking() -> None:
 
 def drifted(desk: Desk, instrument: InstrumentId) -> None:
     key = BrokerKey(instrument, Product.INTRADAY)
-    desk.state.drifts[key] = Drifted(ours=65, theirs=0, since_ns=OPEN, is_present=False)
+    desk.state.drifts[key] = Drifted(
+        kind=DriftKind.GONE, ours=65, theirs=0, since_ns=OPEN, is_present=False
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""The ration of one broker key: what of our positions others have closed, or could at any moment.
+
+The broker nets every order of the account in a key. What others sell of it is missing from the
+youngest position first (T4); nothing of ours may close it a second time.
+"""
+
+from collections.abc import Sequence
+
+from holdfast.core.bookread import AGAIN_NS, is_near_square_off
+from holdfast.core.books.positions import Position
+from holdfast.core.state import State
+from holdfast.domain.book import ForeignRow
+from holdfast.domain.instrument import BrokerKey, Product
+from holdfast.domain.order import Side
+
+
+def missing_of(held: Sequence[tuple[int, int]], *, sold: int, bought: int) -> dict[int, int]:
+    """What each position lacks, signed as it is held, for all of `held` (number, contracts).
+
+    `sold` contracts of longs and `bought` of shorts are not ours to close any more; what is more
+    than all of them is nobody's of ours.
+    """
+    left = {True: max(sold, 0), False: max(bought, 0)}
+    missing: dict[int, int] = {}
+    for number, quantity in sorted(held, reverse=True):
+        is_long = quantity > 0
+        lost = min(left[is_long], abs(quantity))
+        left[is_long] -= lost
+        missing[number] = lost if is_long else -lost
+    return missing
+
+
+def held_in(state: State, key: BrokerKey) -> list[Position]:
+    """Our positions that hold contracts of a key, oldest first."""
+    return [one for one in state.live if one.key == key and one.is_open]
+
+
+def ours_in(state: State, key: BrokerKey) -> int:
+    """What our fills say is held of a key, in signed contracts."""
+    return sum(position.holding.quantity for position in held_in(state, key))
+
+
+def foreign_in(state: State, key: BrokerKey) -> list[ForeignRow]:
+    """Orders of others in a key, by the broker's number, shortest first: as they were taken."""
+    rows = [row for row in state.foreign.values() if row.key == key]
+    return sorted(rows, key=lambda row: (len(row.broker_id), row.broker_id))
+
+
+def outside(state: State, key: BrokerKey) -> int:
+    """What others have added to the net of a key by orders that we know of, signed."""
+    return sum(row.signed_fill for row in foreign_in(state, key))
+
+
+def share_out(state: State, key: BrokerKey) -> tuple[Position, ...]:
+    """Set anew what is missing of each position of a key; returns those of which it changed.
+
+    The youngest first. Orders of others that could still fill count as filled where they close:
+    the resting stop is cut while theirs works, and restored when it dies unfilled (T14).
+    """
+    held = held_in(state, key)
+    gone = outside(state, key) + state.extra.get(key, 0)
+    rows = [row for row in foreign_in(state, key) if row.is_live]
+    open_ = {side: sum(_open(row) for row in rows if row.side is side) for side in Side}
+    missing = missing_of(
+        [(position.number, position.holding.quantity) for position in held],
+        sold=open_[Side.SELL] - gone,
+        bought=open_[Side.BUY] + gone,
+    )
+    changed = []
+    for position in reversed(held):
+        if position.missing != missing[position.number]:
+            position.missing = missing[position.number]
+            changed.append(position)
+    return tuple(changed)
+
+
+def _open(row: ForeignRow) -> int:
+    return max(row.quantity - row.filled_quantity, 0)
+
+
+def must_read(state: State, position: Position) -> bool:
+    """Whether nothing but a cut may be asked for a position until the book is read (T11).
+
+    Somebody else trades in its key, or the broker is about to square it off: what we would close
+    may be closed by them in the same moment. A person may close it anyway.
+    """
+    if position.number in state.book.anyway:
+        return False
+    return position.key in state.book.strangers or (
+        may_be_squared_off(state, position) and not _is_shown_open(state, position)
+    )
+
+
+def may_be_squared_off(state: State, position: Position) -> bool:
+    """Whether the broker may close a position by itself, now or within a minute (T11)."""
+    session = state.session(position.instrument.exchange)
+    is_intraday = position.key.product is Product.INTRADAY
+    return is_intraday and session is not None and is_near_square_off(state, session)
+
+
+def _is_shown_open(state: State, position: Position) -> bool:
+    """Whether a read younger than a second shows what is held, and no order of others on it."""
+    read, key = state.book.last, position.key
+    if read is None or state.now_ns - read.began_at_ns >= AGAIN_NS:
+        return False
+    if any(row.is_live for row in foreign_in(state, key)):
+        return False
+    shown = sum(net.net for net in read.nets if net.key == key)
+    wanted = sum(one.closable_quantity for one in held_in(state, key))
+    sign = 1 if position.holding.quantity > 0 else -1
+    return shown * sign >= wanted
