@@ -26,7 +26,7 @@ from holdfast.core.market.candles import CandleBuilder, CandleSeries
 from holdfast.core.market.history import HistoryFold
 from holdfast.core.market.quotes import Connection, Quote
 from holdfast.core.orders import answers, asking
-from holdfast.core.risk import closing, guards, halt, watching
+from holdfast.core.risk import closing, guards, halt, panic, polling, watching
 from holdfast.core.risk.exits import build_rules
 from holdfast.core.settings import SECOND_NS, EngineSettings
 from holdfast.core.state import State
@@ -126,6 +126,16 @@ class Engine:
         return self._state.halt
 
     @property
+    def panic_stage(self) -> panic.Stage:
+        """How far a panic has come; NONE without one."""
+        return panic.stage(self._state)
+
+    @property
+    def left_to_do(self) -> tuple[str, ...]:
+        """What a person would have to do by hand for the account to be flat of ours, in words."""
+        return panic.left(self._state)
+
+    @property
     def open_numbers(self) -> tuple[int, ...]:
         """The positions that hold contracts, by number, in order."""
         return tuple(sorted(one.number for one in self._state.live if one.is_open))
@@ -216,6 +226,7 @@ class Engine:
 
     def _on_event(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912, PLR0915 one match over all events
         state = self._state
+        polling.hear(state, event)
         match event:
             case Tick():
                 raise AssertionError("ticks have a path of their own")
@@ -245,7 +256,9 @@ class Engine:
             case QuotesRead():
                 self._on_quotes(event)
             case BookRead():
+                before = state.book.last
                 reconcile.take_read(state, event)
+                panic.take_read(state, before, event)
             case ReadFailed():
                 self._on_read_failed(event)
             case StepFailed():
@@ -265,7 +278,10 @@ class Engine:
                 self._look_at_all()
             case TimerFired():
                 self._on_timer()
+        polling.arm(state)
+        panic.watch(state)
         watch.note_readiness(state)
+        guards.set_loss_exit(state)
 
     # -- the record of before
 
@@ -460,7 +476,7 @@ class Engine:
                 self._take_candle(whole, live=False)
 
     def _arm_session(self) -> None:
-        """Be called at every edge of the session, so that readiness tells of it in time."""
+        """Be called at every edge of the session, and before the broker closes by itself."""
         state = self._state
         assert state.facts is not None
         for session in state.facts.sessions:
@@ -468,6 +484,7 @@ class Engine:
                 if edge_ns >= state.now_ns:
                     key = TimerKey(Rank.SESSION, number, session.exchange.value)
                     state.timers.set(key, edge_ns)
+        settlement.arm(state)
 
     # -- facts of the market
 
@@ -532,10 +549,24 @@ class Engine:
                 watching.evaluate(state, self._rules, position, None)
             case Rank.SWEEP:
                 watching.sweep(state, self._rules)
+            case _:
+                self._on_account_deadline(key.rank)
+
+    def _on_account_deadline(self, rank: Rank) -> None:
+        """A deadline of the whole account has come."""
+        state = self._state
+        match rank:
             case Rank.SESSION:
-                pass  # being called is all that was wanted
+                settlement.on_edge(state)
+                self._look_at_all()
             case Rank.BOOK:
                 bookread.on_timer(state)
+            case Rank.POLL:
+                polling.on_timer(state)
+            case Rank.PANIC:
+                panic.on_timer(state)
+            case _:
+                raise AssertionError(f"{rank.name} names a deadline of something in it")
 
     def _judge(self, exchange: str) -> None:
         for known in self._state.connections:

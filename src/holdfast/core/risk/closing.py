@@ -10,7 +10,7 @@ from holdfast.core.books.positions import Position
 from holdfast.core.orders import asking
 from holdfast.core.orders.ids import ATTEMPT_MAX
 from holdfast.core.orders.order import Order
-from holdfast.core.risk import protection
+from holdfast.core.risk import leaving, protection
 from holdfast.core.risk.levels import is_beyond
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import Drifted, State
@@ -76,6 +76,8 @@ def tend(state: State, position: Position) -> None:
     _call_barred(state, position, closer)
     if not position.closable_quantity:
         _tend_orphan(state, closer)
+    elif not leaving.may_act(state, position):
+        pass  # shorts go first (T12), or the broker is about to close by itself (T11)
     elif closer is None or not closer.is_live:
         _place_closer(state, position)
     elif position.exit is not None:
@@ -136,6 +138,8 @@ def _place_closer(state: State, position: Position) -> None:
     if session is None or not session.is_open(state.now_ns):
         return
     if not _may_place(state, position):
+        return
+    if position.exit is None and not leaving.wants_stop(position):
         return
     attempts = position.stop_attempts if position.exit is None else position.exit_attempts
     if state.now_ns < position.retry_at_ns:

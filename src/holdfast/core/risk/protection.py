@@ -7,11 +7,11 @@ whenever it does not, the local rules do, if the price is fresh and orders can l
 from holdfast.core.books.positions import Position
 from holdfast.core.orders import asking
 from holdfast.core.orders.order import MODIFICATIONS_MAX, Order
+from holdfast.core.risk import leaving, polling
 from holdfast.core.risk.levels import stop_limit_paise
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.domain.audit import ProtectionLost, ProtectionVerified
-from holdfast.domain.event import Link
 from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Purpose, Side
 
 TRAIL_MOVES_MAX = 10
@@ -104,7 +104,7 @@ def keep_clocks(state: State, position: Position) -> None:
     Both clocks start at the exchange's time of the first fill, which lies before we heard of it.
     """
     closer = state.orders.get(position.closer) if position.closer is not None else None
-    is_local_live = is_local_rule_live(state, position)
+    is_local_live = is_local_rule_live(state, position) or leaving.is_hedge(state, position)
     resting = position.is_open and rests(position, closer)
     if resting and not is_local_live:
         assert closer is not None
@@ -144,7 +144,7 @@ def is_in_band(state: State, position: Position, stop: Order) -> bool:
 def is_local_rule_live(state: State, position: Position) -> bool:
     """Whether our own rule can close: a fresh price and a working order path (T9)."""
     fault = state.quote(position.id).fault(state.now_ns, state.settings.freshness)
-    return fault is None and state.links[Link.ORDERS]
+    return fault is None and polling.is_path_working(state)
 
 
 def _run_clock(state: State, position: Position, *, is_local_live: bool) -> None:
