@@ -26,7 +26,7 @@ from holdfast.core.market.candles import CandleBuilder, CandleSeries
 from holdfast.core.market.history import HistoryFold
 from holdfast.core.market.quotes import Connection, Quote
 from holdfast.core.orders import answers, asking
-from holdfast.core.risk import closing, guards, halt, panic, polling, watching
+from holdfast.core.risk import closing, guards, halt, leaving, panic, polling, watching
 from holdfast.core.risk.exits import build_rules
 from holdfast.core.settings import SECOND_NS, EngineSettings
 from holdfast.core.state import State
@@ -37,6 +37,7 @@ from holdfast.domain.command import AnyCommand, Notify, PlaceOrder, Severity, Su
 from holdfast.domain.decision import HaltLevel, Signal
 from holdfast.domain.event import (
     BOOK,
+    Action,
     AnyEvent,
     BookRead,
     CandleLoaded,
@@ -311,7 +312,7 @@ class Engine:
         self._state.left_out.append(sequence)
 
     def step_books(self, event: AnyEvent) -> None:
-        """Fold what an event says of fills and halts, and nothing else: it cannot be stepped.
+        """Fold what an event says of fills, settlements and halts: it cannot be stepped.
 
         Deadlines that are due with it are dropped; what is held is looked at in a second.
         """
@@ -323,6 +324,8 @@ class Engine:
             answers.fold_books(state, event.row)
         elif isinstance(event, OperatorAsked):
             halt.take_request(state, event)
+        elif isinstance(event, Settled):
+            settlement.take_settlement(state, event)
         state.out.commands.clear()
         state.out.audits.clear()
 
@@ -574,9 +577,13 @@ class Engine:
                 watch.judge(self._state, known)
 
     def _chase(self, order_id: OrderId) -> None:
-        order = self._state.orders[order_id]
-        asking.chase(self._state, order)
-        closing.tend(self._state, self._state.positions[order.position])
+        state, order = self._state, self._state.orders[order_id]
+        position = state.positions[order.position]
+        if order.asked is Action.MODIFY and order.is_live and not leaving.may_act(state, position):
+            asking.find(state, order)  # nothing is repeated blindly (T11)
+        else:
+            asking.chase(state, order)
+        closing.tend(state, position)
 
     def _close_candle(self, identity: InstrumentId, interval_s: int) -> None:
         for builder in self._builders[identity]:

@@ -105,7 +105,7 @@ def on_timer(state: State) -> None:
         _when_flat(state)
     else:
         state.guard.flat_since_ns = None
-        if present is Stage.VERIFYING or state.guard.asks:
+        if present is Stage.VERIFYING or Guard.EXIT_ALL.value in state.guard.asks:
             bookread.ask(state)
         if present in (Stage.ENTRIES, Stage.CLOSING):
             _when_stuck(state)
