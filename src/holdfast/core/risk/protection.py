@@ -95,6 +95,19 @@ def rests(position: Position, closer: Order | None) -> bool:
         closer.status is BrokerStatus.WORKING
         and closer.seen.order_type is OrderType.STOP_LIMIT
         and closer.seen.quantity - closer.filled_quantity >= position.closable_quantity
+        and _is_at_our_level(position, closer.seen)
+    )
+
+
+def _is_at_our_level(position: Position, seen: OrderTerms) -> bool:
+    """Whether a stop's row shows a trigger that we could have asked for: it only ever tightens.
+
+    One that lies further away was moved by somebody else, and does not hold what was planned (T9).
+    """
+    trigger = seen.trigger_paise
+    return trigger is not None and not (
+        position.sign * trigger < position.sign * position.plan.stop_paise
+        or position.sign * seen.limit_paise > position.sign * trigger
     )
 
 

@@ -51,9 +51,13 @@ class Panicking:
         self.desk.forget()
         self.desk.ask_operator(OperatorRequest.PANIC)
 
-    @property
     def stage(self) -> Stage:
+        """How far it has come."""
         return self.desk.engine.panic_stage
+
+    def halt(self) -> HaltLevel:
+        """How far the account is halted."""
+        return self.desk.engine.halt
 
     def rows(self) -> list[OrderRow]:
         """The broker's book of our orders, as they stand."""
@@ -96,7 +100,7 @@ def test_the_halt_comes_first_then_entries_then_exits() -> None:
         (CancelOrder, panic.entry.order_id),
         (ModifyOrder, panic.stop.order_id),
     }
-    assert panic.stage is Stage.ENTRIES
+    assert panic.stage() is Stage.ENTRIES
 
 
 @pytest.mark.proves("T25", "I-55", "I-67")
@@ -104,18 +108,18 @@ def test_a_panic_goes_through_its_stages_and_ends_with_a_stable_read() -> None:
     """Flat is what two passes show that begin three seconds after the last order: not our fold."""
     panic = Panicking()
     panic.end_entry()
-    assert panic.stage is Stage.CLOSING
+    assert panic.stage() is Stage.CLOSING
     assert panic.desk.engine.left_to_do[0] == f"SELL 195 {CALL.symbol}"
     panic.desk.at(61)
     panic.fill_exit()
-    assert panic.stage is Stage.VERIFYING
+    assert panic.stage() is Stage.VERIFYING
     panic.desk.forget()
     panic.desk.at(62.5)
     assert panic.desk.all(ReadBook) != []
     panic.desk.read_book(*panic.rows(), seconds=63)
-    assert panic.stage is Stage.VERIFYING, "a read so early proves nothing"
+    assert panic.stage() is Stage.VERIFYING, "a read so early proves nothing"
     panic.desk.at(65).book(*panic.rows())
-    assert panic.stage is Stage.FLAT
+    assert panic.stage() is Stage.FLAT
     assert panic.desk.engine.left_to_do == ()
     assert any("flat of ours" in told.text for told in panic.desk.all(Notify))
     assert panic.desk.all(BrokerKillSwitch) == [], "nobody configured it"
@@ -144,7 +148,7 @@ def test_a_book_that_does_not_show_it_is_not_flat(case: str) -> None:
         lives = [*rows[:-1], panic.desk.book_row(panic.entry)]
         panic.desk.book(*lives)
         panic.desk.book(*lives)
-    assert panic.stage is not Stage.FLAT
+    assert panic.stage() is not Stage.FLAT
 
 
 @pytest.mark.proves("T25")
@@ -164,7 +168,7 @@ def test_what_the_owner_holds_there_does_not_keep_a_panic_from_its_end() -> None
         is_live=False,
     )
     panic.desk.read_book(*panic.rows(), seconds=70, foreign=(owners,))
-    assert panic.stage is Stage.FLAT
+    assert panic.stage() is Stage.FLAT
     assert panic.desk.all(BrokerKillSwitch) == []
     told = [one for one in panic.desk.told(Anomaly) if "kill switch" in one.what]
     assert [one.values["in_the_way"] for one in told] == [str(CALL.id)]
@@ -233,7 +237,7 @@ def test_a_dead_order_path_calls_the_broker_too() -> None:
     assert len(panic.desk.all(ExitAll)) == 1
     assert panic.desk.all(ReadBook) != [], "what it does is read, not assumed"
     panic.desk.tell(GuardAnswered(at_ns=panic.desk.now, guard=Guard.EXIT_ALL, is_done=True))
-    assert panic.stage is Stage.CLOSING, "its answer is no evidence"
+    assert panic.stage() is Stage.CLOSING, "its answer is no evidence"
 
 
 @pytest.mark.proves("T25")
@@ -242,10 +246,9 @@ def test_an_exit_that_rests_at_the_broker_is_closing() -> None:
     panic = Panicking(guards=GuardSettings(exit_all=True))
     panic.end_entry()
     for second in range(61, 130):
-        terms = panic.desk.last(ModifyOrder).terms
-        panic.desk.row(panic.stop.order_id, terms=terms)
+        panic.desk.row(panic.stop.order_id, terms=panic.desk.last(ModifyOrder).terms)
         panic.desk.at(second).tick()
-    assert terms.order_type is OrderType.LIMIT
+    assert panic.desk.last(ModifyOrder).terms.order_type is OrderType.LIMIT
     panic.desk.tell(LinkChanged(at_ns=panic.desk.now, link=Link.ORDERS, is_up=False))
     panic.desk.at(135)
     assert panic.desk.all(ExitAll) == []
@@ -265,7 +268,7 @@ def test_a_late_fill_of_the_entry_is_closed_too() -> None:
         price=100.0,
         is_read=True,
     )
-    assert panic.stage is Stage.CLOSING
+    assert panic.stage() is Stage.CLOSING
     panic.desk.at(62)
     decided = {(one.position, one.exit.rule) for one in panic.desk.told(ExitDecided)}
     assert (2, "kill_switch") in decided
@@ -277,14 +280,14 @@ def test_an_unlock_ends_the_panic_once_all_is_clean() -> None:
     """Not while something of ours is held; afterwards a new panic begins from nothing."""
     panic = Panicking()
     panic.desk.ask_operator(OperatorRequest.UNLOCK)
-    assert panic.desk.engine.halt is HaltLevel.PANIC
+    assert panic.halt() is HaltLevel.PANIC
     panic.end_entry()
     panic.desk.at(61)
     panic.fill_exit()
     panic.desk.read_book(*panic.rows(), seconds=70)
     panic.desk.ask_operator(OperatorRequest.UNLOCK)
-    assert panic.desk.engine.halt is HaltLevel.NONE
-    assert panic.stage is Stage.NONE
+    assert panic.halt() is HaltLevel.NONE
+    assert panic.stage() is Stage.NONE
     assert panic.desk.state.guard.panic_since_ns is None
 
 
@@ -294,7 +297,7 @@ def test_a_panic_goes_on_after_a_restart() -> None:
     panic = Panicking(guards=GuardSettings(exit_all=True))
     panic.end_entry()
     panic.desk.restart(300, links=False)
-    assert panic.stage is Stage.CLOSING
+    assert panic.stage() is Stage.CLOSING
     panic.desk.at(305)
     assert len(panic.desk.all(ExitAll)) == 1
 

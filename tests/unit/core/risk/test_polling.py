@@ -1,6 +1,7 @@
 """Orders are read by id each second; a mute stream and a dead order path are noticed by it (T9)."""
 
 import pytest
+from msgspec.structs import replace
 
 from holdfast.core.orders import asking
 from holdfast.core.readiness import first_failing
@@ -48,6 +49,11 @@ def hears(desk: Desk, *, until: int, since: int = 61, answers: bool = True) -> N
         desk.at(second).tick()
         if answers:
             desk.answer_poll()
+
+
+def is_awaited(desk: Desk) -> bool:
+    """Whether an answer that must be told has not come."""
+    return desk.state.path.waiting_since_ns is not None
 
 
 # -- orders
@@ -307,9 +313,9 @@ def test_a_guard_that_was_taken_and_a_link_that_comes_up_are_answers() -> None:
     desk.state.path.waiting_since_ns = desk.now
     no = GuardAnswered(at_ns=desk.now, guard=Guard.EXIT_ALL, is_done=False, reason="no")
     desk.tell(no)
-    assert desk.state.path.waiting_since_ns is not None
+    assert is_awaited(desk)
     desk.tell(GuardAnswered(at_ns=desk.now, guard=Guard.EXIT_ALL, is_done=True))
-    assert desk.state.path.waiting_since_ns is None
+    assert not is_awaited(desk)
     desk.state.path.waiting_since_ns = desk.now
     desk.state.path.barred_until_ns = desk.now + SECOND
     desk.tell(LinkChanged(at_ns=desk.now, link=Link.ORDERS, is_up=True))
@@ -353,3 +359,28 @@ def test_a_start_is_given_the_time_that_a_stop_needs() -> None:
     assert [one.exit.rule for one in desk.told(ExitDecided)] == ["unprotected"]
     assert first_failing(desk.state) is not None
     assert CALL.id in desk.state.held
+
+
+@pytest.mark.proves("T9")
+@pytest.mark.parametrize(
+    ("trigger", "limit", "quantity", "protects"),
+    [
+        (8_800, 7_920, 195, True),
+        (9_000, 8_100, 195, True),
+        (8_795, 7_920, 195, False),
+        (8_800, 8_805, 195, False),
+        (8_800, 7_920, 130, False),
+    ],
+    ids=["ours", "tighter", "moved away", "limit before the trigger", "less than is held"],
+)
+def test_a_stop_protects_only_as_its_row_shows_it(
+    trigger: int, limit: int, quantity: int, *, protects: bool
+) -> None:
+    """Type, trigger, limit and open quantity: what somebody else made of it holds nothing planned."""
+    desk = Desk()
+    desk.at(60).spot()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.at(61).tick()
+    terms = replace(stop.terms, trigger_paise=trigger, limit_paise=limit, quantity=quantity)
+    desk.row(stop.order_id, terms=terms)
+    assert desk.state.positions[1].verified is protects
