@@ -96,10 +96,10 @@ def test_the_halt_comes_first_then_entries_then_exits() -> None:
     panic = Panicking()
     assert panic.desk.told(Halted) == [Halted(level=HaltLevel.PANIC, reason="test")]
     kinds = [c for c in panic.desk.commands if isinstance(c, CancelOrder | ModifyOrder)]
-    assert {(type(c), c.order_id) for c in kinds} == {
+    assert [(type(c), c.order_id) for c in kinds] == [
         (CancelOrder, panic.entry.order_id),
         (ModifyOrder, panic.stop.order_id),
-    }
+    ]
     assert panic.stage() is Stage.ENTRIES
 
 
