@@ -526,6 +526,23 @@ class Desk:
         """The broker's word, not told yet."""
         return OrderUpdated(at_ns=self.now, row=row)
 
+    def answer_poll(self, number: int = 1) -> Step:
+        """The broker's answer to the poll of a position's entry, which tells nothing new."""
+        entry = self.state.orders[self.state.positions[number].entry]
+        assert entry.seen is not None
+        return self.tell_row(
+            OrderRow(
+                order_id=entry.id,
+                broker_id=self.broker_id(entry.id),
+                status=entry.status or BrokerStatus.WORKING,
+                terms=entry.seen,
+                filled_quantity=entry.filled_quantity,
+                filled_value_paise=entry.filled_value_paise,
+                venue_at_ns=entry.venue_at_ns,
+            ),
+            is_read=True,
+        )
+
     def timer(self, at_ns: int) -> TimerFired:
         """A deadline, not told yet."""
         return TimerFired(at_ns=at_ns)

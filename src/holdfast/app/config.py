@@ -21,11 +21,14 @@ from holdfast.core.settings import (
     EntrySettings,
     ExitSettings,
     FreshnessSettings,
+    GuardSettings,
     LimitSettings,
+    ReconcileSettings,
     SizingSettings,
 )
 from holdfast.domain.dated import Session
 from holdfast.domain.errors import DataRefused
+from holdfast.domain.instrument import Product
 from holdfast.strategies.supertrend import SupertrendSettings
 
 CONFIG_FILE: Final = "config.json"
@@ -42,6 +45,11 @@ class Mode(StrEnum):
     def letter(self) -> str:
         """The first character of every order id."""
         return self.value[0].upper()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether real money is at stake."""
+        return self.value == "live"
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +104,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     sizing: SizingSettings = SizingSettings()
     exits: ExitSettings = ExitSettings()
     limits: LimitSettings = LimitSettings()
+    guards: GuardSettings = GuardSettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
     freshness: FreshnessSettings = FreshnessSettings()
     strategy: StrategySettings = StrategySettings()
     candles: CandleSettings = CandleSettings()
@@ -148,8 +158,17 @@ def engine_settings(config: Config, session: Session) -> EngineSettings:
         sizing=config.sizing,
         exits=config.exits,
         limits=config.limits,
+        guards=_guards(config),
+        reconcile=config.reconcile,
         freshness=config.freshness,
     )
+
+
+def _guards(config: Config) -> GuardSettings:
+    """The broker's own loss exit guards real money only: elsewhere nobody offers one (T25)."""
+    if config.mode.is_live:
+        return config.guards
+    return msgspec.structs.replace(config.guards, loss_exit_bps=0)
 
 
 def init_text() -> str:
@@ -324,6 +343,18 @@ def _contradictions(config: Config) -> Iterator[_Fault]:
             ("limits", "loss_per_day_rupees_max"),
             "loss_per_day_rupees_max is more than the capital: it would limit nothing",
             "set it to what may be lost in one day",
+        )
+    if config.guards.hold_overnight and config.entries.product is not Product.MARGIN:
+        yield _Fault(
+            ("guards", "hold_overnight"),
+            "hold_overnight has no effect on INTRADAY positions: the broker squares them off",
+            'set product = "MARGIN" in [entries], or leave it false',
+        )
+    if config.reconcile.age_s <= config.reconcile.every_s:
+        yield _Fault(
+            ("reconcile", "age_s"),
+            "age_s is not longer than every_s: nothing could ever be entered",
+            "set it to three times every_s",
         )
 
 

@@ -116,6 +116,36 @@ KEYS: Final = (
     _key("exits.stale_with_stop_s", _seconds(5, 600), "without a price, stop at the broker"),
     _key("exits.stale_without_stop_s", _seconds(1, 60), "without a price and without a stop"),
     _key("limits.loss_per_day_rupees_max", _rupees(100, CRORE), "then flat and halted"),
+    _key("guards.unprotected_s", _seconds(2, 60), "then what nothing protects is closed"),
+    _key(
+        "guards.exit_all", Switch(), "a stuck panic may close your own positions at the broker too"
+    ),
+    _key("guards.kill_switch", Switch(), "after a panic the broker refuses every order of the day"),
+    _key(
+        "guards.loss_exit_bps",
+        _bps(10_000, 100_000, "not set"),
+        "live: the broker's own loss exit, of the daily limit",
+        shown=False,
+    ),
+    _key(
+        "guards.hold_overnight",
+        Switch(),
+        "MARGIN positions stay, without a stop at night",
+        shown=False,
+    ),
+    _key(
+        "guards.hold_to_settlement",
+        Switch(),
+        "longs that expire today stay, shorts never",
+        shown=False,
+    ),
+    _key(
+        "reconcile.every_s",
+        _seconds(10, 300),
+        "between reads of the broker's whole book",
+        shown=False,
+    ),
+    _key("reconcile.age_s", _seconds(20, 900), "entries need a clean read this young", shown=False),
     _key("freshness.connection_s", _seconds(1, 30), "silence of the feed"),
     _key("freshness.lag_s", _seconds(1, 60), "of the feed behind the exchange"),
     _key("freshness.packet_s", _seconds(1, 60), "age of an instrument's own price"),

@@ -27,7 +27,7 @@ from holdfast.core.market.candles import CandleBuilder, CandleSeries
 from holdfast.core.market.history import HistoryFold
 from holdfast.core.market.quotes import Connection, Quote
 from holdfast.core.orders import answers, asking
-from holdfast.core.risk import closing, guards, halt, watching
+from holdfast.core.risk import closing, guards, halt, leaving, panic, polling, watching
 from holdfast.core.risk.exits import build_rules
 from holdfast.core.settings import SECOND_NS, EngineSettings
 from holdfast.core.state import State
@@ -38,6 +38,7 @@ from holdfast.domain.command import AnyCommand, Notify, PlaceOrder, Severity, Su
 from holdfast.domain.decision import HaltLevel, Signal
 from holdfast.domain.event import (
     BOOK,
+    Action,
     AnyEvent,
     BookRead,
     CandleLoaded,
@@ -125,6 +126,16 @@ class Engine:
     def halt(self) -> HaltLevel:
         """How far it is halted."""
         return self._state.halt
+
+    @property
+    def panic_stage(self) -> panic.Stage:
+        """How far a panic has come; NONE without one."""
+        return panic.stage(self._state)
+
+    @property
+    def left_to_do(self) -> tuple[str, ...]:
+        """What a person would have to do by hand for the account to be flat of ours, in words."""
+        return panic.left(self._state)
 
     @property
     def open_numbers(self) -> tuple[int, ...]:
@@ -224,6 +235,7 @@ class Engine:
 
     def _on_event(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912, PLR0915 one match over all events
         state = self._state
+        polling.hear(state, event)
         match event:
             case Tick():
                 raise AssertionError("ticks have a path of their own")
@@ -253,7 +265,9 @@ class Engine:
             case QuotesRead():
                 self._on_quotes(event)
             case BookRead():
+                before = state.book.last
                 reconcile.take_read(state, event)
+                panic.take_read(state, before, event)
             case ReadFailed():
                 self._on_read_failed(event)
             case StepFailed():
@@ -273,7 +287,10 @@ class Engine:
                 self._look_at_all()
             case TimerFired():
                 self._on_timer()
+        polling.arm(state)
+        panic.watch(state)
         watch.note_readiness(state)
+        guards.set_loss_exit(state)
 
     # -- the record of before
 
@@ -303,7 +320,7 @@ class Engine:
         self._state.left_out.append(sequence)
 
     def step_books(self, event: AnyEvent) -> None:
-        """Fold what an event says of fills and halts, and nothing else: it cannot be stepped.
+        """Fold what an event says of fills, settlements and halts: it cannot be stepped.
 
         Deadlines that are due with it are dropped; what is held is looked at in a second.
         """
@@ -315,6 +332,8 @@ class Engine:
             answers.fold_books(state, event.row)
         elif isinstance(event, OperatorAsked):
             halt.take_request(state, event)
+        elif isinstance(event, Settled):
+            settlement.take_settlement(state, event)
         state.out.commands.clear()
         state.out.audits.clear()
 
@@ -468,10 +487,7 @@ class Engine:
                 self._take_candle(whole, live=False)
 
     def _arm_session(self) -> None:
-        """Be called at every edge of the session, so that readiness tells of it in time.
-
-        And before the broker squares off by itself.
-        """
+        """Be called at every edge of the session, and before the broker closes by itself."""
         state = self._state
         assert state.facts is not None
         for session in state.facts.sessions:
@@ -554,10 +570,24 @@ class Engine:
                 watching.evaluate(state, self._rules, position, None)
             case Rank.SWEEP:
                 watching.sweep(state, self._rules)
+            case _:
+                self._on_account_deadline(key.rank)
+
+    def _on_account_deadline(self, rank: Rank) -> None:
+        """A deadline of the whole account has come."""
+        state = self._state
+        match rank:
             case Rank.SESSION:
-                foreign.watch_square_off(state)
+                settlement.on_edge(state)
+                self._look_at_all()
             case Rank.BOOK:
                 bookread.on_timer(state)
+            case Rank.POLL:
+                polling.on_timer(state)
+            case Rank.PANIC:
+                panic.on_timer(state)
+            case _:
+                raise AssertionError(f"{rank.name} names a deadline of something in it")
 
     def _judge(self, exchange: str) -> None:
         for known in self._state.connections:
@@ -565,9 +595,13 @@ class Engine:
                 watch.judge(self._state, known)
 
     def _chase(self, order_id: OrderId) -> None:
-        order = self._state.orders[order_id]
-        asking.chase(self._state, order)
-        closing.tend(self._state, self._state.positions[order.position])
+        state, order = self._state, self._state.orders[order_id]
+        position = state.positions[order.position]
+        if order.asked is Action.MODIFY and order.is_live and not leaving.may_act(state, position):
+            asking.find(state, order)  # nothing is repeated blindly (T11)
+        else:
+            asking.chase(state, order)
+        closing.tend(state, position)
 
     def _close_candle(self, identity: InstrumentId, interval_s: int) -> None:
         for builder in self._builders[identity]:

@@ -13,7 +13,6 @@ from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.domain.book import ForeignRow
 from holdfast.domain.command import Notify, Severity
-from holdfast.domain.decision import Values
 from holdfast.domain.event import BookRead, ForeignUpdated
 from holdfast.domain.instrument import BrokerKey
 
@@ -35,20 +34,6 @@ def take_foreign(state: State, event: ForeignUpdated) -> None:
     else:
         bookread.ask_later(state, bookread.SETTLED_NS)
     _cut(state, key)
-
-
-def watch_square_off(state: State) -> None:
-    """What the broker may close by itself at any moment from now is read, and is an alarm (T11)."""
-    for position in state.live:
-        told = (position.number, "square_off")
-        if told in state.called or not position.is_open:
-            continue
-        if ration.may_be_squared_off(state, position):
-            state.called.add(told)
-            values: Values = {"contract": position.instrument.symbol}
-            values |= {"quantity": position.open_quantity, "position": position.number}
-            state.alarm("open while the broker squares off by itself", values)
-            bookread.ask_soon(state)
 
 
 def take_rows(state: State, read: BookRead) -> None:

@@ -20,7 +20,16 @@ from holdfast.core.market.history import HistoryFold
 from holdfast.core.market.quotes import Connection, Quote
 from holdfast.core.orders.order import Order
 from holdfast.core.settings import EngineSettings
-from holdfast.core.state import BookWatch, DayCount, Drifted, LossWatch, Outbox, State
+from holdfast.core.state import (
+    BookWatch,
+    DayCount,
+    Drifted,
+    GuardWatch,
+    LossWatch,
+    Outbox,
+    PathWatch,
+    State,
+)
 from holdfast.core.strategy import Fed
 from holdfast.core.timers import Rank, TimerKey, Timers
 from holdfast.domain.book import ForeignRow
@@ -32,8 +41,8 @@ from holdfast.domain.market import Candle, Tick
 from holdfast.domain.order import BrokerStatus, OrderState, OrderTerms, Purpose, Refusal, Side
 
 _OBJECTS: Final = (
-    BookWatch, CandleBuilder, CandleSeries, Connection, DayCount, Forming, HistoryFold, Ledger,
-    LossWatch, Order, Outbox, Position, Quote, State, Timers,
+    BookWatch, CandleBuilder, CandleSeries, Connection, DayCount, Forming, GuardWatch, HistoryFold,
+    Ledger, LossWatch, Order, Outbox, PathWatch, Position, Quote, State, Timers,
 )  # fmt: skip
 _VALUES: Final = (
     BookRead, Candle, Charges, DayFacts, Drifted, EngineSettings, Exit, ExitPlan, Fed, ForeignRow,

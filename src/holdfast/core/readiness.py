@@ -79,6 +79,12 @@ def _links(state: State) -> Values | None:
     return None
 
 
+def _stream(state: State) -> Values | None:
+    """The stream of order updates has told all that it owed: nobody enters on a mute one (T9)."""
+    since_ns = state.path.suspect_since_ns
+    return None if since_ns is None else {"mute_ms": (state.now_ns - since_ns) // 1_000_000}
+
+
 def _self_test(state: State) -> Values | None:
     """A made-up breach was answered since the start: a risk loop that nobody calls is no loop."""
     fault = state.self_test_fault
@@ -158,6 +164,7 @@ TERMS: Final[tuple[tuple[str, Term], ...]] = (
     ("services", _services),
     ("journal", _journal),
     ("links", _links),
+    ("stream", _stream),
     ("self_test", _self_test),
     ("whole", _whole),
     ("book", _book),
@@ -187,9 +194,22 @@ def unwatched_ns(state: State, position: Position) -> int | None:
 def unprotected_ns(state: State, position: Position) -> int | None:
     """For how long a position has been without any protection, once it is too long (T9)."""
     since_ns = position.unprotected_since_ns
-    if since_ns is None or state.now_ns - since_ns < UNPROTECTED_NS:
+    if since_ns is None:
         return None
-    return state.now_ns - since_ns
+    age_ns = open_for_ns(state, position, since_ns)
+    return None if age_ns < UNPROTECTED_NS else age_ns
+
+
+def open_for_ns(state: State, position: Position, since_ns: int) -> int:
+    """How much of the time since an instant lies in the present window of the exchange.
+
+    Nothing can rest or be closed outside of one: that gap is told by itself (T24).
+    """
+    session = state.session(position.instrument.exchange)
+    for start_ns, end_ns in () if session is None else session.windows:
+        if start_ns <= state.now_ns < end_ns:
+            return state.now_ns - max(since_ns, start_ns)
+    return 0
 
 
 def quote_fault(state: State, quote: Quote) -> Values | None:

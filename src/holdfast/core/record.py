@@ -16,6 +16,7 @@ from holdfast.core.orders import asking
 from holdfast.core.orders.ids import read_order_id
 from holdfast.core.orders.life import FORBIDDEN, OrderEvent, rows_of
 from holdfast.core.orders.order import Order
+from holdfast.core.risk import guards
 from holdfast.core.risk.levels import compile_levels
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
@@ -58,6 +59,7 @@ def stand(
     _stand_placements(state, _placements(now[0]), _placements(recorded[0]), recorded[1], do)
     _stand_changes(state, _changes(now[0]), _changes(recorded[0]), do)
     _stand_exits(state, now[1], recorded[1], do)
+    guards.stand(state, tuple(recorded[0]))
     for audit in recorded[1]:
         if isinstance(audit, Halted):
             state.halt, state.halt_reason = audit.level, audit.reason

@@ -9,10 +9,10 @@ from holdfast.core.books.positions import Position
 from holdfast.core.orders import asking
 from holdfast.core.risk import closing
 from holdfast.core.risk.levels import compile_levels
-from holdfast.core.state import BookWatch, State
+from holdfast.core.state import BookWatch, PathWatch, State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.command import Notify, ReadFunds, Severity, Subscribe
-from holdfast.domain.event import Link
+from holdfast.domain.event import Guard, Link
 from holdfast.domain.order import OrderState
 
 
@@ -47,6 +47,8 @@ def _forget_process(state: State) -> None:
     state.funds_paise = None
     state.loss.since_ns = None
     state.self_test_fault = "not run"
+    state.path = PathWatch()
+    state.guard.asks.pop(Guard.LOSS_EXIT.value, None)
     state.book = BookWatch()
     state.book.began_ns = state.now_ns
 

@@ -69,13 +69,17 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
     that cannot close by itself the broker may be asked to close the whole account, the owner's own
     positions too; `kill_switch`: once flat the broker is asked to refuse every order of the day.
     `loss_exit_bps` of the daily loss limit is where the broker is asked to close everything by
-    itself, for the case that this machine is gone; 0: it is not asked (T25).
+    itself, for the case that this machine is gone; 0: it is not asked (T25). `hold_overnight`: the
+    close-out leaves MARGIN positions, without a stop until the next opening; `hold_to_settlement`:
+    it leaves longs that expire today (T24).
     """
 
     unprotected_s: int = 5
     exit_all: bool = False
     kill_switch: bool = False
     loss_exit_bps: int = 15_000
+    hold_overnight: bool = False
+    hold_to_settlement: bool = False
 
 
 class ReconcileSettings(msgspec.Struct, frozen=True, kw_only=True):

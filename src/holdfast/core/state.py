@@ -18,7 +18,7 @@ from holdfast.domain.book import ForeignRow
 from holdfast.domain.command import AnyCommand, Notify, Severity
 from holdfast.domain.dated import ChargeRates, DayFacts, PriceRules, Session
 from holdfast.domain.decision import Direction, HaltLevel, Values
-from holdfast.domain.event import BookRead, Link, ServiceState
+from holdfast.domain.event import BookRead, Guard, Link, ServiceState
 from holdfast.domain.instrument import BrokerKey, Exchange, Instrument, InstrumentId
 from holdfast.domain.order import BrokerOrderId, OrderId
 
@@ -54,6 +54,54 @@ class LossWatch:
         self.since_ns: int | None = None
         self.marked_ns: dict[int, int] = {}
         self.is_confirmed = False
+
+
+class PathWatch:
+    """Whether calls about orders get through, and whether the stream tells of them (T9).
+
+    `answered_ns` is when one last succeeded, `presumed_ns` until when they are taken to have, where
+    good answers are not told; `waiting_since_ns` is since when an answer that must be told is
+    awaited. Until `barred_until_ns` the broker has refused our orders for token or address.
+    `polled` is the order that was read last. `unheard` holds, for an order, since when the stream
+    owes a word of it; from `suspect_since_ns` on it is not believed to tell everything.
+    """
+
+    def __init__(self) -> None:
+        self.answered_ns = 0
+        self.presumed_ns = 0
+        self.waiting_since_ns: int | None = None
+        self.barred_until_ns = 0
+        self.polled = ""
+        self.unheard: dict[OrderId, int] = {}
+        self.suspect_since_ns: int | None = None
+
+
+class GuardWatch:
+    """How far a panic has come, and what was asked of the broker's own guards (T25).
+
+    `panic_since_ns`: `None` without a panic. `flat_since_ns`: when a stable read of the book showed
+    the account flat of ours. `asks` counts, by the name of a guard, how often it was asked,
+    `asked_ns` holds when last. `taken` are those that the broker took. `told_ns` is when a person
+    last heard, by position or guard, that something waits.
+    """
+
+    def __init__(self) -> None:
+        self.panic_since_ns: int | None = None
+        self.flat_since_ns: int | None = None
+        self.asks: dict[str, int] = {}
+        self.asked_ns: dict[str, int] = {}
+        self.taken: set[str] = set()
+        self.told_ns: dict[str, int] = {}
+
+    def begin(self) -> None:
+        """A new panic, or none: what was asked in the one before counts no more."""
+        for guard in (Guard.EXIT_ALL.value, Guard.KILL_SWITCH.value):
+            self.asks.pop(guard, None)
+            self.asked_ns.pop(guard, None)
+            self.taken.discard(guard)
+        self.told_ns.pop("panic", None)
+        self.told_ns.pop("kill_switch", None)
+        self.panic_since_ns = self.flat_since_ns = None
 
 
 class BookWatch:
@@ -137,7 +185,7 @@ class State:
     the differences that a person should see.
     """
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings) -> None:  # noqa: PLR0915 one line for each thing it holds
         self.settings = settings
         self.now_ns = 0
         self.out = Outbox()
@@ -170,6 +218,8 @@ class State:
         self.called: set[tuple[int, str]] = set()
         self.quotes_asked_ns = 0
         self.book = BookWatch()
+        self.path = PathWatch()
+        self.guard = GuardWatch()
         self.foreign: dict[BrokerOrderId, ForeignRow] = {}
         self.foreign_heard_ns: dict[BrokerKey, int] = {}
         self.extra: dict[BrokerKey, int] = {}

@@ -1,7 +1,7 @@
 """The engine's deadlines: when it wants to be called if nothing happens first.
 
 Equal deadlines run in key order: candles by interval then instrument, then connections, orders,
-positions, sweep, session, book. A key has at most one deadline; setting it again replaces it.
+positions, sweep, session, book, poll, panic. A key has at most one deadline; setting it again replaces it.
 """
 
 import heapq
@@ -19,6 +19,8 @@ class Rank(IntEnum):
     SWEEP = 4
     SESSION = 5
     BOOK = 6
+    POLL = 7
+    PANIC = 8
 
 
 class TimerKey(NamedTuple):
@@ -47,6 +49,10 @@ class Timers:
         present = self._at.get(key)
         if present is None or at_ns < present:
             self.set(key, at_ns)
+
+    def is_set(self, key: TimerKey) -> bool:
+        """Whether a call for `key` is due some time."""
+        return key in self._at
 
     def clear(self, key: TimerKey) -> None:
         """No call for `key`."""

@@ -28,7 +28,13 @@ from holdfast.domain.errors import DataRefused
 from holdfast.domain.instrument import Exchange
 
 # Words of the refusals that concern two values, and may stand on the line of either.
-CONTRADICTIONS = ("not after", "longer than", "more than the capital", "must be")
+CONTRADICTIONS = (
+    "not after",
+    "longer than",
+    "more than the capital",
+    "must be",
+    "has no effect on INTRADAY",
+)
 
 IST_NS = 19_800 * 1_000_000_000
 DAY_NS = 1_795_132_800 * 1_000_000_000  # 2026-11-20T00:00Z
@@ -80,7 +86,7 @@ def test_the_initial_file_is_short_commented_and_comes_to_the_defaults(tmp_path:
     text = init_text()
     assert loaded(tmp_path, text) == Config()
     lines = text.splitlines()
-    assert len(lines) < 60
+    assert len(lines) < 65
     assert max(map(len, lines)) <= 100
     settings = [line for line in lines if " = " in line and not line.startswith("#")]
     assert all(" # " in line for line in settings)
@@ -234,6 +240,20 @@ REFUSED = [
         "cannot wait longer",
     ),
     (
+        "a night for what the broker squares off",
+        "[guards]\nhold_overnight = true\n",
+        2,
+        "has no effect on INTRADAY",
+        'set product = "MARGIN"',
+    ),
+    (
+        "a read that is never young",
+        "[reconcile]\nevery_s = 60\nage_s = 60\n",
+        3,
+        "not longer than every_s",
+        "three times",
+    ),
+    (
         "a limit that limits nothing",
         "[sizing]\ncapital_rupees = 10000\n[limits]\nloss_per_day_rupees_max = 10001\n",
         4,
@@ -372,7 +392,10 @@ def test_one_key_can_be_set_from_the_command_line_under_the_same_rules() -> None
 
 
 def test_the_engine_is_told_what_the_file_says(tmp_path: Path) -> None:
-    """Each group of settings arrives unchanged; ids begin with mode, account and day."""
+    """Each group of settings arrives; ids begin with mode, account and day.
+
+    The broker's own loss exit guards real money only (T25).
+    """
     config = loaded(
         tmp_path,
         '[account]\nclient_id = "1100003626"\nexit_by = "replace"\n'
@@ -389,6 +412,8 @@ def test_the_engine_is_told_what_the_file_says(tmp_path: Path) -> None:
         sizing=config.sizing,
         exits=config.exits,
         limits=config.limits,
+        guards=msgspec.structs.replace(config.guards, loss_exit_bps=0),
+        reconcile=config.reconcile,
         freshness=config.freshness,
     )
     replay = msgspec.structs.replace(Config(), mode=Mode.REPLAY)

@@ -284,8 +284,8 @@ def test_what_is_open_a_minute_before_the_square_off_is_an_alarm_with_contract_a
     owned = near_square_off(SQUARE_OFF_S - 61)
     owned.desk.at(SQUARE_OFF_S - 60)
     owned.desk.at(SQUARE_OFF_S + 5)
-    [call] = [one for one in owned.desk.told(Anomaly) if "squares off" in one.what]
-    assert (call.values["quantity"], call.values["contract"]) == (195, CALL.symbol)
+    [call] = [one for one in owned.desk.told(Anomaly) if "about to close it" in one.what]
+    assert (call.values["held"], call.values["contract"]) == (195, CALL.symbol)
     assert owned.desk.all(ReadBook) != []
 
 

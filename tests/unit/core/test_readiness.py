@@ -60,6 +60,10 @@ def has_not_tested_itself(state: State) -> None:
     state.self_test_fault = "not run"
 
 
+def has_a_mute_stream(state: State) -> None:
+    state.path.suspect_since_ns = state.now_ns - SECOND
+
+
 def has_an_open_point(state: State) -> None:
     state.book.open_points = ("an order is unknown",)
 
@@ -100,6 +104,7 @@ FAILURES: list[tuple[str, Break, Values]] = [
     ("services", has_a_stopped_service, {"service": "feed", "state": "stopped"}),
     ("journal", has_no_journal, {"journal": "not durable"}),
     ("links", lambda state: state.links.update({Link.UPDATES: False}), {"link": "updates"}),
+    ("stream", has_a_mute_stream, {"mute_ms": 1_000}),
     ("self_test", has_not_tested_itself, {"self_test": "not run"}),
     ("whole", lambda state: state.left_out.append(17), {"left_out": 17}),
     ("book", has_an_open_point, {"book": "an order is unknown", "points": 1}),

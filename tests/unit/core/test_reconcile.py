@@ -575,6 +575,7 @@ def test_a_position_without_a_stop_that_may_not_be_placed_calls_each_ten_seconds
     held.desk.at(71).tell_row(dead, is_read=True)
     for second in range(72, 105):
         seen(held.desk, second)
+        held.desk.answer_poll()
     calls = [one for one in held.desk.told(Anomaly) if "without a stop" in one.what]
     assert len(calls) == 3
     assert calls[0].values["by_hand"] == f"SELL 195 {CALL.symbol}"

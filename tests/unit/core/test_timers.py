@@ -11,7 +11,7 @@ SWEEP = TimerKey(Rank.SWEEP)
 
 
 def test_what_runs_first_at_one_instant_is_written_down() -> None:
-    """Candles, connections, orders, positions, the sweep, the session's edges, the book (4.22)."""
+    """Candles, connections, orders, positions, the sweep, the session's edges, the book, polls (4.22)."""
     assert [(rank.name, rank.value) for rank in Rank] == [
         ("CANDLE", 0),
         ("CONNECTION", 1),
@@ -20,6 +20,8 @@ def test_what_runs_first_at_one_instant_is_written_down() -> None:
         ("SWEEP", 4),
         ("SESSION", 5),
         ("BOOK", 6),
+        ("POLL", 7),
+        ("PANIC", 8),
     ]
     assert tuple(SWEEP) == (Rank.SWEEP, 0, "")
 

@@ -136,7 +136,7 @@ def test_a_day_begins_with_what_a_start_knows_and_what_was_told_before_follows()
         events=len(events),
         ticks=10,
         merged_ticks=0,
-        commands_sent=3,
+        commands_sent=4,
         open_positions=0,
         live_orders=(),
         is_halted=False,

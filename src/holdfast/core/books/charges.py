@@ -92,6 +92,15 @@ def fill_charges(
     )
 
 
+def exercise_charges(rates: ChargeRates, side: Side, value_paise: int) -> Charges:
+    """What a settlement costs: tax on the intrinsic value of a long that is exercised, no order.
+
+    `side` is that of the position, `value_paise` its settlement value times its contracts.
+    """
+    stt_e4 = _part_e4(value_paise, rates.stt_exercise_e7) if side is Side.BUY else 0
+    return Charges(stt_e4=stt_e4)
+
+
 def closing_charges_paise(rates: ChargeRates, side: Side, value_paise: int) -> int:
     """What closing by one order of `side` worth `value_paise` would cost, rounded up to the paisa.
 

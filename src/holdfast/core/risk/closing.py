@@ -17,7 +17,7 @@ from holdfast.core.orders import asking
 from holdfast.core.orders.ids import ATTEMPT_MAX, SLICE_MAX, OrderReason
 from holdfast.core.orders.order import Order
 from holdfast.core.orders.slices import may_take_more, most_of, share_out, split
-from holdfast.core.risk import protection
+from holdfast.core.risk import leaving, protection
 from holdfast.core.risk.halt import raise_halt
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import Drifted, State
@@ -85,7 +85,7 @@ def tend(state: State, position: Position) -> None:
     unwanted = [c for c in closers if not allowed or c.terms.side is not position.closing_side]
     for closer in unwanted:
         _tend_unwanted(state, closer)
-    if not allowed or unwanted:
+    if not allowed or unwanted or leaving.must_wait(state, position):
         return
     if ration.must_read(state, position):
         _wait_for_read(state, position, closers, allowed)
@@ -291,6 +291,8 @@ def _place_closers(state: State, position: Position, quantities: Sequence[int]) 
     if session is None or not session.is_open(state.now_ns):
         return
     if not _may_place(state, position):
+        return
+    if position.exit is None and not leaving.wants_stop(position):
         return
     attempts = position.stop_attempts if position.exit is None else position.exit_attempts
     if position.exit is None and position.stop_is_owners:

@@ -22,7 +22,10 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
 
     `fault` says why the quote is not fresh. `touched_paise` is the price that touched the stop in
     this step (T18), `None` when none did. `tick` is the packet of this step, `None` in a sweep.
-    `read_is_fresh`: a quote read outside the feed is young enough to close on.
+    `read_is_fresh`: a quote read outside the feed is young enough to close on. `unprotected_ns` is
+    for how long nothing has protected the position while its exchange was open (T9). `may_stay`:
+    the close-out does not concern the position (T24); `is_bereft`: every short leg that it was
+    there for has ended (T12).
     """
 
     now_ns: int
@@ -31,6 +34,9 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     fault: str | None
     touched_paise: int | None
     read_is_fresh: bool
+    unprotected_ns: int = 0
+    may_stay: bool = False
+    is_bereft: bool = False
     halt: HaltLevel
     loss_confirmed: bool
     net_today_paise: int
@@ -68,7 +74,7 @@ class CloseOut(msgspec.Struct, frozen=True):
     always: ClassVar[bool] = True
 
     def __call__(self, position: Position, market: MarketView, /) -> Exit | None:
-        if market.now_ns < position.plan.close_out_ns:
+        if market.now_ns < position.plan.close_out_ns or market.may_stay:
             return None
         return Exit(rule=self.name, price_paise=market.quote.closing_paise(position.sign))
 
@@ -87,6 +93,23 @@ class DailyLoss(msgspec.Struct, frozen=True):
             rule=self.name,
             price_paise=market.quote.closing_paise(position.sign),
             values={"net_today_paise": market.net_today_paise, "limit_paise": self.loss_paise_max},
+        )
+
+
+class Unprotected(msgspec.Struct, frozen=True):
+    """Close what neither a stop at the broker nor a rule of ours that could act protects (T9)."""
+
+    after_ns: int
+    name: ClassVar[str] = "unprotected"
+    always: ClassVar[bool] = True
+
+    def __call__(self, position: Position, market: MarketView, /) -> Exit | None:
+        if market.unprotected_ns < self.after_ns:
+            return None
+        return Exit(
+            rule=self.name,
+            price_paise=market.quote.closing_paise(position.sign),
+            values={"unprotected_ms": market.unprotected_ns // 1_000_000},
         )
 
 
@@ -144,6 +167,18 @@ class TakeProfit(msgspec.Struct, frozen=True):
         return Exit(rule=self.name, level_paise=target, price_paise=price)
 
 
+class Structure(msgspec.Struct, frozen=True):
+    """Close a long leg once every short leg that it covered has ended (T12)."""
+
+    name: ClassVar[str] = "structure"
+    always: ClassVar[bool] = False
+
+    def __call__(self, position: Position, market: MarketView, /) -> Exit | None:
+        if not market.is_bereft:
+            return None
+        return Exit(rule=self.name, values={"structure": position.intent.structure or 0})
+
+
 class TrailingStop(msgspec.Struct, frozen=True):
     """Close when the price touched the stop after the peak had moved it."""
 
@@ -177,8 +212,10 @@ RULES: tuple[type[ExitRule], ...] = (
     DailyLoss,
     StalePrice,
     StopLoss,
+    Unprotected,
     TakeProfit,
     TrailingStop,
+    Structure,
 )
 """Every rule, in order of priority."""
 
@@ -195,8 +232,10 @@ def build_rules(settings: EngineSettings) -> tuple[ExitRule, ...]:
             without_stop_ns=exits.stale_without_stop_s * SECOND_NS,
         ),
         StopLoss(),
+        Unprotected(after_ns=settings.guards.unprotected_s * SECOND_NS),
         TakeProfit(),
         TrailingStop(),
+        Structure(),
     )
 
 

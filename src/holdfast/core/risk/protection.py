@@ -7,11 +7,11 @@ whenever it does not, the local rules do, if the price is fresh and orders can l
 from holdfast.core.books.positions import Position
 from holdfast.core.orders import asking
 from holdfast.core.orders.order import MODIFICATIONS_MAX, Order
+from holdfast.core.risk import leaving, polling
 from holdfast.core.risk.levels import stop_limit_paise
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.domain.audit import ProtectionLost, ProtectionVerified
-from holdfast.domain.event import Link
 from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Side
 
 BAND_MOVES_NS = 30 * SECOND_NS
@@ -99,6 +99,7 @@ def stops_of(state: State, position: Position) -> list[Order]:
         and order.seen is not None
         and order.status is BrokerStatus.WORKING
         and order.seen.order_type is OrderType.STOP_LIMIT
+        and _is_at_our_level(position, order.seen)
     ]
 
 
@@ -114,13 +115,25 @@ def rests(state: State, position: Position) -> bool:
     return bool(stops) and sum(covered(stop) for stop in stops) >= position.closable_quantity
 
 
+def _is_at_our_level(position: Position, seen: OrderTerms) -> bool:
+    """Whether a stop's row shows a trigger that we could have asked for: it only ever tightens.
+
+    One that lies further away was moved by somebody else, and does not hold what was planned (T9).
+    """
+    trigger = seen.trigger_paise
+    return trigger is not None and not (
+        position.sign * trigger < position.sign * position.plan.stop_paise
+        or position.sign * seen.limit_paise > position.sign * trigger
+    )
+
+
 def keep_clocks(state: State, position: Position) -> None:
     """Note when protection comes and goes, and count the time without it.
 
     Both clocks start at the exchange's time of the first fill, which lies before we heard of it.
     """
     stops = stops_of(state, position)
-    is_local_live = is_local_rule_live(state, position)
+    is_local_live = is_local_rule_live(state, position) or leaving.is_hedge(state, position)
     resting = position.is_open and rests(state, position)
     if resting and not is_local_live:
         resting = all(is_in_band(state, position, stop) for stop in stops)
@@ -167,7 +180,7 @@ def is_in_band(state: State, position: Position, stop: Order) -> bool:
 def is_local_rule_live(state: State, position: Position) -> bool:
     """Whether our own rule can close: a fresh price and a working order path (T9)."""
     fault = state.quote(position.id).fault(state.now_ns, state.settings.freshness)
-    return fault is None and state.links[Link.ORDERS]
+    return fault is None and polling.is_path_working(state)
 
 
 def _run_clock(state: State, position: Position, *, is_local_live: bool) -> None:

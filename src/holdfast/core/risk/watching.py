@@ -6,10 +6,11 @@ order. Both ways decide the same: the levels are compiled from the rules' own.
 
 from collections.abc import Sequence
 
+from holdfast.core import readiness, settlement
 from holdfast.core.books.positions import Position
 from holdfast.core.market import watch
 from holdfast.core.market.quotes import Quote
-from holdfast.core.risk import closing, limits, protection, touch
+from holdfast.core.risk import closing, leaving, limits, protection, touch
 from holdfast.core.risk.exits import ExitRule, Failure, MarketView, best_closing, first_exit
 from holdfast.core.risk.halt import raise_halt
 from holdfast.core.risk.levels import compile_levels, is_beyond, move_peak
@@ -98,13 +99,15 @@ def evaluate(
 
 def _decide(state: State, rules: Sequence[ExitRule], position: Position, tick: Tick | None) -> None:
     quote = state.quote(position.id)
-    view = _view(state, quote, tick, _touched(state, position, quote, tick))
+    view = _view(state, position, quote, tick, _touched(state, position, quote, tick))
+    if leaving.is_hedge(state, position):
+        rules = [rule for rule in rules if rule.name in leaving.HEDGE_RULES]
     exit_, failures = first_exit(rules, position, view)
     if exit_ is None and tick is not None and _move_peak(state, position, view):
         # The new level is tested against this packet's last trade (decisions 4.4).
         price = tick.last_paise if quote.traded else None
         if price is not None and is_beyond(position.sign, price, position.stop_paise):
-            exit_, more = first_exit(rules, position, _view(state, quote, tick, price))
+            exit_, more = first_exit(rules, position, _view(state, position, quote, tick, price))
             failures += more
     _report(state, position, failures)
     if exit_ is not None:
@@ -125,7 +128,9 @@ def _touched(state: State, position: Position, quote: Quote, tick: Tick | None) 
     )
 
 
-def _view(state: State, quote: Quote, tick: Tick | None, touched: int | None) -> MarketView:
+def _view(
+    state: State, position: Position, quote: Quote, tick: Tick | None, touched: int | None
+) -> MarketView:
     limits_ = state.settings.freshness
     return MarketView(
         now_ns=state.now_ns,
@@ -134,10 +139,24 @@ def _view(state: State, quote: Quote, tick: Tick | None, touched: int | None) ->
         fault=quote.fault(state.now_ns, limits_),
         touched_paise=touched,
         read_is_fresh=quote.has_read(state.now_ns, limits_),
+        unprotected_ns=_unprotected_ns(state, position),
+        may_stay=settlement.may_stay(state, position),
+        is_bereft=leaving.is_bereft(state, position),
         halt=state.halt,
         loss_confirmed=state.loss.is_confirmed,
         net_today_paise=limits.net_today_paise(state) if state.loss.is_confirmed else 0,
     )
+
+
+def _unprotected_ns(state: State, position: Position) -> int:
+    """For how long nothing has protected a position; 0 where something does again by now.
+
+    A process that has only begun is given the time that a stop needs.
+    """
+    since_ns = position.unprotected_since_ns
+    if since_ns is None or position.verified or protection.is_local_rule_live(state, position):
+        return 0
+    return readiness.open_for_ns(state, position, max(since_ns, state.book.began_ns))
 
 
 def _move_peak(state: State, position: Position, view: MarketView) -> bool:

@@ -36,6 +36,7 @@ from holdfast.core.settings import (
 )
 from holdfast.core.state import Drifted, State
 from holdfast.domain.audit import Denied, DriftKind, IntentFormed
+from holdfast.domain.command import PlaceOrder
 from holdfast.domain.decision import Direction, HaltLevel, Passed, Values
 from holdfast.domain.event import JournalChanged, Link, LinkChanged, OperatorRequest
 from holdfast.domain.instrument import (
@@ -264,6 +265,9 @@ def test_funds_must_be_read_after_the_last_fill() -> None:
     entry = desk.enter()
     desk.acknowledge(entry.order_id)
     desk.fill(entry)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.row(stop.order_id, terms=stop.terms)
     assert outcome(desk, Direction.DOWN, minute=2) == "funds"
     desk.funds()
     assert outcome(desk, Direction.DOWN, minute=3) == "entered"

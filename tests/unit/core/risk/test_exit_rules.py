@@ -14,8 +14,10 @@ from holdfast.core.risk.exits import (
     MarketView,
     StalePrice,
     StopLoss,
+    Structure,
     TakeProfit,
     TrailingStop,
+    Unprotected,
 )
 from holdfast.domain.decision import (
     Direction,
@@ -83,6 +85,30 @@ def test_close_out(now: int, *, fires: bool) -> None:
     """From its instant on, not before."""
     exit_ = CloseOut()(position(), view(now_ns=now))
     assert exit_ == (Exit(rule="close_out", price_paise=10_000) if fires else None)
+
+
+def test_the_close_out_leaves_what_may_stay() -> None:
+    """By configuration only (T24); the kill switch asks for nobody's leave."""
+    assert CloseOut()(position(), view(now_ns=NOW, may_stay=True)) is None
+    assert KillSwitch()(position(), view(halt=HaltLevel.FLATTEN, may_stay=True)) is not None
+
+
+@pytest.mark.proves("T9")
+@pytest.mark.parametrize(("after", "fires"), [(4_999, False), (5_000, True), (60_000, True)])
+def test_unprotected(after: int, *, fires: bool) -> None:
+    """From its bound on, in milliseconds, with the figure."""
+    rule = Unprotected(after_ns=5 * SECOND)
+    exit_ = rule(position(), view(unprotected_ns=after * 1_000_000))
+    wanted = Exit(rule="unprotected", price_paise=10_000, values={"unprotected_ms": after})
+    assert exit_ == (wanted if fires else None)
+
+
+def test_structure() -> None:
+    """A long leg goes when every short leg that it covered has gone."""
+    assert Structure()(position(), view()) is None
+    assert Structure()(position(), view(is_bereft=True)) == Exit(
+        rule="structure", values={"structure": 0}
+    )
 
 
 def test_daily_loss() -> None:

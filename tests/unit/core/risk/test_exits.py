@@ -61,8 +61,8 @@ def test_the_rules_are_these_in_this_order() -> None:
     """First match wins, so the order is part of the promise; the built rules follow it."""
     names = [rule.name for rule in RULES]
     assert names == [
-        "kill_switch", "close_out", "daily_loss", "stale_price", "stop_loss", "take_profit",
-        "trailing_stop",
+        "kill_switch", "close_out", "daily_loss", "stale_price", "stop_loss", "unprotected",
+        "take_profit", "trailing_stop", "structure",
     ]  # fmt: skip
     assert [rule.name for rule in build_rules(settings())] == names
 
@@ -74,6 +74,7 @@ def test_these_rules_must_always_work() -> None:
         "close_out",
         "daily_loss",
         "stop_loss",
+        "unprotected",
     ]
 
 

@@ -193,7 +193,7 @@ def test_the_sweep_counts_the_time_without_protection() -> None:
     entry = desk.intend(Side.BUY)
     desk.acknowledge(entry.order_id)
     desk.fill(entry, price=100.0)
-    desk.fail(desk.last(PlaceOrder).order_id, Action.PLACE, Outcome.REFUSED, Refusal.IP)
+    desk.fail(desk.last(PlaceOrder).order_id, Action.PLACE, Outcome.REFUSED, Refusal.FUNDS)
     position = desk.engine._state.positions[1]  # noqa: SLF001
     desk.at(60.5).tick()
     assert position.unprotected_since_ns is None
