@@ -179,6 +179,8 @@ class Driver:
             self._count(event)
         else:
             self._hear(event)
+        if self._router.is_holding:
+            self._router.hold_from(self._clock.now_ns())
 
     def release(self) -> None:
         """Let go what the router may let go by now."""

@@ -22,7 +22,7 @@ MERGE_ABOVE = 1_024
 class Inbox:
     """Events on their way to the engine. Used from the event loop's thread only.
 
-    `is_played`: the market comes from a source that waits, so that its time may stand still.
+    `is_played`: the market's time is not that of the wall, so that it may stand still.
     """
 
     def __init__(self, *, merge_above: int = MERGE_ABOVE, market_room: int = MARKET_ROOM) -> None:
@@ -55,7 +55,6 @@ class Inbox:
 
     async def put_market(self, ticks: Sequence[Tick]) -> None:
         """Add to the market lane in order, waiting for room: for sources that can wait."""
-        self.is_played = True
         while len(self._market) >= self._market_room and not self._is_closed:
             self._drained.clear()
             await self._drained.wait()

@@ -245,6 +245,7 @@ def test_a_market_that_is_played_stands_still_for_the_disk_and_nothing_else_does
             inbox.poke()
 
         async with asyncio.TaskGroup() as group:
+            inbox.is_played = True
             group.create_task(shell.driver.run(inbox, lambda _ticks: None))
             group.create_task(disk())
             await inbox.put_market([*entering(shell.parrot), tick(61.5)])
@@ -266,6 +267,7 @@ def test_a_disk_that_does_not_come_back_costs_a_second_and_the_entry() -> None:
 
     async def story() -> None:
         inbox = Inbox()
+        inbox.is_played = True
         await inbox.put_market([*entering(shell.parrot), tick(61.5)])
         inbox.end_market()
         await shell.driver.run(inbox, lambda _ticks: None)
@@ -280,7 +282,7 @@ def test_a_disk_that_does_not_come_back_costs_a_second_and_the_entry() -> None:
     assert shell.driver.ticks == 10
 
 
-def test_a_market_that_does_not_wait_goes_on_and_the_entry_leaves_when_it_may() -> None:
+def test_a_market_in_real_time_goes_on_and_the_entry_leaves_when_it_may() -> None:
     """Ticks are taken, rules run, exits leave; the entry follows once its intent is durable (2.3)."""
     shell = Shell().begin()
     futures = slowly(shell)

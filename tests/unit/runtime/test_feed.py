@@ -251,3 +251,14 @@ def test_a_day_without_a_tick_is_over_at_once() -> None:
         assert chain.journaled(Tick) == []
         told = [e for e in chain.journal.events if isinstance(e, ServiceChanged)]
         assert ServiceState.READY in [e.state for e in told if e.service == "feed"]
+
+
+@pytest.mark.parametrize("speed", [0, 1, 10])
+def test_only_a_market_in_real_time_goes_on_while_an_entry_waits_for_the_disk(speed: int) -> None:
+    """An exit must not wait for it there; elsewhere a second may pass in no time at all."""
+
+    async def story(chain: Chain) -> None:
+        await chain.until_market(1)
+
+    chain = lived(lambda _chain: [tick(number) for number in range(1, 4)], story, speed=speed)
+    assert chain.day.inbox.is_played == (speed != 1)

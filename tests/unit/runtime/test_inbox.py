@@ -299,3 +299,25 @@ def _merged(batch: list[Tick]) -> Tick:
     for later in rest:
         first = merge(first, later)
     return first
+
+
+def test_whoever_waits_is_woken_by_a_word_or_a_poke() -> None:
+    """By what was there before it waited neither: that was there to be taken."""
+
+    async def story() -> None:
+        inbox = Inbox()
+        loop = asyncio.get_running_loop()
+        inbox.offer(tick(1))
+        took = []
+        for wake in (inbox.poke, lambda: inbox.put(funds(1)), lambda: None):
+            began_s = loop.time()
+            loop.call_later(2.0, wake)
+            await inbox.wait_poke(5.0)
+            took.append(loop.time() - began_s)
+        assert took == [2.0, 2.0, 5.0]
+        drained(inbox)
+        loop.call_later(2.0, inbox.poke)
+        await inbox.wait_event(5.0)
+        assert loop.time() == 11.0
+
+    virtually(story())

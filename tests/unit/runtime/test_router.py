@@ -16,6 +16,7 @@ from holdfast.domain.command import (
     ModifyOrder,
     Notify,
     PlaceOrder,
+    ReadBook,
     ReadFunds,
     ReadQuotes,
     Severity,
@@ -224,6 +225,7 @@ def test_an_entry_whose_intent_cannot_be_made_durable_does_not_leave(
     desk = Desk()
     desk.journal.durable = answer
     desk.execute(placement())
+    desk.router.hold_from(99)
     desk.router.release(99 + SECOND)
     assert (desk.venue.submitted, desk.router.sent) == ([], 0)
     [failed] = desk.failed
@@ -307,6 +309,9 @@ def test_an_entry_that_became_durable_too_late_has_been_given_back() -> None:
     journal = SlowJournal()
     desk = Desk(journal)
     desk.execute(placement())
+    assert desk.router.due_ns is None, "what passes before the next event says nothing of the disk"
+    desk.router.hold_from(99)
+    desk.router.hold_from(50)
     assert desk.run(99 + 2 * SECOND) == []
     journal.futures[0].set_result(None)
     assert desk.run(99 + 9 * SECOND) == []
@@ -764,3 +769,31 @@ def test_attempts_failures_and_how_long_the_broker_took_are_counted() -> None:
         assert desk.router.hear(answer) is answer
     assert (desk.counts.answered, desk.counts.slowest_ms) == (2, 40)
     assert desk.router.sent == 2
+
+
+@pytest.mark.proves("ORT-3", "EXE-6")
+@pytest.mark.parametrize("error", [ConnectionResetError("gone"), DataRefused("a", "b", "c")])
+def test_a_venue_that_raises_has_not_answered(error: Exception) -> None:
+    """The router never does: each request ends in one event, with class and message (design 6)."""
+    desk = Desk()
+
+    def submit(command: AnyCommand, at_ns: int) -> None:  # noqa: ARG001 a venue's door
+        raise error
+
+    desk.venue.submit = submit  # type: ignore[method-assign]
+    commands: list[AnyCommand] = [
+        placement(Purpose.EXIT),
+        FindOrder(order_id=A),
+        ReadBook(),
+        ReadFunds(),
+    ]
+    for command in commands:
+        desk.execute(command)
+    text = f"{type(error).__name__}: {error}"
+    place, find, *reads = desk.failed
+    assert isinstance(place, SendFailed)
+    assert isinstance(find, SendFailed)
+    assert (place.action, place.outcome, place.reason) == (Action.PLACE, Outcome.UNANSWERED, text)
+    assert (find.action, find.outcome) == (Action.FIND, Outcome.UNANSWERED)
+    assert [one.what for one in reads if isinstance(one, ReadFailed)] == ["book", "ReadFunds"]
+    assert desk.counts.failed == 2
