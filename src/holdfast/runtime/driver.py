@@ -225,7 +225,8 @@ class Driver:
         taken = 0
         while not inbox.is_over:
             if self._router.is_holding and inbox.is_played:
-                await self._hold(inbox, beat)
+                with inbox.standing():
+                    await self._hold(inbox, beat)
             event = inbox.take_nowait()
             if event is None:
                 beat()

@@ -81,6 +81,7 @@ class FeedService(Pings):
         if self._feed.can_wait:
             await self._inbox.put_market(self._taken)
         else:
+            await self._inbox.wait_moving()
             for tick in self._taken:
                 self._inbox.offer(tick)
         self._taken = ()

@@ -6,8 +6,8 @@ extremes of all, so that a stop that was crossed inside the lag still fires.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -33,6 +33,8 @@ class Inbox:
         self._market_room = market_room
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
+        self._moving = asyncio.Event()
+        self._moving.set()
         self._is_closed = False
         self.is_left = False
         self.is_played = False
@@ -75,6 +77,7 @@ class Inbox:
 
     def close(self) -> None:
         """Whoever takes should take no more; what waits for room need not wait."""
+        self._moving.set()
         self.is_left = True
         self._is_closed = True
         self._filled.set()
@@ -110,6 +113,19 @@ class Inbox:
             with suppress(TimeoutError):
                 async with asyncio.timeout(within_s):
                     await self._filled.wait()
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """Within it the market stands still: who brings ticks that are played waits for its end."""
+        self._moving.clear()
+        try:
+            yield
+        finally:
+            self._moving.set()
+
+    async def wait_moving(self) -> None:
+        """Return when the market does not stand still."""
+        await self._moving.wait()
 
     def poke(self) -> None:
         """Wake whoever waits, although there may be nothing to take."""
