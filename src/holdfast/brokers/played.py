@@ -121,6 +121,7 @@ class PlayedFeed(PlayedLine):
         """`speed` times real time; 0 as fast as they are taken."""
         super().__init__()
         self.can_wait = speed == 0
+        self.is_real_time = speed == 1
         self._broker = broker
         self._speed = speed
         self._next: Tick | None = None
