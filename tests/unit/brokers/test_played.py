@@ -154,6 +154,29 @@ def test_a_feed_that_is_down_brings_nothing_and_forgets_nothing() -> None:
     virtually(story())
 
 
+@pytest.mark.parametrize(("speed", "broke_s"), [(0, 0.0), (1, 1.5)])
+def test_a_connection_breaks_at_its_instant_and_nothing_is_lost(speed: int, broke_s: float) -> None:
+    """What came before it is told first; what comes after it, after the next connect."""
+    ticks = [tick(1), tick(2), tick(4), tick(5)]
+    cut_ns = tick(2.5).at_ns
+
+    async def story() -> None:
+        feed = PlayedFeed(Shown(ticks), speed=speed, cuts=[cut_ns])
+        loop = asyncio.get_running_loop()
+        taken: list[Tick] = []
+        await feed.connect()
+        with pytest.raises(ConnectionError, match="was cut"):
+            while True:
+                taken += await feed.packets()
+        assert (taken, loop.time()) == (ticks[:2], pytest.approx(broke_s))
+        with pytest.raises(ConnectionError, match="is down"):
+            await feed.packets()
+        rest = await drawn(feed)
+        assert [one for _, packet in rest for one in packet] == ticks[2:]
+
+    virtually(story())
+
+
 def test_data_that_cannot_be_used_says_so_itself() -> None:
     """The reader's own refusal, in either pace."""
 
