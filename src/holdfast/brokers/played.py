@@ -10,6 +10,7 @@ from holdfast.brokers.memory import BrokerMemory, read_memory
 from holdfast.brokers.simulated import SimulatedVenue, rebuilding
 from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Tick
+from holdfast.exchange.market_faults import MarketFaults
 from holdfast.ports import Profile, Token
 
 SECOND_NS: Final = 1_000_000_000
@@ -26,13 +27,22 @@ class PlayedBroker:
     """
 
     def __init__(
-        self, venue: SimulatedVenue, ticks: Iterator[Tick], memory: Path, *, until_ns: int | None
+        self,
+        venue: SimulatedVenue,
+        ticks: Iterator[Tick],
+        memory: Path,
+        *,
+        until_ns: int | None,
+        market_faults: MarketFaults | None = None,
     ) -> None:
         """`ticks` from the beginning of the day. `until_ns`: how far it has come; `None`: nowhere.
 
-        Raises what reading the first tick raises.
+        With `market_faults` (new for each process) the feed tells what they make of the ticks; the
+        venue should then have a market of its own. Raises what reading the first tick raises.
         """
         self.venue = venue
+        if market_faults is not None:
+            ticks = market_faults.told(ticks)
         # What a market costs to make is paid here, where nobody waits for an event loop.
         self.ticks: Iterator[Tick] = chain(list(islice(ticks, 1)), ticks)
         self._file = memory

@@ -1,16 +1,18 @@
 """What goes wrong with market data: the ticks that the feed tells, made of the true ones.
 
-How to use it: `MarketFaults(seed, windows).told(true_ticks)` gives the feed's ticks in order of
-receipt; `struck` counts by kind how many ticks really differ. `cuts` are the instants at which the
-connection itself breaks (DISCONNECTED): give them to `PlayedFeed(broker, speed=1, cuts=...)`.
-
-Some kinds change what the exchange itself trades (MOVING: freak prints, gaps, empty books, prices
-at the band): pass the true ticks through `moved` first and show the result to both, as in
+How to use it: some kinds change what the exchange itself trades (`MOVING`: freak prints, gaps,
+empty books, prices at the band), the others what the feed tells of it. The venue gets the true
+market as its own, the feed what is made of it:
 
     market = MarketFaults(seed, windows)
     true = list(market.moved(day.ticks()))
-    venue = SimulatedVenue(..., market=iter(true))
-    feed = market.told(iter(true))
+    venue = SimulatedVenue(..., faults=faults, market=iter(true))
+    broker = PlayedBroker(venue, iter(true), memory, until_ns=..., market_faults=market)
+    feed = PlayedFeed(broker, speed=1, cuts=market.cuts)
+
+`struck` counts by kind how many ticks really differ. `cuts` are the instants at which the
+connection itself breaks. A process that begins anew makes a new `MarketFaults` of the same seed
+and windows, and gives its feed the cuts that are still to come.
 """
 
 from collections import Counter
