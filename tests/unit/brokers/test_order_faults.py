@@ -53,6 +53,7 @@ from holdfast.domain.order import (
     Refusal,
     Side,
 )
+from holdfast.exchange.draws import draw
 from holdfast.exchange.faults import FaultKind, Faults, FaultWindow
 from holdfast.exchange.latency import MILLISECOND_NS, Latency
 from holdfast.exchange.rates import RateLimits
@@ -827,6 +828,18 @@ def test_exit_all_closes_what_the_owner_holds_too(tmp_path: Path) -> None:
     day.exchange.assert_conserved()
 
 
+def test_what_the_guards_did_is_remembered(tmp_path: Path) -> None:
+    """A venue built again has closed the same positions, and refuses what the first refuses."""
+    day = quiet_day(tmp_path)
+    day.ask(SetLossExit(loss_paise=65 * 2_000))
+    day.ask(ExitAll())
+    day.ask(BrokerKillSwitch())
+    day.place("E2", buy(10_005))
+    again = day.again()
+    assert truth(again.exchange) == truth(day.exchange)
+    assert again.exchange.placements[-1].refusal is Refusal.OTHER
+
+
 def test_the_kill_switch_wants_a_flat_book_without_orders_and_then_refuses_all(
     tmp_path: Path,
 ) -> None:
@@ -962,6 +975,56 @@ def test_one_fault_more_moves_no_other() -> None:
 
     assert lost(half) == lost(half, other)
     assert 4 < len(lost(half)) < 16
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_under_all_faults_at_once_the_exchange_is_conserved_and_remembered(
+    seed: int, tmp_path: Path
+) -> None:
+    """Orders, changes, reads and guards by the draw, some of everything struck."""
+    windows = tuple(
+        FaultWindow(kind=kind, from_ns=at(1), until_ns=at(100), share_bps=600)
+        for kind in FaultKind
+        if kind is not K.STREAM_DOWN
+    )
+    day = BadDay(tmp_path, windows)
+    day.hold(195)
+    for step in range(240):
+        chance = draw(seed, "step", step)
+        price = 9_800 + chance % 80 * 5
+        day.tick(around(max(day.now, 2.0) + 0.3, price, volume=1_000 + 65 * step))
+        name = f"A{step}" if chance % 3 == 0 else f"A{draw(seed, 'name', step) % max(step, 1)}"
+        _do_something(day, name, price, chance >> 8)
+    assert len(day.faults.struck) > 15, "many kinds had something to strike"
+    day.exchange.assert_conserved()
+    again = day.again()
+    assert truth(again.exchange) == truth(day.exchange)
+    assert again.faults.struck == day.faults.struck
+
+
+def _do_something(day: BadDay, name: str, price: int, chance: int) -> None:
+    """One request about an order that is there, or a placement, or a read."""
+    row = day.exchange.find(oid(name))
+    side = Side.SELL if chance % 2 else Side.BUY
+    terms = replace(buy(price), side=side)
+    if chance % 5 == 0:
+        purpose = list(Purpose)[chance // 5 % 3]
+        wanted = terms if chance % 4 else stop(side, price + side.sign * 50, price + side.sign * 90)
+        if row is None:
+            day.place(name, wanted, purpose, after=0.2)
+    elif row is not None:
+        is_change = chance % 3
+        kept = replace(terms, side=row.terms.side)
+        (day.modify(name, kept, after=0.2) if is_change else day.cancel(name, after=0.2))
+    else:
+        reads: list[AnyCommand] = [
+            ReadBook(),
+            ReadFunds(),
+            FindOrder(order_id=oid(name)),
+            ReadQuotes(instruments=(CALL.id,)),
+            SetLossExit(loss_paise=10 * LAKH),
+        ]
+        day.ask(reads[chance % 5], after=0.2)
 
 
 def test_a_stop_becomes_a_limit_order_whatever_the_type(tmp_path: Path) -> None:
