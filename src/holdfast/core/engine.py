@@ -32,6 +32,7 @@ from holdfast.core.settings import SECOND_NS, EngineSettings
 from holdfast.core.state import State
 from holdfast.core.strategy import Fed, Opinion, Strategy
 from holdfast.core.timers import Rank, TimerKey
+from holdfast.core.view import View, view
 from holdfast.domain.audit import AnyAudit, RuleFailed, SelfTested
 from holdfast.domain.command import AnyCommand, Notify, PlaceOrder, Severity, Subscribe
 from holdfast.domain.decision import HaltLevel, Signal
@@ -154,6 +155,11 @@ class Engine:
             orders=tuple((name, orders[name].filled_quantity) for name in sorted(orders)),
             positions=tuple((number, positions[number].is_closed) for number in sorted(positions)),
         )
+
+    @property
+    def view(self) -> View:
+        """How the account stands now, for people: frozen, and nothing decides on it."""
+        return view(self._state)
 
     @property
     def live_orders(self) -> tuple[OrderId, ...]:

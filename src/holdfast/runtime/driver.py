@@ -21,6 +21,7 @@ from holdfast.domain.event import (
     AnyEvent,
     BookRead,
     CandleLoaded,
+    OperatorAsked,
     QuotesRead,
     Restarted,
     StepFailed,
@@ -69,6 +70,7 @@ class Driver:
         self._late = late
         self._checkpoint: Checkpoint | None = None
         self._write_halt: Callable[[Halted], None] | None = None
+        self._answer: Callable[[OperatorAsked, int], None] | None = None
         self._thread = get_ident()
         self.is_between_events = True
         self.events = 0
@@ -77,6 +79,10 @@ class Driver:
     def halt_by(self, write: Callable[[Halted], None]) -> None:
         """Have every halt written down by `write` before anything else happens, and its end too."""
         self._write_halt = write
+
+    def answer_by(self, answer: Callable[[OperatorAsked, int], None]) -> None:
+        """Tell `answer` of every request of a person that was stepped, with its number."""
+        self._answer = answer
 
     def go_back_to(self, checkpoint: Checkpoint) -> None:
         """Take back a step that raises, and try it once more; without this it ends the process."""
@@ -103,6 +109,8 @@ class Driver:
             self._checkpoint.note(sequence, event)
         self._send(sequence, step)
         self.is_between_events = True
+        if self._answer is not None and isinstance(event, OperatorAsked):
+            self._answer(event, sequence)
 
     def _send(self, sequence: int, step: Step) -> None:
         """Journal what the step of one event decided, and execute it."""
