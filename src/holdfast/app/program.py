@@ -249,7 +249,7 @@ class Program:
             "shutting_down": self.application.shutting_down,
             "standing": self._day.standing,
             "recovered": self._starting.recovered,
-            "view": self._operator.view() if self._operator is not None else None,
+            "view": self.view,
         }
 
 

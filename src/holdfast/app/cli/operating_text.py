@@ -33,6 +33,15 @@ def standing(view: View, *, runs: bool = True) -> list[str]:
     ]
 
 
+def written_halt(run: str, level: str, reason: str, is_halted: bool) -> str:  # noqa: FBT001 a word
+    """What the halt file of a run that is not over says, and what the person must do."""
+    if not is_halted:
+        return f"{run} is not over and not halted\n"
+    lines = [f"{run} is not over, and halted ({level}): {reason}"]
+    lines.append("  the next run goes on with it and enters nothing")
+    return "\n".join([*lines, f"  lift it with: {UNLOCK}"]) + "\n"
+
+
 def drifts(found: Sequence[OpenDrift]) -> str:
     """Every open difference, and how to acknowledge it."""
     if not found:
