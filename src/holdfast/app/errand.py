@@ -12,7 +12,6 @@ import msgspec
 import structlog
 from typing_extensions import override
 
-from holdfast.core.bookread import SETTLED_NS
 from holdfast.core.view import View
 from holdfast.domain.event import OperatorAsked
 from holdfast.runtime.day import SECOND_NS, Day
@@ -43,9 +42,7 @@ def is_flat(view: View) -> bool:
     The read began late enough after our last order to tell of it, and nothing in it is awaited.
     Whatever the broker holds in excess of ours is not ours to sell (T14).
     """
-    read_ns = view.broker_read_ns
-    is_late = read_ns is not None and read_ns - view.touched_ns >= SETTLED_NS
-    return view.is_flat and is_late and not view.open_points
+    return view.is_flat and view.is_read_since and not view.open_points
 
 
 class Until(Service):

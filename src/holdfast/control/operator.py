@@ -49,7 +49,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
     `refused` says why it was not even told to the engine; empty: it was, unless it `was_done`
     already. `is_taken`: the engine has stepped it; `is_durable`: it is on the disk, and no crash
-    forgets it. `before` and `after` are how the account stood; `None` while there is no engine yet.
+    forgets it; `is_ending`: nobody takes requests any more, because the program ends. `before` and `after` are how the account stood; `None` while there is no engine yet.
     """
 
     do: OperatorRequest
@@ -57,6 +57,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     was_done: bool = False
     is_taken: bool = False
     is_durable: bool = False
+    is_ending: bool = False
     before: View | None = None
     after: View | None = None
 
@@ -107,9 +108,8 @@ class Operator:
             is_anyway=deed.is_anyway,
             key=parse_key(deed.key) if deed.key is not None else None,
         )
-        is_taken, is_durable = await self._asked(event)
-        done = Done(do=deed.do, is_taken=is_taken, is_durable=is_durable, before=before)
-        return msgspec.structs.replace(done, after=self.view())
+        done = Done(do=deed.do, before=before)
+        return msgspec.structs.replace(done, **await self._asked(event), after=self.view())
 
     def _halt_first(self, deed: Deed) -> None:
         """A halt is written down before anything else: by us, where no engine is there to do it."""
@@ -117,17 +117,18 @@ class Operator:
         if level is not None and self._day.engine is None:
             self._write_halt(Halted(level=level, reason=deed.reason))
 
-    async def _asked(self, event: OperatorAsked) -> tuple[bool, bool]:
-        """Whether the engine has stepped it, and whether it is on the disk."""
+    async def _asked(self, event: OperatorAsked) -> dict[str, bool]:
+        """What became of it: stepped, on the disk, or not taken because the program ends."""
         sequence: int | None = None
         try:
             async with asyncio.timeout(TAKEN_S):
                 sequence = await self._day.ask(event)
-                if sequence is not None:
-                    await self._day.until_durable(sequence)
+                if sequence is None:
+                    return {"is_ending": True}
+                await self._day.until_durable(sequence)
         except (TimeoutError, DataRefused):
-            return sequence is not None, False
-        return sequence is not None, sequence is not None
+            return {"is_taken": sequence is not None}
+        return {"is_taken": True, "is_durable": True}
 
 
 def parse_key(text: str) -> BrokerKey | None:

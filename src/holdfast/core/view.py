@@ -2,6 +2,7 @@
 
 import msgspec
 
+from holdfast.core.bookread import SETTLED_NS
 from holdfast.core.books.positions import Position
 from holdfast.core.orders.order import Order
 from holdfast.core.readiness import first_failing
@@ -86,6 +87,12 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     def is_flat(self) -> bool:
         """Whether nothing of ours is held and no order of ours could fill, as far as we know."""
         return not self.positions and not self.live_orders
+
+    @property
+    def is_read_since(self) -> bool:
+        """Whether the newest read of the broker's book tells of everything that we have done (T5)."""
+        read_ns = self.broker_read_ns
+        return read_ns is not None and read_ns - self.touched_ns >= SETTLED_NS
 
 
 def view(state: State) -> View:

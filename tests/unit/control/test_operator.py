@@ -200,4 +200,4 @@ def test_a_day_that_takes_nothing_any_more_says_so() -> None:
     counter = holding()
     counter.is_closed = True
     done = counter.do(OperatorRequest.FLATTEN)
-    assert (done.is_taken, done.was_done, done.refused) == (False, False, "")
+    assert (done.is_ending, done.is_taken, done.was_done, done.refused) == (True, False, False, "")

@@ -31,11 +31,14 @@ from holdfast.runtime.signals import Signals
 WATCHED_S: Final = 10.0
 """How long a verb waits for a running program to have closed what it was asked to close."""
 
+STOPPED_S: Final = 6.0
+"""A program that is being stopped has ended by then."""
+
 AGAIN_S: Final = 0.1
 BY_HAND: Final = "by hand"
 
 _SHAPE: Final = (
-    '{"do": "...", "where": "program" | "here", "refused": "", "durable": true,\n'
+    '{"do": "...", "where": "program" | "here", "refused": "", "taken": true, "durable": true,\n'
     ' "flat": true, "exit_code": 0, "view": {"halt": "...", "positions": [...], ...} | null}'
 )
 
@@ -55,6 +58,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     where: str
     exit_code: int
     refused: str = ""
+    taken: bool = True
     durable: bool = False
     flat: bool | None = None
     run: str | None = None
@@ -182,6 +186,7 @@ def _answer(done: Done) -> Answer:
         where="program",
         exit_code=code,
         refused=done.refused,
+        taken=done.is_taken or done.was_done,
         durable=done.is_durable or done.was_done,
         flat=None if done.after is None else done.after.is_flat,
         view=done.after,
@@ -229,13 +234,20 @@ def _emergency(frame: Frame, request: OperatorRequest, reason: str) -> Answer:
 
 
 def _asked(frame: Frame, client_id: str, deed: Deed) -> Answer | None:
-    """What the program that holds the lock did; `None` when none does, or it stays silent."""
-    until_s = steady_s() + DO_S
+    """What the program that holds the lock did; `None` when none does, or it stays silent.
+
+    One that is ending is let end: it has its own deadline.
+    """
+    until_s, ends_s = steady_s() + DO_S, steady_s() + STOPPED_S
     while running_on(frame, client_id) is not None and (left_s := until_s - steady_s()) > 0:
         try:
-            return _answer(do(_path(frame), deed, within_s=max(left_s, AGAIN_S)))
+            done = do(_path(frame), deed, within_s=max(min(left_s, DO_S), AGAIN_S))
         except NoAnswer:
-            Event().wait(AGAIN_S)
+            done = None
+        if done is not None and not done.is_ending:
+            return _answer(done)
+        until_s = until_s if done is None else ends_s
+        Event().wait(AGAIN_S)
     return None
 
 
@@ -286,6 +298,12 @@ def _ended(request: OperatorRequest, ended: Ended) -> Answer:
 # -- words
 
 
+def _by(answer: Answer) -> text.By:
+    if answer.where == "here":
+        return text.By.HERE
+    return text.By.PROGRAM if answer.taken else text.By.NOBODY_YET
+
+
 def _meant(frame: Frame, what: str, *, yes: bool) -> None:
     """Ask whether it is meant: it moves money, or lets money move. Raises `Abort`, `UsageError`."""
     if yes:
@@ -303,5 +321,5 @@ def _tell(answer: Answer, *, as_json: bool) -> int:
     elif answer.refused:
         say(f"holdfast: {answer.refused}")
     else:
-        emit(text.told(answer.do, answer.view, where=answer.where, durable=answer.durable))
+        emit(text.told(answer.do, answer.view, by=_by(answer), durable=answer.durable))
     return answer.exit_code

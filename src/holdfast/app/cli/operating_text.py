@@ -1,6 +1,8 @@
 """What the operator's verbs say: fixed texts, so that a script and a person read the same."""
 
+from collections import Counter
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Final
 
 from holdfast.core.view import Held, OpenDrift, View
@@ -10,16 +12,23 @@ LIFT: Final = {"pause": "holdfast resume --reason TEXT"}
 UNLOCK: Final = "holdfast unlock --reason TEXT"
 
 
-def told(do: str, view: View | None, *, where: str, durable: bool) -> str:
+class By(StrEnum):
+    """Who has done what was asked."""
+
+    PROGRAM = "done by the running program"
+    HERE = "done here, nothing else runs"
+    NOBODY_YET = "asked of the running program, which has not done it yet"
+
+
+def told(do: str, view: View | None, *, by: By, durable: bool) -> str:
     """What came of a request, and what is left to do."""
-    lines = [f"{do}: {_by(where)}"]
+    lines = [f"{do}: {by.value}"]
     if not durable:
         lines.append("  it is not on the disk yet: ask again before you rely on it")
     if view is None:
-        return (
-            "\n".join([*lines, "  the engine is still being recovered; it will do it then"]) + "\n"
-        )
-    return "\n".join([*lines, *standing(view, runs=where == "program")]) + "\n"
+        lines.append("  the engine is still being recovered; it will do it then")
+        return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *standing(view, runs=by is not By.HERE)]) + "\n"
 
 
 def standing(view: View, *, runs: bool = True) -> list[str]:
@@ -33,7 +42,7 @@ def standing(view: View, *, runs: bool = True) -> list[str]:
     ]
 
 
-def written_halt(run: str, level: str, reason: str, is_halted: bool) -> str:  # noqa: FBT001 a word
+def written_halt(run: str, level: str, reason: str, *, is_halted: bool) -> str:
     """What the halt file of a run that is not over says, and what the person must do."""
     if not is_halted:
         return f"{run} is not over and not halted\n"
@@ -56,10 +65,6 @@ def drifts(found: Sequence[OpenDrift]) -> str:
 
 
 ACKNOWLEDGE: Final = "holdfast drift acknowledge KEY --reason TEXT"
-
-
-def _by(where: str) -> str:
-    return "done by the running program" if where == "program" else "done here, nothing else runs"
 
 
 def _now(one: OpenDrift) -> str:
@@ -103,17 +108,19 @@ def _orders(view: View) -> list[str]:
 
 
 def _not_ours(view: View) -> list[str]:
-    """What the broker holds and no position of ours explains: nobody here closes it (T14)."""
-    ours: dict[tuple[str, str], int] = {}
+    """What the broker holds and no position of ours explains: nobody here closes it (T14).
+
+    Only by a read that tells of all that we did: who sold on an older one would sell twice (T5).
+    """
+    if not view.is_read_since:
+        return []
+    ours: Counter[tuple[str, str]] = Counter()
     for held in view.positions:
-        key = held.instrument, held.product.value
-        ours[key] = ours.get(key, 0) + held.quantity
-    lines = []
-    for one in view.broker:
-        excess = one.net - ours.get((one.instrument, one.product.value), 0)
-        if excess and not view.positions:
-            lines.append(
-                f"  at the broker, not ours: {excess} {one.symbol} {one.product.value};"
-                " close it in the broker's app"
-            )
-    return lines
+        ours[held.instrument, held.product.value] += held.quantity
+    excess = [(one, one.net - ours[one.instrument, one.product.value]) for one in view.broker]
+    return [
+        f"  at the broker, not ours: {quantity} {one.symbol} {one.product.value};"
+        " close it in the broker's app"
+        for one, quantity in excess
+        if quantity
+    ]

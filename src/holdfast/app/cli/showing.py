@@ -86,7 +86,9 @@ def status(frame: Frame, *, as_json: bool) -> int:
         emit(_services(program) + _view(program))
     if halt is not None and unfinished is not None and (program is None or program.view is None):
         emit(
-            operating_text.written_halt(_label(unfinished), halt.level, halt.reason, halt.is_halted)
+            operating_text.written_halt(
+                _label(unfinished), halt.level, halt.reason, is_halted=halt.is_halted
+            )
         )
     if run is None or day is None:
         emit("no run yet; make one with: holdfast run\n")
