@@ -61,7 +61,7 @@ def goes_on(run: Trading, begun: list[Trading], events: int = A_WHILE) -> tuple[
     return more, placed_in(more.folder)[len(before) :]
 
 
-@pytest.mark.proves("T25", "ACT-7", "RSK-4")
+@pytest.mark.proves("T25", "I-130")
 @pytest.mark.parametrize("verb", ["panic", "flatten"])
 def test_what_a_killed_process_held_is_closed_and_status_says_halted(
     tmp_path: Path, begun: list[Trading], verb: str
@@ -114,7 +114,7 @@ def test_a_flatten_does_not_lower_a_panic(tmp_path: Path, begun: list[Trading]) 
     assert (halt.level, halt.reason) == ("panic", "first")
 
 
-@pytest.mark.proves("T25", "I-127")
+@pytest.mark.proves("T25", "PLC-6")
 @pytest.mark.parametrize("damage", ["missing", "bytes", "row"])
 def test_without_a_journal_the_brokers_book_tells_what_is_held(
     tmp_path: Path, begun: list[Trading], damage: str

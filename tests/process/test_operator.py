@@ -97,7 +97,7 @@ def asked_of(run: Trading) -> list[OperatorRequest]:
     return [one.request for _, _, one in rows if isinstance(one, OperatorAsked)]
 
 
-@pytest.mark.proves("T25", "ACT-6")
+@pytest.mark.proves("I-130")
 def test_a_running_day_does_what_a_person_asks_and_keeps_it(
     tmp_path: Path, begun: list[Trading]
 ) -> None:
@@ -147,7 +147,7 @@ def test_nothing_is_told_where_nothing_runs(tmp_path: Path) -> None:
         assert "run" in done.stderr
 
 
-@pytest.mark.proves("RACE-3", "T25", "EXE-3", "PLC-4")
+@pytest.mark.proves("RACE-3", "EXE-2")
 def test_a_thousand_triggers_across_a_kill_make_one_closing_order(
     tmp_path: Path, begun: list[Trading]
 ) -> None:
