@@ -16,8 +16,8 @@ from typing import Final
 import msgspec
 
 from holdfast.app.config import CONFIG_FILE, Config, Mode
-from holdfast.app.errand import Errand, is_flat
 from holdfast.app.log import logging_to
+from holdfast.app.mandate import Mandate, is_flat
 from holdfast.app.paths import ASIDE, JOURNAL, Paths, Runs
 from holdfast.app.program import Host
 from holdfast.app.wiring import RunResult, run_sim, stored_config
@@ -66,6 +66,7 @@ class Emergency:
     def __init__(self, paths: Paths, config: Config, *, host: Host, say: Say) -> None:
         """`config` names the account; the run is gone on with by its own. `say` tells people."""
         self._paths = paths
+        self._config = config
         self._client_id = config.account.client_id
         self._runs = Runs(paths.account_dir(self._client_id))
         self._host = host
@@ -95,17 +96,25 @@ class Emergency:
         """
         folder = self._folder()
         self._write(folder, request, reason)
-        config = stored_config(folder / CONFIG_FILE)
+        config = self._config_of(folder)
         if config.mode is not Mode.SIM:
             raise DataRefused(
                 str(folder),
                 "is the replay of a tape: nobody holds its positions",
                 "replay it again",
             )
-        errand = _errand(request, reason)
+        mandate = _mandate(request, reason)
         with logging_to(folder):
-            aside, result = self._play(config, folder, errand)
+            aside, result = self._play(config, folder, mandate)
         return Ended(run=self._runs.settle(folder), view=result.view, aside=aside)
+
+    def _config_of(self, folder: Path) -> Config:
+        """The configuration that the run keeps; where that cannot be read, the one in force."""
+        try:
+            return stored_config(folder / CONFIG_FILE)
+        except DataRefused as error:
+            self._say(f"{error}\n  going on with the configuration in force")
+            return self._config
 
     def _write(self, folder: Path, request: OperatorRequest, reason: str) -> None:
         """The halt, or its end, before anything else. A higher halt that stands is not lowered."""
@@ -121,9 +130,11 @@ class Emergency:
         finally:
             file.close()
 
-    def _play(self, config: Config, folder: Path, errand: Errand) -> tuple[Path | None, RunResult]:
+    def _play(
+        self, config: Config, folder: Path, mandate: Mandate
+    ) -> tuple[Path | None, RunResult]:
         """Recover and carry it out; with the broker's book alone where the record cannot be used."""
-        host = msgspec.structs.replace(self._host, errand=errand)
+        host = msgspec.structs.replace(self._host, mandate=mandate)
         aside = None if (folder / JOURNAL).exists() else self._set_aside(folder, "it is missing")
         for _ in range(2):
             try:
@@ -180,12 +191,12 @@ def take_lock(
         Event().wait(PAUSE_S)
 
 
-def _errand(request: OperatorRequest, reason: str) -> Errand:
+def _mandate(request: OperatorRequest, reason: str) -> Mandate:
     """What the program is told, and when it is done."""
     asked = OperatorAsked(at_ns=0, request=request, reason=reason)
     if request is OperatorRequest.UNLOCK:
-        return Errand(told=(asked,), is_done=lambda view: view.halt is HaltLevel.NONE)
-    return Errand(told=(asked,), is_done=is_flat)
+        return Mandate(told=(asked,), is_done=lambda view: view.halt is HaltLevel.NONE)
+    return Mandate(told=(asked,), is_done=is_flat)
 
 
 def _damage(folder: Path) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from holdfast.app.chain import Chain, Hooks, Market
 from holdfast.app.comparing import Comparison
 from holdfast.app.config import Config, RuntimeSettings
-from holdfast.app.errand import Errand, Until
+from holdfast.app.mandate import Mandate, Until
 from holdfast.control.operator import Operator
 from holdfast.control.socket import Control
 from holdfast.core.view import View
@@ -49,14 +49,14 @@ from holdfast.store.served import OnChanged, ServedJournal
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """What belongs to the process and not to the day. `beside` are services of whoever embeds it.
 
-    With an `errand` it trades no day, but ends when that is done.
+    With a `mandate` it trades no day, but ends when that is done.
     """
 
     signals: Signals | None = None
     systemd: Systemd | None = None
     control: Path | None = None
     beside: Sequence[Service] = ()
-    errand: Errand | None = None
+    mandate: Mandate | None = None
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +148,7 @@ class Program:
                 *self._core(chain, store, compare),
                 notifier,
                 *self._control(),
-                *self._errand(day),
+                *self._mandate(day),
                 *self._host.beside,
             ],
             final=DayEnd(day, store, threads, self._left, halt=halt, compare=compare.at_the_close),
@@ -192,10 +192,10 @@ class Program:
         answers = {"status": self._status, "view": self._operator.view}
         return (Control(self._host.control, answers, self._operator.do),)
 
-    def _errand(self, day: Day) -> Sequence[Service]:
-        if self._host.errand is None:
+    def _mandate(self, day: Day) -> Sequence[Service]:
+        if self._host.mandate is None:
             return ()
-        return (Until(day, self._host.errand, self.application.ask_stop),)
+        return (Until(day, self._host.mandate, self.application.ask_stop),)
 
     @property
     def _threaded(self) -> bool:

@@ -217,7 +217,7 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
         past=(lambda: _past(run.folder)) if (run.folder / FILE_NAME).exists() else None,
         beginning=lambda recovered: chain(
             _beginning(config, facts, source, clock.now_ns(), recovered=recovered),
-            _errand(run.host, clock.now_ns()),
+            _mandate(run.host, clock.now_ns()),
         ),
     )
     program = Program(
@@ -243,10 +243,10 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
     return msgspec.structs.replace(result, view=program.view)
 
 
-def _errand(host: Host, at_ns: int) -> Iterator[AnyEvent]:
+def _mandate(host: Host, at_ns: int) -> Iterator[AnyEvent]:
     """What a start that is not for trading is told: what it is for, and that nothing is entered."""
-    if host.errand is not None:
-        for asked in host.errand.told:
+    if host.mandate is not None:
+        for asked in host.mandate.told:
             yield msgspec.structs.replace(asked, at_ns=at_ns)
         yield StopAsked(at_ns=at_ns, reason="started for one thing only")
 

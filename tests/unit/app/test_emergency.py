@@ -14,6 +14,7 @@ from holdfast.app.config import CONFIG_FILE, Config, Mode
 from holdfast.app.emergency import Emergency, take_lock
 from holdfast.app.paths import JOURNAL, UNFINISHED, Paths, find_paths
 from holdfast.app.program import Host
+from holdfast.app.wiring import RunResult
 from holdfast.domain.errors import DataRefused, InstanceRunning
 from holdfast.domain.event import OperatorRequest
 from holdfast.runtime.lock import Holder, InstanceLock
@@ -124,3 +125,21 @@ def test_a_lock_that_does_not_come_free_is_a_refusal(
     lock = InstanceLock.acquire(paths.locks_dir, CLIENT, at_ns=1, purpose="sim/x")
     with lock, pytest.raises(InstanceRunning):
         take_lock(paths, CLIENT, purpose="panic", holder=lambda: None, say=lambda _text: None)
+
+
+def test_a_run_that_lost_its_configuration_is_gone_on_with_by_the_one_in_force(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And that is said: what is held can be closed all the same."""
+    folder, said, used = unfinished(paths), list[str](), list[Config]()
+    (folder / CONFIG_FILE).unlink()
+
+    def run_sim(config: Config, *_: object) -> RunResult:
+        used.append(config)
+        return RunResult(exit_code=0, has_begun=True, stopped_early=True, wall={})
+
+    monkeypatch.setattr(emergency, "run_sim", run_sim)
+    ended = one(paths, said).do(OperatorRequest.PANIC, "now")
+    assert used == [Config()]
+    assert "going on with the configuration in force" in said[0]
+    assert (ended.is_flat, ended.aside) == (False, None), "nobody could tell"

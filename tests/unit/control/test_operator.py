@@ -14,6 +14,7 @@ from holdfast.domain.decision import HaltLevel
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import AnyEvent, OperatorAsked, OperatorRequest
 from holdfast.domain.instrument import BrokerKey, Product
+from holdfast.domain.order import Side
 from holdfast.runtime.clock import VirtualClock
 from tests.support.desk import CALL, Desk
 from tests.support.virtual import virtually
@@ -201,3 +202,33 @@ def test_a_day_that_takes_nothing_any_more_says_so() -> None:
     counter.is_closed = True
     done = counter.do(OperatorRequest.FLATTEN)
     assert (done.is_ending, done.is_taken, done.was_done, done.refused) == (True, False, False, "")
+
+
+@pytest.mark.proves("ACT-7")
+def test_of_two_positions_in_one_contract_the_one_that_was_named_is_closed() -> None:
+    """A position is known by its number: the other one keeps its stop, and no exit is decided."""
+    desk = Desk()
+    first = desk.hold_by_hand(Side.BUY)
+    desk.hold_by_hand(Side.BUY)
+    counter = Counter(desk)
+    done = counter.do(OperatorRequest.CLOSE, position=2)
+    assert done.after is not None
+    held = {one.position: (one.symbol, one.exit_rule) for one in done.after.positions}
+    assert held == {1: (CALL.symbol, None), 2: (CALL.symbol, "operator")}
+    assert first.order_id in done.after.live_orders
+
+
+@pytest.mark.proves("ACT-2", "ACT-6")
+def test_what_was_just_entered_is_watched_from_the_next_packet_on_and_after_a_restart() -> None:
+    """The only way in puts it where ticks are looked up; the first ones after a start count."""
+    desk = Desk()
+    desk.hold()
+    desk.breach(70)
+    [held] = desk.engine.view.positions
+    assert held.exit_rule == "stop_loss"
+    again = Desk()
+    again.hold()
+    again.restart(65)
+    again.breach(65.3)
+    [held] = again.engine.view.positions
+    assert held.exit_rule == "stop_loss"

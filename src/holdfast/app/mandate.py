@@ -18,7 +18,7 @@ from holdfast.runtime.day import SECOND_NS, Day
 from holdfast.runtime.health import HEALTHY, Health
 from holdfast.runtime.service import Group, Ready, Service
 
-_log = structlog.get_logger("errand")
+_log = structlog.get_logger("mandate")
 
 LOOK_S: Final = 0.02
 READ_EVERY_NS: Final = SECOND_NS
@@ -29,7 +29,7 @@ WITHIN_S: Final = 120.0
 """Of our own time, where the market's stands still."""
 
 
-class Errand(msgspec.Struct, frozen=True, kw_only=True):
+class Mandate(msgspec.Struct, frozen=True, kw_only=True):
     """What a start is for. `told` is told to its engine first; it ends once `is_done`."""
 
     told: Sequence[OperatorAsked]
@@ -46,17 +46,17 @@ def is_flat(view: View) -> bool:
 
 
 class Until(Service):
-    """Looks whether an errand is done, and ends the program then."""
+    """Looks whether a mandate is done, and ends the program then."""
 
-    name = "errand"
+    name = "mandate"
     needs: tuple[str, ...] = ("router",)
     group = Group.SIDE
     critical = False
 
-    def __init__(self, day: Day, errand: Errand, over: Callable[[str], None]) -> None:
+    def __init__(self, day: Day, mandate: Mandate, over: Callable[[str], None]) -> None:
         """`over` ends the program, and is told why."""
         self._day = day
-        self._errand = errand
+        self._mandate = mandate
         self._over = over
         self._began_ns: int | None = None
         self._began_s = 0.0
@@ -66,7 +66,7 @@ class Until(Service):
     async def run(self, ready: Ready) -> None:
         self._began_s = asyncio.get_running_loop().time()
         ready()
-        await self.periodic("Errand", self._look, every_s=LOOK_S)
+        await self.periodic("Mandate", self._look, every_s=LOOK_S)
 
     async def _look(self) -> None:
         engine = self._day.engine
@@ -74,7 +74,7 @@ class Until(Service):
             return
         view = engine.view
         self._began_ns = self._began_ns or view.now_ns
-        if self._errand.is_done(view):
+        if self._mandate.is_done(view):
             self._over("it is done")
         elif view.now_ns - self._began_ns >= WITHIN_NS or self._is_late():
             _log.critical("not done in time", component=self.name, live_orders=view.live_orders)

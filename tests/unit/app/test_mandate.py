@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from holdfast.app.errand import READ_EVERY_NS, WITHIN_NS, WITHIN_S, Errand, Until, is_flat
+from holdfast.app.mandate import READ_EVERY_NS, WITHIN_NS, WITHIN_S, Mandate, Until, is_flat
 from holdfast.core.bookread import SETTLED_NS
 from holdfast.core.view import View
 from holdfast.domain.order import OrderId
@@ -57,12 +57,12 @@ class Standing:
         self.reads += 1
 
 
-def ended(day: Any, errand: Errand, *, passes_ns: int = 0, waits_s: float = 10.0) -> list[str]:
+def ended(day: Any, mandate: Mandate, *, passes_ns: int = 0, waits_s: float = 10.0) -> list[str]:
     """Why the program was ended; `passes_ns` of the market's time pass with each look."""
     said: list[str] = []
 
     async def story() -> None:
-        async with living(Until(day, errand, said.append)):
+        async with living(Until(day, mandate, said.append)):
             for _ in range(1_000):
                 if said:
                     return
@@ -82,8 +82,8 @@ async def until_next(seconds: float) -> None:
 def test_it_ends_when_done_and_in_its_time_when_not(is_done: bool) -> None:  # noqa: FBT001 a case
     """Of the market's time; the book is asked for each second until then."""
     day = Standing(flat())
-    errand = Errand(told=(), is_done=lambda _view: is_done)
-    said = ended(day, errand, passes_ns=READ_EVERY_NS, waits_s=0.02)
+    mandate = Mandate(told=(), is_done=lambda _view: is_done)
+    said = ended(day, mandate, passes_ns=READ_EVERY_NS, waits_s=0.02)
     assert said == ["it is done" if is_done else "it was not done in time"]
     if not is_done:
         assert WITHIN_NS // READ_EVERY_NS * 0.9 < day.reads <= WITHIN_NS // READ_EVERY_NS + 1
@@ -92,7 +92,7 @@ def test_it_ends_when_done_and_in_its_time_when_not(is_done: bool) -> None:  # n
 def test_where_the_markets_time_stands_still_our_own_ends_it() -> None:
     """A dead feed keeps nobody waiting for ever."""
     said = ended(
-        Standing(flat()), Errand(told=(), is_done=lambda _view: False), waits_s=WITHIN_S / 4
+        Standing(flat()), Mandate(told=(), is_done=lambda _view: False), waits_s=WITHIN_S / 4
     )
     assert said == ["it was not done in time"]
 
@@ -103,7 +103,7 @@ def test_it_waits_for_the_engine() -> None:
     async def story() -> list[str]:
         day = Day(VirtualClock(0), ends_ns=1, progress=lambda _: None, notify=lambda _: None)
         said: list[str] = []
-        service = Until(day, Errand(told=(), is_done=lambda _view: True), said.append)
+        service = Until(day, Mandate(told=(), is_done=lambda _view: True), said.append)
         async with living(service) as ready:
             await until(lambda: ready == [(True, "")])
             await until_next(1.0)
