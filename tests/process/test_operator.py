@@ -106,6 +106,7 @@ def test_a_running_day_does_what_a_person_asks_and_keeps_it(
     each in the journal, each halt in its file; a refusal has its code, and a repetition none.
     """
     run = holding(tmp_path, begun)
+    path = socket_path(tmp_path / "locks", "SIM0001")
     paused = did(run, "pause", "--reason", "news")
     assert (paused["view"]["halt"], paused["durable"], paused["where"]) == (
         "pause",
@@ -113,18 +114,20 @@ def test_a_running_day_does_what_a_person_asks_and_keeps_it(
         "program",
     )
     assert HaltFile(run.folder).read().level == "pause"
-    assert did(run, "pause")["view"]["halt_reason"] == "news", "again is no other halt"
+    again = do(path, Deed(do=OperatorRequest.PAUSE, reason="other"))
+    assert again.after is not None
+    assert again.after.halt_reason == "news", "again is no other halt"
     assert did(run, "resume", "--reason", "none")["view"]["halt"] == "none"
+    number = view_of(run)["live"][0]
+    assert number in did(run, "close", str(number), "--yes")["view"]["closed"]
+    assert do(path, Deed(do=OperatorRequest.CLOSE, position=number)).was_done, "closed is closed"
     assert did(run, "close", "99", "--yes", code=7)["refused"].startswith("there is no position 99")
-    number = str(view_of(run)["live"][0])
-    assert int(number) in did(run, "close", number, "--yes")["view"]["closed"]
-    assert did(run, "close", number, "--yes")["exit_code"] == 0, "closed is closed"
     flat = did(run, "flatten", "--yes", "--reason", "enough")
     assert (flat["flat"], flat["view"]["halt"]) == (True, "flatten")
-    assert did(run, "resume", "--reason", "x", code=7)["refused"].startswith("halted (flatten)")
     told = holdfast("--home", str(tmp_path), "status", home=tmp_path).stdout
     assert "halted (flatten): enough" in told
     assert "holdfast unlock --reason TEXT" in told
+    assert "holdfast unlock" in do(path, Deed(do=OperatorRequest.RESUME, reason="x")).refused
     assert did(run, "unlock", "--yes", "--reason", "ok")["view"]["halt"] == "none"
     assert did(run, "drift")["drifts"] == []
     assert did(run, "drift", "acknowledge", "NSE_FNO:1:INTRADAY", "--reason", "x", code=7)[
