@@ -59,7 +59,9 @@ def _verb(run: Trading, *words: str) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.proves("APP-14", "TRK-4", "RACE-10", "RACE-12", "STM-3", "PIX-1", "PIX-2", "ENT-5")
+@pytest.mark.proves(
+    *("APP-14", "TRK-4", "RACE-10", "RACE-12", "STM-3", "PIX-1", "PIX-2", "ENT-5", "ACT-4")
+)
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_a_day_killed_at_any_moment_goes_on_at_the_next_start(
     tmp_path: Path, begun: list[Trading], seed: int

@@ -48,7 +48,7 @@ def running(tmp_path: Path) -> Iterator[Trading]:
 
 @pytest.mark.proves(
     *("PRM-1", "ORM-1", "STM-1", "TST-7", "B-07", "APP-5", "SUP-3", "SUP-10", "SUP-11"),
-    *("SUP-12", "BAS-4", "BAS-6", "VER-2", "VER-3", "MFH-5", "PSY-1", "THR-3"),
+    *("ACT-1", "ACT-5", "SUP-12", "BAS-4", "BAS-6", "VER-2", "VER-3", "MFH-5", "PSY-1", "THR-3"),
 )
 def test_the_managers_tasks_run_by_name_and_none_is_left_after(running: Trading) -> None:
     """

@@ -21,6 +21,9 @@ JOURNAL: Final = DATABASE
 UNFINISHED: Final = "unfinished"
 """In the folder of a run whose day is not over: the next run of that name goes on with it."""
 
+ASIDE: Final = "aside-"
+"""In the folder of a run, with a number: what could not be used and was kept as evidence."""
+
 _RUN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -122,6 +125,28 @@ class Runs:
                 return folder
         raise DataRefused(str(self._root), f"there is no run {name}", self._known())
 
+    def unfinished(self) -> Path | None:
+        """The folder of the run whose day was not over when it was last worked on; `None`: none.
+
+        Its journal may be damaged or gone: what the broker knows of it counts.
+        """
+        marks = (
+            *self._root.glob(f"*/runs/*/{UNFINISHED}"),
+            *self._root.glob(f"*/runs/.*.new/{UNFINISHED}"),
+        )
+        folders = [mark.parent for mark in marks if any(_worked_on(mark.parent))]
+        return max(folders, key=lambda folder: max(_worked_on(folder)), default=None)
+
+    def settle(self, folder: Path) -> Path:
+        """Give a run that a killed process left its name; returns where it lies now."""
+        name = folder.name.removeprefix(".").removesuffix(".new")
+        target = folder.with_name(name)
+        if folder != target and (folder / JOURNAL).exists():
+            _swap(folder, target)
+            folder = target
+        self._point_to(f"{folder.parent.parent.name}/{name}")
+        return folder
+
     @contextmanager
     def playing(self, mode: str, name: str, *, anew: bool = False) -> Iterator["RunFolder"]:
         """A folder that becomes the run when the block ends without an exception.
@@ -150,8 +175,11 @@ class Runs:
         if made.is_finished:
             # Last of all: a kill before this lets the next start look once more, and find the end.
             (runs / name / UNFINISHED).unlink(missing_ok=True)
+        self._point_to(f"{mode}/{name}")
+
+    def _point_to(self, label: str) -> None:
         pointer = self._root / f".latest.{os.getpid()}"
-        pointer.write_text(f"{mode}/{name}\n", encoding="ascii")
+        pointer.write_text(f"{label}\n", encoding="ascii")
         pointer.replace(self._root / "latest")
 
     def _prepare(self, runs: Path, name: str, *, anew: bool) -> bool:
@@ -198,6 +226,12 @@ class Runs:
 
     def _known(self) -> str:
         return f"the runs are: {', '.join(self.names()) or 'none'}"
+
+
+def _worked_on(folder: Path) -> list[int]:
+    """When each file was changed that tells how far a run has come."""
+    files = (folder / JOURNAL, *folder.glob(f"{JOURNAL}-wal"), *folder.glob("broker.jsonl"))
+    return [file.stat().st_mtime_ns for file in files if file.exists()]
 
 
 def _is_unfinished(folder: Path) -> bool:

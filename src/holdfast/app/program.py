@@ -12,7 +12,10 @@ import msgspec
 from holdfast.app.chain import Chain, Hooks, Market
 from holdfast.app.comparing import Comparison
 from holdfast.app.config import Config, RuntimeSettings
+from holdfast.app.mandate import Mandate, Until
+from holdfast.control.operator import Operator
 from holdfast.control.socket import Control
+from holdfast.core.view import View
 from holdfast.domain.command import Notify
 from holdfast.domain.dated import Session
 from holdfast.domain.errors import BrokerUnavailable, HoldfastError, StepGivenUp
@@ -44,12 +47,16 @@ from holdfast.store.served import OnChanged, ServedJournal
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
-    """What belongs to the process and not to the day. `beside` are services of whoever embeds it."""
+    """What belongs to the process and not to the day. `beside` are services of whoever embeds it.
+
+    With a `mandate` it trades no day, but ends when that is done.
+    """
 
     signals: Signals | None = None
     systemd: Systemd | None = None
     control: Path | None = None
     beside: Sequence[Service] = ()
+    mandate: Mandate | None = None
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +85,7 @@ class Program:
         self._day: Day | None = None
         self._monitor: Monitor | None = None
         self._starting: Starting | None = None
+        self._operator: Operator | None = None
         self.application = Application(
             self._parts,
             signals=host.signals,
@@ -105,6 +113,12 @@ class Program:
         assert self._day is not None, "it ran"
         return self._day.standing
 
+    @property
+    def view(self) -> View | None:
+        """How the account stands, or stood at the end; `None` where there never was an engine."""
+        engine = self._day.engine if self._day is not None else None
+        return None if engine is None else engine.view
+
     # -- wiring
 
     def _parts(self) -> Parts:
@@ -125,6 +139,7 @@ class Program:
             threaded=self._threaded,
             halt=halt,
         )
+        self._operator = Operator(day, work.clock, halt.write)
         self._starting = self._start_of(threads, halt)
         chain = Chain(self._config, self._market, day, work.clock, notify=notifier.put)
         compare = Comparison(day, store, threads, self._folder / FILE_NAME)
@@ -133,6 +148,7 @@ class Program:
                 *self._core(chain, store, compare),
                 notifier,
                 *self._control(),
+                *self._mandate(day),
                 *self._host.beside,
             ],
             final=DayEnd(day, store, threads, self._left, halt=halt, compare=compare.at_the_close),
@@ -172,7 +188,14 @@ class Program:
     def _control(self) -> Sequence[Service]:
         if self._host.control is None:
             return ()
-        return (Control(self._host.control, {"status": self._status}),)
+        assert self._operator is not None, "it is made before"
+        answers = {"status": self._status, "view": self._operator.view}
+        return (Control(self._host.control, answers, self._operator.do),)
+
+    def _mandate(self, day: Day) -> Sequence[Service]:
+        if self._host.mandate is None:
+            return ()
+        return (Until(day, self._host.mandate, self.application.ask_stop),)
 
     @property
     def _threaded(self) -> bool:
@@ -226,6 +249,7 @@ class Program:
             "shutting_down": self.application.shutting_down,
             "standing": self._day.standing,
             "recovered": self._starting.recovered,
+            "view": self.view,
         }
 
 

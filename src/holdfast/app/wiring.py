@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import msgspec
 from holdfast import __version__
 from holdfast.app.chain import Market
 from holdfast.app.config import CONFIG_FILE, Config, Mode, config_sha256, engine_settings
+from holdfast.app.paths import ASIDE
 from holdfast.app.program import Host, Program, Work
 from holdfast.brokers.memory import FILE as MEMORY
 from holdfast.brokers.memory import read_memory
@@ -18,10 +20,17 @@ from holdfast.brokers.played import PlayedAccount, PlayedBroker, PlayedFeed, Pla
 from holdfast.brokers.simulated import SimulatedVenue
 from holdfast.core.engine import Engine
 from holdfast.core.strategy import Strategy
+from holdfast.core.view import View
 from holdfast.domain.command import PlaceOrder
 from holdfast.domain.dated import DayFacts, Session
 from holdfast.domain.errors import DataRefused
-from holdfast.domain.event import AnyEvent, FactsLoaded, InstrumentsLoaded, Restarted
+from holdfast.domain.event import (
+    AnyEvent,
+    FactsLoaded,
+    InstrumentsLoaded,
+    Restarted,
+    StopAsked,
+)
 from holdfast.domain.instrument import (
     Exchange,
     Instrument,
@@ -94,13 +103,14 @@ SECURITY_IDS_APART: Final = 1_000
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended. `wall` holds what it cost on this machine: seconds and counts.
 
-    `has_begun`: there is a journal.
+    `has_begun`: there is a journal. `view` is how the account stood, `None` without an engine.
     """
 
     exit_code: int
     has_begun: bool
     stopped_early: bool
     wall: dict[str, float | int]
+    view: View | None = None
 
 
 def run_sim(config: Config, run_dir: Path, progress: Progress, host: Host = ALONE) -> RunResult:
@@ -204,9 +214,10 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
         facts=facts,
         instruments=instruments,
         origin=_origin(config, facts, instruments),
-        past=None if until_ns is None else lambda: _past(run.folder),
-        beginning=lambda recovered: _beginning(
-            config, facts, source, clock.now_ns(), recovered=recovered
+        past=(lambda: _past(run.folder)) if (run.folder / FILE_NAME).exists() else None,
+        beginning=lambda recovered: chain(
+            _beginning(config, facts, source, clock.now_ns(), recovered=recovered),
+            _mandate(run.host, clock.now_ns()),
         ),
     )
     program = Program(
@@ -223,12 +234,21 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
         run.host,
     )
     exit_code = program.run()
-    return _result(
+    result = _result(
         program.standing,
         exit_code=exit_code,
         has_begun=(run.folder / FILE_NAME).exists(),
         seconds=elapsed_s(began),
     )
+    return msgspec.structs.replace(result, view=program.view)
+
+
+def _mandate(host: Host, at_ns: int) -> Iterator[AnyEvent]:
+    """What a start that is not for trading is told: what it is for, and that nothing is entered."""
+    if host.mandate is not None:
+        for asked in host.mandate.told:
+            yield msgspec.structs.replace(asked, at_ns=at_ns)
+        yield StopAsked(at_ns=at_ns, reason="started for one thing only")
 
 
 def _require_same_contracts(
@@ -283,13 +303,15 @@ def _traded(folder: Path, instruments: Iterable[Instrument]) -> list[str]:
 
 
 def _known_until(folder: Path, day: str) -> int | None:
-    """The last moment that journal, tape or the simulated broker know of; `None`: the day begins."""
-    if not (folder / FILE_NAME).exists():
-        return None
+    """The last moment that journal, tape or the simulated broker know of; `None`: the day begins.
+
+    The broker goes by its own memory: a journal that was lost takes nothing from it.
+    """
     remembered = read_memory(folder / MEMORY)
     stamps = (
-        last_at_ns(folder / FILE_NAME),
+        last_at_ns(folder / FILE_NAME) if (folder / FILE_NAME).exists() else None,
         last_tick_ns(folder / FOLDER / day),
+        *(last_tick_ns(tape / day) for tape in sorted(folder.glob(f"{ASIDE}*/{FOLDER}"))),
         remembered[-1].at_ns if remembered else None,
     )
     return max((stamp for stamp in stamps if stamp is not None), default=None)

@@ -1,7 +1,8 @@
 """The control socket: a Unix socket of the owner's (0600) on which a running program answers.
 
-One request is one line of JSON, and so is its answer. Nothing asked here can hold up trading:
-answers come from memory, and a client that does not read is cut off.
+One request is one line of JSON, and so is its answer. `{"ask": "status"}` is answered from memory;
+`{"do": "panic", "reason": "..."}` is told to the engine and answered with what happened. Neither can
+hold up trading, and a client that does not read is cut off.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import hashlib
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import msgspec
 import structlog
 from typing_extensions import override
 
+from holdfast.control.operator import Deed, Done
 from holdfast.domain.errors import DataRefused
 from holdfast.runtime.fault import Fault
 from holdfast.runtime.health import HEALTHY, Health, unhealthy
@@ -26,11 +28,17 @@ _log = structlog.get_logger("control")
 
 LINE_BYTES_MAX: Final = 4_096
 ANSWER_S: Final = 1.0
+DO_S: Final = 2.0
+"""Within this a program that lives says what became of a request; one that does not, hangs."""
+
 PATH_BYTES_MAX: Final = 100
 """A little less than what the address of a Unix socket may take on Linux and macOS."""
 
 Answer = Callable[[], Any]
 """Answers one kind of request from memory, as something that JSON can say."""
+
+Doing = Callable[[Deed], Awaitable[Done]]
+"""Takes a person's request to the engine, and says what came of it."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,10 +72,13 @@ class Control(Service):
     group = Group.SIDE
     critical = False
 
-    def __init__(self, path: Path, answers: Mapping[str, Answer]) -> None:
-        """`answers` by the name under which they are asked for."""
+    def __init__(
+        self, path: Path, answers: Mapping[str, Answer], doing: Doing | None = None
+    ) -> None:
+        """`answers` by the name under which they are asked for; `doing` does what is asked."""
         self._path = path
         self._answers = answers
+        self._doing = doing
         self._server: asyncio.Server | None = None
 
     @override
@@ -97,13 +108,27 @@ class Control(Service):
         try:
             async with asyncio.timeout(ANSWER_S):
                 line = await reader.readline()
-                writer.write(msgspec.json.encode(self._answer(line), enc_hook=str) + b"\n")
+            answer = await self._answered(line)
+            async with asyncio.timeout(ANSWER_S):
+                writer.write(msgspec.json.encode(answer, enc_hook=str) + b"\n")
                 writer.close()
                 await writer.wait_closed()  # which it is when everything has left
         except (OSError, ValueError) as error:
             _log.info("a request was not answered", component=self.name, **Fault.of(error).fields)
         finally:
             writer.transport.abort()
+
+    async def _answered(self, line: bytes) -> Any:
+        """Who asks something is answered from memory; who wants something done waits for it."""
+        try:
+            deed = msgspec.json.decode(line, type=Deed) if _is_deed(line) else None
+        except msgspec.MsgspecError as error:
+            return Refused(error=str(error))
+        if deed is None:
+            return self._answer(line)
+        if self._doing is None:
+            return Refused(error="nothing can be done here")
+        return await self._doing(deed)
 
     def _answer(self, line: bytes) -> Any:
         try:
@@ -142,26 +167,53 @@ def _bound(path: Path) -> socket.socket:
     return line
 
 
+def _is_deed(line: bytes) -> bool:
+    try:
+        asked = msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return False
+    return "do" in asked
+
+
+class NoAnswer(DataRefused):
+    """Nobody listens, or nobody answered in time."""
+
+
 def ask(path: Path, what: str) -> bytes:
     """The answer of the program that listens at `path`, as JSON.
 
-    Raises DataRefused when it does not answer within a second, or did not understand.
+    Raises `NoAnswer` when it does not answer within a second, DataRefused when it did not
+    understand.
     """
+    return _spoken(path, msgspec.json.encode(Request(ask=what)), within_s=ANSWER_S)
+
+
+def do(path: Path, deed: Deed, *, within_s: float = DO_S) -> Done:
+    """What came of a person's request to the program that listens at `path`.
+
+    Raises `NoAnswer` when it does not answer in time: what was asked may be done all the same.
+    DataRefused when it did not understand.
+    """
+    answer = _spoken(path, msgspec.json.encode(deed), within_s=within_s)
+    return msgspec.json.decode(answer, type=Done)
+
+
+def _spoken(path: Path, asked: bytes, *, within_s: float) -> bytes:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-            line.settimeout(ANSWER_S)
+            line.settimeout(within_s)
             line.connect(str(path))
-            line.sendall(msgspec.json.encode(Request(ask=what)) + b"\n")
+            line.sendall(asked + b"\n")
             with line.makefile("rb") as answers:
                 answer = answers.readline()
     except OSError as error:
-        raise DataRefused(
+        raise NoAnswer(
             str(path),
             f"the running program does not answer: {error}",
             "its log says what it does; stop it with Ctrl+C or TERM, a second time to force it",
         ) from error
     if not answer.endswith(b"\n"):
-        raise DataRefused(str(path), "the running program gave no answer", "ask again")
+        raise NoAnswer(str(path), "the running program gave no answer", "ask again")
     refused = _refused(answer)
     if refused is not None:
         remedy = "it may be of another version than this one: stop it and start it again"

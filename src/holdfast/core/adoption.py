@@ -11,6 +11,7 @@ from holdfast.core.orders.order import Order
 from holdfast.core.risk import closing
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
+from holdfast.domain.audit import IntentFormed
 from holdfast.domain.decision import Direction, Intent, Signal, Sizing
 from holdfast.domain.event import Action
 from holdfast.domain.instrument import Instrument, Kind, OptionType
@@ -32,7 +33,9 @@ def take_over(state: State, row: OrderRow) -> Order | None:
     position = state.positions.get(reason.position)
     if position is None and reason.purpose is Purpose.ENTRY:
         intent = _intent(state, reason, row)
-        position = None if intent is None else open_position(state, intent, row.order_id)
+        if intent is not None:
+            state.tell(IntentFormed(intent=intent))  # the record must know whose plan it is
+            position = open_position(state, intent, row.order_id)
     if position is None:
         return None
     return link(state, position, reason, row.terms, sent_at_ns=row.venue_at_ns)

@@ -33,6 +33,7 @@ from holdfast.core.settings import SECOND_NS, EngineSettings
 from holdfast.core.state import State
 from holdfast.core.strategy import Fed, Opinion, Strategy
 from holdfast.core.timers import Rank, TimerKey
+from holdfast.core.view import View, view
 from holdfast.domain.audit import AnyAudit, RuleFailed, SelfTested
 from holdfast.domain.command import AnyCommand, Notify, PlaceOrder, Severity, Subscribe
 from holdfast.domain.decision import HaltLevel, Signal
@@ -181,6 +182,11 @@ class Engine:
         """Whether an order of this id could still fill; one id may name two (T21)."""
         orders = self._state.orders.values()
         return any(order.is_live for order in orders if order.id == order_id)
+
+    @property
+    def view(self) -> View:
+        """How the account stands now, for people: frozen, and nothing decides on it."""
+        return view(self._state)
 
     @property
     def live_orders(self) -> tuple[OrderId, ...]:

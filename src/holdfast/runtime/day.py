@@ -15,11 +15,12 @@ import msgspec
 
 from holdfast.core.engine import Books, Engine
 from holdfast.domain.audit import Halted
-from holdfast.domain.command import Notify
+from holdfast.domain.command import Notify, ReadBook
 from holdfast.domain.event import (
     AnyEvent,
     CandleLoaded,
     JournalChanged,
+    OperatorAsked,
     QuotesRead,
     StopAsked,
 )
@@ -92,6 +93,7 @@ class Day:
         self._progress = progress
         self._notify = notify
         self._late: deque[AnyEvent] = deque()
+        self._asked: dict[int, asyncio.Future[int]] = {}
         self._engine: Engine | None = None
         self._router: Router | None = None
         self._driver: Driver | None = None
@@ -115,6 +117,37 @@ class Day:
             self.inbox.put(event)
         else:
             self._driver.take(event)
+
+    async def ask(self, event: OperatorAsked) -> int | None:
+        """Let the engine know what a person asks, and wait until it was stepped.
+
+        Returns the number of the event; `None` when nobody takes requests any more. How long to
+        wait is the caller's business: what was asked stays asked.
+        """
+        if self._is_closed or self._is_sealed:
+            return None
+        stepped: asyncio.Future[int] = self._loop.create_future()
+        self._asked[id(event)] = stepped
+        try:
+            self.tell(event)
+            return await stepped
+        finally:
+            del self._asked[id(event)]
+
+    async def until_durable(self, sequence: int) -> None:
+        """Wait until everything up to a number is on the disk. Raises DataRefused: it never is."""
+        assert self._journal is not None, "it has a number"
+        await asyncio.wrap_future(self._journal.wait_durable(sequence))
+
+    def _stepped(self, event: OperatorAsked, sequence: int) -> None:
+        waiting = self._asked.get(id(event))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(sequence)
+
+    def read_book(self) -> None:
+        """Ask the broker for its whole book once more: the answer is a fact like any other."""
+        if self._router is not None and self.is_whole and not self._is_closed:
+            self._router.execute(ReadBook(), sequence=0, at_ns=self._clock.now_ns())
 
     def journal_changed(self, is_durable: bool, reason: str) -> None:  # noqa: FBT001 a callback
         """Hear from the writer, on whatever thread, that durability came or went."""
@@ -152,6 +185,7 @@ class Day:
             late=self._late,
         )
         self._driver.halt_by(begun.write_halt)
+        self._driver.answer_by(self._stepped)
         if begun.checkpoint is not None:
             self._driver.go_back_to(begun.checkpoint)
         for event in told:

@@ -21,6 +21,7 @@ from holdfast.domain.errors import StepGivenUp
 from holdfast.domain.event import (
     AnyEvent,
     CandleLoaded,
+    OperatorAsked,
     QuotesRead,
     Restarted,
     StepFailed,
@@ -69,6 +70,7 @@ class Driver:
         self._late = late
         self._checkpoint: Checkpoint | None = None
         self._write_halt: Callable[[Halted], None] | None = None
+        self._answer: Callable[[OperatorAsked, int], None] | None = None
         self._thread = get_ident()
         router.check_by(engine)
         self.is_between_events = True
@@ -78,6 +80,10 @@ class Driver:
     def halt_by(self, write: Callable[[Halted], None]) -> None:
         """Have every halt written down by `write` before anything else happens, and its end too."""
         self._write_halt = write
+
+    def answer_by(self, answer: Callable[[OperatorAsked, int], None]) -> None:
+        """Tell `answer` of every request of a person that was stepped, with its number."""
+        self._answer = answer
 
     def go_back_to(self, checkpoint: Checkpoint) -> None:
         """Take back a step that raises, and try it once more; without this it ends the process."""
@@ -102,6 +108,8 @@ class Driver:
             self._checkpoint.note(sequence, event)
         self._send(sequence, step)
         self.is_between_events = True
+        if self._answer is not None and isinstance(event, OperatorAsked):
+            self._answer(event, sequence)
 
     def _send(self, sequence: int, step: Step) -> None:
         """Journal what the step of one event decided, and execute it."""

@@ -1,5 +1,6 @@
 """Where things lie, and how one run takes another's place."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -231,3 +232,47 @@ def test_what_was_stopped_before_it_began_is_no_run(tmp_path: Path) -> None:
         pass
     assert (runs.find(None) / JOURNAL).read_text() == "old"
     assert [entry.name for entry in (tmp_path / "sim" / "runs").iterdir()] == ["day"]
+
+
+def left(runs_root: Path, name: str, *, files: dict[str, int]) -> Path:
+    """A folder that a process left, each of its files last changed at a second."""
+    folder = runs_root / "sim" / "runs" / name
+    folder.mkdir(parents=True)
+    for file, second in files.items():
+        (folder / file).write_text("x")
+        os.utime(folder / file, (second, second))
+    return folder
+
+
+def test_the_run_that_is_not_over_is_the_one_last_worked_on(tmp_path: Path) -> None:
+    """By its journal or by what the broker remembers; finished and empty ones are none."""
+    runs = Runs(tmp_path)
+    assert runs.unfinished() is None
+    left(tmp_path, "over", files={JOURNAL: 900})
+    left(tmp_path, "empty", files={UNFINISHED: 900})
+    assert runs.unfinished() is None
+    stopped = left(tmp_path, "stopped", files={UNFINISHED: 1, JOURNAL: 100})
+    assert runs.unfinished() == stopped
+    killed = left(tmp_path, ".killed.new", files={UNFINISHED: 1, JOURNAL: 50, "broker.jsonl": 200})
+    assert runs.unfinished() == killed
+    (killed / JOURNAL).unlink()
+    assert runs.unfinished() == killed, "the broker knows of it"
+
+
+def test_what_a_killed_process_left_gets_its_name_and_is_the_newest(tmp_path: Path) -> None:
+    """It is still not over, so that the next run goes on with it."""
+    runs = Runs(tmp_path)
+    killed = left(tmp_path, ".day.new", files={UNFINISHED: 1, JOURNAL: 50})
+    old = left(tmp_path, "day", files={UNFINISHED: 1, JOURNAL: 40, "old": 1})
+    settled = runs.settle(killed)
+    assert settled == old
+    assert not (settled / "old").exists()
+    assert runs.find(None) == settled
+    assert runs.unfinished() == settled
+    assert runs.settle(settled) == settled, "again changes nothing"
+
+
+def test_without_a_journal_it_keeps_the_place_where_it_was_left(tmp_path: Path) -> None:
+    """A run without a journal takes the place of none."""
+    killed = left(tmp_path, ".day.new", files={UNFINISHED: 1, "broker.jsonl": 50})
+    assert Runs(tmp_path).settle(killed) == killed

@@ -14,15 +14,19 @@ from typing import Any
 import pytest
 import structlog
 
+from holdfast.control.operator import Deed, Done
 from holdfast.control.socket import (
     LINE_BYTES_MAX,
     PATH_BYTES_MAX,
     Answer,
     Control,
+    NoAnswer,
     ask,
+    do,
     socket_path,
 )
 from holdfast.domain.errors import DataRefused
+from holdfast.domain.event import OperatorRequest
 from holdfast.runtime.service import Group
 from holdfast.runtime.supervisor import Supervisor
 from holdfast.runtime.threads import Threads
@@ -365,3 +369,60 @@ def test_a_client_in_the_middle_of_it_does_not_outlive_the_stop(path: Path) -> N
 
     with structlog.testing.capture_logs():
         asyncio.run(named())
+
+
+# -- what is to be done
+
+
+PANIC = Deed(do=OperatorRequest.PANIC, reason="now")
+
+
+async def done(path: Path, deed: Deed, within_s: float = 2.0) -> Done:
+    """What the command line has done, from a thread."""
+    return await Threads().call("Do", lambda: do(path, deed, within_s=within_s), owner="test")
+
+
+def test_what_is_to_be_done_reaches_the_operator_and_its_answer_comes_back(path: Path) -> None:
+    """Every field of it; and what is asked is still answered beside it."""
+    heard: list[Deed] = []
+
+    async def doing(deed: Deed) -> Done:
+        heard.append(deed)
+        return Done(do=deed.do, is_taken=True)
+
+    async def story() -> None:
+        control = Control(path, {"status": status}, doing)
+        async with living(control) as said:
+            await until(lambda: said == [(True, "")], every_s=0.001)
+            deed = Deed(do=OperatorRequest.CLOSE, reason="x", position=3, is_anyway=True)
+            assert await done(path, deed) == Done(do=OperatorRequest.CLOSE, is_taken=True)
+            assert heard == [deed]
+            assert b"services" in await asked(path)
+            for line in (b'{"do": "dance"}\n', b'{"do": "panic", "ask": "status"}\n'):
+                assert (await sent(path, line)).startswith(b'{"error":')
+            assert heard == [deed]
+
+    asyncio.run(story())
+
+
+def test_who_does_not_answer_in_time_is_told_from_who_refuses(path: Path) -> None:
+    """The one is ended by whoever must close a book; the other is of another version."""
+
+    async def never(_deed: Deed) -> Done:
+        await asyncio.sleep(1_000)
+        raise AssertionError("nobody waits so long")
+
+    async def story() -> None:
+        with pytest.raises(NoAnswer):
+            await done(path, PANIC)
+        control = Control(path, {"status": status}, never)
+        async with living(control) as said:
+            await until(lambda: said == [(True, "")], every_s=0.001)
+            with pytest.raises(NoAnswer):
+                await done(path, PANIC, within_s=0.05)
+        async with listening(path):
+            with pytest.raises(DataRefused, match="nothing can be done here") as refused:
+                await done(path, PANIC)
+            assert not isinstance(refused.value, NoAnswer)
+
+    asyncio.run(story())

@@ -15,10 +15,12 @@ from holdfast.domain.command import (
     ModifyOrder,
     Notify,
     PlaceOrder,
+    ReadBook,
     ReadFunds,
     Severity,
     Subscribe,
 )
+from holdfast.domain.decision import HaltLevel
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import (
     AnyEvent,
@@ -615,5 +617,69 @@ def test_an_engine_that_has_done_half_of_an_event_is_not_stepped_by_the_stop(how
         if how == "settle":
             await stage.day.settle()
         assert len(stage.journal.rows) == before
+
+    staged(story)
+
+
+# -- what a person asks
+
+
+def asks(request: OperatorRequest = OperatorRequest.PAUSE) -> OperatorAsked:
+    """A person asks something."""
+    return OperatorAsked(at_ns=START, request=request, reason="a person")
+
+
+def test_who_asks_hears_the_number_under_which_it_was_stepped() -> None:
+    """Each of two equal ones its own; what is asked before the beginning waits for it."""
+
+    async def story(stage: Stage) -> None:
+        early = asyncio.ensure_future(stage.day.ask(asks()))
+        await asyncio.sleep(0)
+        assert not early.done()
+        stage.begin()
+        driving = asyncio.ensure_future(stage.day.drive(nothing))
+        first = await early
+        same = asks()
+        second, third = await asyncio.gather(stage.day.ask(same), stage.day.ask(asks()))
+        assert first is not None and second is not None and third is not None  # noqa: PT018
+        assert [stage.journal.rows[n - 1] for n in (first, second, third)] == [asks()] * 3
+        assert first < second < third
+        await stage.day.until_durable(third)
+        assert stage.journal.asked[-1] == third
+        assert stage.engine.is_halted
+        stage.day.close()
+        assert await stage.day.ask(asks()) is None
+        driving.cancel()
+        await asyncio.wait({driving})
+
+    staged(story)
+
+
+def test_what_is_asked_while_the_program_stops_is_stepped_at_once() -> None:
+    """Until the final state is being written: then nobody takes it any more."""
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        stage.day.pause()
+        assert await stage.day.ask(asks(OperatorRequest.PANIC)) is not None
+        assert stage.halts[-1].level is HaltLevel.PANIC
+        stage.day.seal()
+        assert await stage.day.ask(asks()) is None
+
+    staged(story)
+
+
+def test_the_book_is_read_once_more_for_whoever_must_know() -> None:
+    """A fact like any other; nothing is asked of a day that is closed or has not begun."""
+
+    async def story(stage: Stage) -> None:
+        stage.day.read_book()
+        stage.begin()
+        before = [type(c) for _, c in stage.venue.submitted].count(ReadBook)
+        stage.day.read_book()
+        assert [type(c) for _, c in stage.venue.submitted].count(ReadBook) == before + 1
+        stage.day.close()
+        stage.day.read_book()
+        assert [type(c) for _, c in stage.venue.submitted].count(ReadBook) == before + 1
 
     staged(story)

@@ -25,6 +25,8 @@ class ExitCode(IntEnum):
     REFUSED = 3
     ANOTHER_INSTANCE = 4
     BROKER_UNAVAILABLE = 5
+    BROKER_REFUSED = 6
+    RISK_REFUSED = 7
     HALTED = 10
     UNCLEAN_STOP = 20
     VERIFICATION_FAILED = 21
@@ -38,6 +40,8 @@ MEANINGS: Final = {
     ExitCode.REFUSED: "configuration or data refused; the message says where and what to do",
     ExitCode.ANOTHER_INSTANCE: "another instance runs for this account",
     ExitCode.BROKER_UNAVAILABLE: "broker or login unavailable at the start",
+    ExitCode.BROKER_REFUSED: "the broker refused, or what was asked of it is not done yet",
+    ExitCode.RISK_REFUSED: "refused by the program's own rules",
     ExitCode.HALTED: "the run ended halted",
     ExitCode.UNCLEAN_STOP: "the run did not stop cleanly",
     ExitCode.VERIFICATION_FAILED: "a verification failed",

@@ -42,17 +42,34 @@ class Verbs(click.Group):
         return None
 
     @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The longest verb wins: a verb may be the first word of another one."""
+        longer = " ".join(args[:2])
+        if args[0] in self._words() and longer in self._words():
+            return longer, self.get_command(ctx, longer), args[2:]
+        return super().resolve_command(ctx, args)
+
+    @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
             formatter.write_dl(list(self._words().items()))
 
     def _words(self) -> dict[str, str]:
-        """The next word of each verb, with what it says; a family's word stands once."""
+        """The next word of each verb, with what it says; a family's word stands once.
+
+        Where the first word is a verb of its own the second one stands with it.
+        """
         words: dict[str, str] = {}
         for verb in VERBS:
             if verb.name.startswith(self._prefix):
-                word, *rest = verb.name.removeprefix(self._prefix).split(" ")
-                words.setdefault(word, FAMILIES[word] if rest else verb.says)
+                name = verb.name.removeprefix(self._prefix)
+                word = name.partition(" ")[0]
+                is_family = word != name and not self._prefix and word in FAMILIES
+                words.setdefault(
+                    word if is_family else name, FAMILIES[word] if is_family else verb.says
+                )
         return words
 
 

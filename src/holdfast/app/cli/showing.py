@@ -6,6 +6,7 @@ from typing import Any
 import click
 import msgspec
 
+from holdfast.app.cli import operating_text
 from holdfast.app.cli.frame import Frame, emit, emit_json, say, verb
 from holdfast.app.cli.reading import (
     config_in_force,
@@ -19,6 +20,7 @@ from holdfast.app.cli.reading import (
     symbols_of,
 )
 from holdfast.control.socket import ask, socket_path
+from holdfast.core.view import View
 from holdfast.domain.errors import DataRefused
 from holdfast.research import explain_text, report_text
 from holdfast.research.explain import explain as explained
@@ -29,6 +31,7 @@ from holdfast.runtime.day import Standing
 from holdfast.runtime.health import ServiceStatus
 from holdfast.runtime.router import RouterCounts
 from holdfast.store import query, rows
+from holdfast.store.halt import HaltFile
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +40,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[ServiceStatus, ...]
     shutting_down: bool
     standing: Standing
+    view: View | None = None
 
 
 run_argument = click.argument("run", required=False)
@@ -46,8 +50,10 @@ run_argument = click.argument("run", required=False)
     example="holdfast status",
     shape='{"account": "...", "running": {"pid": 1, "since_ns": 0, "purpose": "..."} | null,\n'
     ' "program": {"services": [{"name": "...", "state": "...", "tasks": [...], ...}, ...],\n'
-    '  "shutting_down": false, "standing": {...}} | null,\n'
-    ' "run": "MODE/NAME" | null, "day": {...} | null, "positions_open": 0}',
+    '  "shutting_down": false, "standing": {...}, "view": {...} | null} | null,\n'
+    ' "run": "MODE/NAME" | null, "day": {...} | null, "positions_open": 0,\n'
+    ' "halt": {"is_halted": false, "level": "...", "reason": "...", ...} | null,\n'
+    ' "unfinished": "MODE/NAME" | null}',
 )
 def status(frame: Frame, *, as_json: bool) -> int:
     """Say what runs for the account, service by service, and how its newest finished run stands."""
@@ -59,6 +65,8 @@ def status(frame: Frame, *, as_json: bool) -> int:
     run = runs.find(None) if runs.names() else None
     day = query.day_header(journal_of(run)) if run else None
     held = [p for p in query.positions(journal_of(run)) if _is_open(p)] if run else []
+    unfinished = runs.unfinished()
+    halt = HaltFile(unfinished).read() if unfinished is not None else None
     told = {
         "account": account,
         "running": running,
@@ -66,6 +74,8 @@ def status(frame: Frame, *, as_json: bool) -> int:
         "run": run_label(run) if run else None,
         "day": day,
         "positions_open": len(held),
+        "halt": halt,
+        "unfinished": _label(unfinished) if unfinished is not None else None,
     }
     if as_json:
         emit_json(told)
@@ -74,7 +84,13 @@ def status(frame: Frame, *, as_json: bool) -> int:
         emit(f"account {account}: nothing is running\n")
     else:
         emit(f"account {account}: process {running.pid} runs {running.purpose}\n")
-        emit(_services(program))
+        emit(_services(program) + _view(program))
+    if halt is not None and unfinished is not None and (program is None or program.view is None):
+        emit(
+            operating_text.written_halt(
+                _label(unfinished), halt.level, halt.reason, is_halted=halt.is_halted
+            )
+        )
     if run is None or day is None:
         emit("no run yet; make one with: holdfast run\n")
     else:
@@ -227,6 +243,19 @@ def _program(frame: Frame, account: str) -> Program | None:
         say(str(error))
         return None
     return msgspec.json.decode(answer, type=Program)
+
+
+def _view(program: Program | None) -> str:
+    """How the account stands, by the engine; nothing while there is none."""
+    if program is None or program.view is None:
+        return ""
+    return "\n".join(operating_text.standing(program.view)) + "\n"
+
+
+def _label(folder: Path) -> str:
+    """`MODE/NAME` of a run that is not over, also of one whose process was killed."""
+    name = folder.name.removeprefix(".").removesuffix(".new")
+    return f"{folder.parent.parent.name}/{name}"
 
 
 def _services(program: Program | None) -> str:
