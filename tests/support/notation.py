@@ -33,8 +33,8 @@ HAPPENS: Final[Mapping[str, str]] = {
     # our side of the account
     "signal": "UP|DOWN",
     "hold": "",
-    "long": "CONTRACT NUMBER [target PRICE] [unfilled]",
-    "short": "CONTRACT NUMBER [target PRICE] [unfilled]",
+    "long": "CONTRACT NUMBER [target PRICE] [leg NUMBER] [unfilled]",
+    "short": "CONTRACT NUMBER [target PRICE] [leg NUMBER] [unfilled]",
     # words of the broker about orders of ours; quantities are totals
     "ack": "ORDER",
     "rests": "ORDER [filled NUMBER] [@ PRICE] [read]",

@@ -52,14 +52,13 @@ from tests.support.desk import SECOND, settings
 from tests.support.notation import Line, Named, Said, Story, Wanted
 from tests.support.stage import Stage
 
-_ORDERS: Final = (PlaceOrder, ModifyOrder, CancelOrder, ExitAll, BrokerKillSwitch, SetLossExit)
+_ORDERS: Final = (PlaceOrder, ModifyOrder, CancelOrder, ExitAll, BrokerKillSwitch)
 _VERBS: Final[Mapping[type, str]] = {
     PlaceOrder: "place",
     ModifyOrder: "modify",
     CancelOrder: "cancel",
     ExitAll: "exit_all",
     BrokerKillSwitch: "kill_switch",
-    SetLossExit: "loss_exit",
 }
 _READS: Final = {"book": ReadBook, "funds": ReadFunds, "quotes": ReadQuotes}
 _MINUTE: Final = 60 * SECOND
@@ -145,6 +144,12 @@ class Player:
 
     def _sent(self) -> list[AnyCommand]:
         return [one for one in self.stage.commands if isinstance(one, _ORDERS)]
+
+    def skip(self, *, after: PlaceOrder | None = None) -> None:
+        """What left up to here is the beginning, not the story; `after`: up to this order."""
+        sent, commands = self._sent(), self.stage.commands
+        self._orders = len(sent) if after is None else sent.index(after) + 1
+        self._block = len(commands) if after is None else commands.index(after) + 1
 
     def _nothing_untold(self, line: Line) -> None:
         if not self.story.is_simulated and len(self._sent()) > self._orders:
@@ -275,7 +280,7 @@ def _see_stop(player: Player) -> None:
     stop = stage.last(PlaceOrder)
     stage.acknowledge(stop.order_id)
     stage.say(stop.order_id, BrokerStatus.WORKING, {})
-    player._orders = len(player._sent())  # noqa: SLF001 the beginning is not the story
+    player.skip()
 
 
 def _by_hand(side: Side) -> Act:
@@ -285,14 +290,19 @@ def _by_hand(side: Side) -> Act:
         stage = player.stage
         target = options["target"] / 100 if "target" in options else None
         entry = stage.intend(side, instrument=contract, quantity=quantity, target=target)
+        if "leg" in options:
+            held = stage.state.positions[entry.position]
+            held.intent = msgspec.structs.replace(held.intent, structure=options["leg"])
         stage.acknowledge(entry.order_id)
         if "unfilled" in options:
             stage.say(entry.order_id, BrokerStatus.WORKING, {})
-            player._orders = len(player._sent())  # noqa: SLF001 the beginning is not the story
+            player.skip()
             return
         stage.say(entry.order_id, BrokerStatus.WORKING, {"filled": quantity, "@": 10_000})
         stage.funds()
-        _see_stop(player)
+        player.skip(after=entry)
+        if stage.last(PlaceOrder) is not entry:
+            _see_stop(player)
 
     return begin
 
@@ -481,6 +491,11 @@ def _read(player: Player, values: Values, options: Options) -> None:
     assert player.recent(_READS[values[0]]), "it was not read"
 
 
+def _loss_exit(player: Player, values: Values, options: Options) -> None:
+    del values, options
+    assert player.recent(SetLossExit), "the broker's loss exit was not asked for"
+
+
 def _nothing(player: Player, values: Values, options: Options) -> None:
     del values, options
     sent = [one for one in player.stage.commands[player._block :] if isinstance(one, _ORDERS)]  # noqa: SLF001
@@ -609,6 +624,7 @@ def _flat(player: Player, values: Values, options: Options) -> None:
 
 _SEEN: Final[Mapping[str, Act]] = {
     **{verb: _order(kind) for kind, verb in _VERBS.items()},
+    "loss_exit": _loss_exit,
     "find": _find,
     "read": _read,
     "nothing": _nothing,

@@ -185,14 +185,10 @@ class Stage(Desk):
         behaviour: str | None = None,
     ) -> None:
         """`behaviour` names the simulated broker's; `None`: the story speaks for the broker."""
+        super().__init__(ready=False)
         self.settings = settings
         self.script = script
         self.now = begins_ns
-        self.commands = []
-        self.audits = []
-        self.volumes = {}
-        self.events = []
-        self._numbers = 0
         self.prices: dict[InstrumentId, tuple[float, float | None, float | None]] = {
             CALL.id: (100.0, None, None),
             PUT.id: (100.0, None, None),
@@ -203,6 +199,7 @@ class Stage(Desk):
         self._told_ns = begins_ns
         self.held_terms: dict[OrderId, OrderTerms] = {}
         self.placed: dict[OrderId, PlaceOrder] = {}
+        self.unsent: set[OrderId] = set()
         self.stamps: dict[OrderId, int] = {}
         self.fills: dict[OrderId, tuple[int, float]] = {}
         self.exchange: SimulatedExchange | None = None
@@ -326,7 +323,8 @@ class Stage(Desk):
     def note(self, command: AnyCommand) -> None:
         """Keep a command that left; the broker holds the terms of a placement."""
         if isinstance(command, PlaceOrder):
-            assert command.order_id not in self.placed, f"{command.order_id} left twice"
+            is_known = command.order_id in self.placed and command.order_id not in self.unsent
+            assert not is_known, f"{command.order_id} left twice"
             self.placed[command.order_id] = command
             self.held_terms[command.order_id] = command.terms
         if isinstance(command, Subscribe):
@@ -399,7 +397,9 @@ class Stage(Desk):
     def failure(
         self, action: Action, identity: OrderId, outcome: Outcome, refusal: Refusal | None = None
     ) -> None:
-        """A request about an order failed."""
+        """A request about an order failed; one that never left may leave once more."""
+        if outcome is Outcome.NOT_SENT and action is Action.PLACE:
+            self.unsent.add(identity)
         self.fail(identity, action, outcome, refusal)
 
     def passes(
