@@ -110,5 +110,5 @@ def test_a_position_without_a_closer_would_be_found() -> None:
 def test_equal_nodes_are_one() -> None:
     """Two ways to one node are walked on once: that is what makes the search end."""
     base, start = root(is_held=True)
-    found = explore(base, start, depth=3, kinds=OURS, live_every=100)
+    found = explore(base, start, depth=4, kinds=OURS, live_every=100)
     assert found.states < found.transitions

@@ -58,7 +58,7 @@ from tests.support.desk import CALL, DAY, NIFTY, OPEN, SECOND, Desk
 
 LOT: Final = 65
 WHOLE: Final = 2 * LOT
-CUT_S: Final = 3
+CUT_S: Final = 12
 """So many seconds after the owner's sale our closing orders may still be cut."""
 
 KINDS: Final = (
