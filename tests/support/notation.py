@@ -252,8 +252,8 @@ def _parse_line(where: str, number: int, body: str) -> Line:
     forms = SEEN if match["seen"] else HAPPENS
     verb, _, rest = match["words"].strip().partition(" ")
     if verb not in forms:
-        kind = "seen" if match["seen"] else "happen"
-        raise StoryError(f"{where}: {verb!r} cannot be {kind}; allowed: {', '.join(forms)}")
+        kind = "can be seen" if match["seen"] else "happens"
+        raise StoryError(f"{where}: {verb!r} is nothing that {kind}; allowed: {', '.join(forms)}")
     only = tuple((match["only"] or "").split(",")) if match["only"] else ()
     if any(one not in BEHAVIOURS for one in only):
         raise StoryError(f"{where}: before '=>' stand behaviours: {', '.join(BEHAVIOURS)}")
