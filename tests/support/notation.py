@@ -93,6 +93,7 @@ SEEN: Final[Mapping[str, str]] = {
     "on": "",
     "denied": "WORD",
     "drift": "CONTRACT ours NUMBER theirs NUMBER",
+    "agreed": "",
     "remedied": "WORD ORDER",
     "subscribed": "CONTRACT",
     "placed": "NUMBER",

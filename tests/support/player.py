@@ -590,6 +590,12 @@ def _drift(player: Player, values: Values, options: Options) -> None:
     assert (contract.id, ours, theirs) in told, f"differences told: {told}"
 
 
+def _agreed(player: Player, values: Values, options: Options) -> None:
+    del values, options
+    told = [(one.instrument, one.ours, one.theirs) for one in player.heard(Drift)]
+    assert not told, f"differences told: {told}"
+
+
 def _remedied(player: Player, values: Values, options: Options) -> None:
     del options
     wanted = values[0], player.stage.identity(values[1])
@@ -644,6 +650,7 @@ _SEEN: Final[Mapping[str, Act]] = {
     "on": _on,
     "denied": _denied,
     "drift": _drift,
+    "agreed": _agreed,
     "remedied": _remedied,
     "subscribed": _subscribed,
     "placed": _placed,
