@@ -114,6 +114,11 @@ class Day:
         with suppress(RuntimeError):  # the loop has ended: nobody listens
             self._loop.call_soon_threadsafe(self.tell, event)
 
+    def wake(self, to_ns: int) -> None:
+        """Let time pass although nothing was heard: deadlines and answers until `to_ns` are due."""
+        if self._driver is not None and self._is_taking and not self._is_closed:
+            self._driver.advance(to_ns)
+
     # -- its life
 
     def begin(self, begun: Begun, venue: VenueDriver, journal: DayJournal) -> None:

@@ -3,12 +3,16 @@
 Times are nanoseconds after the world's beginning.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
 
 from holdfast.domain.event import Link, OperatorRequest
-from holdfast.worlds.ground import SECOND
+from holdfast.domain.instrument import Instrument
+from holdfast.exchange.faults import FaultKind, FaultWindow
+from holdfast.exchange.market_faults import MarketFaultKind, MarketFaultWindow
+from holdfast.worlds.ground import BEGIN_NS, SECOND
 
 
 class Boundary(StrEnum):
@@ -85,33 +89,6 @@ class DiskFull(Act, frozen=True, kw_only=True):
         return f"the disk takes nothing for {self.lasts_ns / SECOND:.1f} s"
 
 
-class Sight(StrEnum):
-    """What is wrong with what the feed shows."""
-
-    SILENT = "is silent"
-    LATE = "lags behind"
-    OLD = "repeats what it showed"
-    SPIKE = "shows one price that was none"
-    ONE_SIDED = "shows no bids"
-
-
-class Blind(Act, frozen=True, kw_only=True):
-    """The feed shows something else than the market, while its connection stands.
-
-    `instrument` is the number of a contract, `None` all of them; `lag_ns` that of LATE.
-    """
-
-    sight: Sight
-    lasts_ns: int
-    instrument: int | None = None
-    lag_ns: int = 0
-
-    def __str__(self) -> str:
-        """In words."""
-        whom = "the feed" if self.instrument is None else f"the feed of contract {self.instrument}"
-        return f"{whom} {self.sight.value} for {self.lasts_ns / SECOND:.1f} s"
-
-
 class Skew(Act, frozen=True, kw_only=True):
     """From the next start on the program's clock is `off_ns` away from the world's."""
 
@@ -122,53 +99,71 @@ class Skew(Act, frozen=True, kw_only=True):
         return f"the host's clock is set {self.off_ns / SECOND:+.3f} s off"
 
 
-class OwnerTrade(Act, frozen=True, kw_only=True):
-    """The owner trades by hand: `lots` of the contract held (sold) or of any one (bought)."""
+class BrokerFault(Act, frozen=True, kw_only=True):
+    """For a while the broker does one thing wrong, or somebody else trades in the account.
 
-    lots: int
-    is_sale: bool
-    contract: int
+    `delay_ns` and `quantity` mean what the kind says; `None` is the kind's default.
+    """
 
-    def __str__(self) -> str:
-        """In words."""
-        what = "sells by hand" if self.is_sale else "buys by hand"
-        return f"the owner {what}: {self.lots} lots"
-
-
-class BrokerSells(Act, frozen=True, kw_only=True):
-    """The broker closes what is held in one contract by itself."""
-
-    contract: int
-
-    def __str__(self) -> str:
-        """In words."""
-        return "the broker closes a position by itself"
-
-
-class Storm(Act, frozen=True, kw_only=True):
-    """For a while the broker behaves badly: each chance it gets, with `bps` in 10,000."""
-
-    kinds: tuple[str, ...]
-    bps: int
+    kind: FaultKind
     lasts_ns: int
+    share_bps: int
+    delay_ns: int | None = None
+    quantity: int | None = None
+
+    @property
+    def window(self) -> FaultWindow:
+        """The same as the exchange takes it."""
+        from_ns = BEGIN_NS + self.at_ns
+        return FaultWindow(
+            kind=self.kind,
+            from_ns=from_ns,
+            until_ns=from_ns + self.lasts_ns,
+            share_bps=self.share_bps,
+            delay_ns=self.delay_ns,
+            quantity=self.quantity,
+        )
 
     def __str__(self) -> str:
         """In words."""
-        return f"for {self.lasts_ns / SECOND:.1f} s the broker: {', '.join(self.kinds)}"
+        often = "" if self.share_bps == 10_000 else f" ({self.share_bps // 100} % of the times)"
+        return f"{self.kind.value.replace('_', ' ')} for {self.lasts_ns / SECOND:.1f} s{often}"
 
 
-AnyAct = (
-    Kill
-    | Stop
-    | Ask
-    | LinkDown
-    | DiskFull
-    | Blind
-    | Skew
-    | OwnerTrade
-    | BrokerSells
-    | Storm
-)
+class MarketFault(Act, frozen=True, kw_only=True):
+    """For a while the market, or what the feed shows of it, is wrong.
+
+    `contract` is the number of one contract, `None` all of them.
+    """
+
+    kind: MarketFaultKind
+    lasts_ns: int
+    share_bps: int
+    delay_ns: int
+    bps: int
+    contract: int | None = None
+
+    def window(self, contracts: Sequence[Instrument]) -> MarketFaultWindow:
+        """The same as the market takes it."""
+        from_ns = BEGIN_NS + self.at_ns
+        one = None if self.contract is None else contracts[self.contract % len(contracts)].id
+        return MarketFaultWindow(
+            kind=self.kind,
+            from_ns=from_ns,
+            until_ns=from_ns + self.lasts_ns,
+            share_bps=self.share_bps,
+            delay_ns=self.delay_ns,
+            bps=self.bps,
+            instrument=one,
+        )
+
+    def __str__(self) -> str:
+        """In words."""
+        whom = "market" if self.contract is None else f"contract {self.contract}"
+        return f"{whom}: {self.kind.value.replace('_', ' ')} for {self.lasts_ns / SECOND:.1f} s"
+
+
+AnyAct = Kill | Stop | Ask | LinkDown | DiskFull | Skew | BrokerFault | MarketFault
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 import msgspec
 
 from holdfast.domain.audit import AnyAudit, Halted
-from holdfast.domain.command import AnyCommand
+from holdfast.domain.command import AnyCommand, PlaceOrder
 from holdfast.domain.decision import HaltLevel
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import (
@@ -25,6 +25,7 @@ from holdfast.domain.event import (
     TapeEvent,
 )
 from holdfast.domain.market import Tick
+from holdfast.domain.order import OrderId
 from holdfast.runtime.recover import Numbered
 from holdfast.store.records import Decided
 
@@ -75,12 +76,12 @@ class DiskJournal:
         self._next = disk.rows[-1][0] + 1 if disk.rows else 1
         self._committed = self._flushed = self._next - 1
         self._commit_ns = self._flush_ns = 0
+        self._entries: dict[OrderId, int] = {}
         self.is_lost = False
 
-    @property
-    def committed(self) -> int:
-        """The last number that the journal would show after a death."""
-        return self._committed
+    def is_durable(self, order_id: OrderId) -> bool:
+        """Whether the decision to place this entry is on the disk."""
+        return self._entries.get(order_id, self._committed + 1) <= self._committed
 
     def append(self, event: JournalEvent) -> int:
         """Keep an event."""
@@ -94,6 +95,9 @@ class DiskJournal:
         self, cause: int, at_ns: int, commands: Sequence[AnyCommand], audits: Sequence[AnyAudit]
     ) -> int:
         """Keep what the step of event number `cause` decided."""
+        for command in commands:
+            if isinstance(command, PlaceOrder):
+                self._entries[command.order_id] = self._next
         return self._take(
             Decided(at_ns=at_ns, cause=cause, commands=tuple(commands), audits=tuple(audits))
         )

@@ -4,35 +4,122 @@ The exchange lives by the market itself, whatever our feed shows of it. A proces
 a `Line`, which is cut when that process dies.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 from typing_extensions import override
 
 from holdfast.brokers.simulated import SimulatedVenue
+from holdfast.core.orders.ids import OrderReason, read_order_id
 from holdfast.domain.command import AnyCommand
 from holdfast.domain.event import AnyEvent
-from holdfast.domain.instrument import Instrument
+from holdfast.domain.instrument import BrokerKey, Instrument
 from holdfast.domain.market import Tick
-from holdfast.domain.order import OrderId, OrderRow, OrderTerms
+from holdfast.domain.order import OrderId, OrderRow, OrderTerms, Purpose, Side
+from holdfast.exchange.account import Execution
 from holdfast.exchange.checks import Behaviour
+from holdfast.exchange.faults import Faults
 from holdfast.exchange.latency import Latency
-from holdfast.exchange.venue import Result, SimulatedExchange
+from holdfast.exchange.order import LiveOrder
+from holdfast.exchange.venue import Placement, Result, SimulatedExchange
 from holdfast.worlds.ground import FACTS
 
 Watch = Callable[[int], None]
 """Called after something changed at the exchange, with the time."""
 
 
+class Tally:
+    """What our orders come to at the exchange: by position, and by broker key.
+
+    `entered` is what entries have bought and may still buy; `held` what fills have left of it;
+    `closing` what closing orders can still fill. `selling` and `net` are the same by key.
+    """
+
+    __slots__ = ("closing", "entered", "held", "net", "selling")
+
+    def __init__(self) -> None:
+        """Nothing was ordered."""
+        self.entered: Counter[int] = Counter()
+        self.held: Counter[int] = Counter()
+        self.closing: Counter[int] = Counter()
+        self.selling: Counter[BrokerKey] = Counter()
+        self.net: Counter[BrokerKey] = Counter()
+
+    def copy(self) -> "Tally":
+        """Another that counts on from here."""
+        other = Tally()
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name).copy())
+        return other
+
+    def add(self, order: LiveOrder, reason: OrderReason) -> None:
+        """Count one order as it stands."""
+        filled, may_fill = order.filled_quantity, order.open_quantity
+        self.net[order.key] += order.terms.side.sign * filled
+        if order.terms.side is Side.SELL:
+            self.selling[order.key] += may_fill
+        if reason.purpose is Purpose.ENTRY:
+            self.entered[reason.position] += filled + may_fill
+            self.held[reason.position] += filled
+        else:
+            self.held[reason.position] -= filled
+            self.closing[reason.position] += may_fill
+
+
 class WatchedExchange(SimulatedExchange):
     """The simulated exchange, with somebody who looks at it after each change."""
 
     def __init__(
-        self, instruments: Sequence[Instrument], *, cash_paise: int, seed: int, behaviour: Behaviour
+        self,
+        instruments: Sequence[Instrument],
+        *,
+        cash_paise: int,
+        seed: int,
+        behaviour: Behaviour,
+        faults: Faults,
+        prefix: str,
     ) -> None:
-        """Nobody looks yet."""
-        super().__init__(instruments, FACTS, cash_paise=cash_paise, seed=seed, behaviour=behaviour)
+        """Nobody looks yet. `prefix` stands before our order ids."""
+        super().__init__(
+            instruments,
+            FACTS,
+            cash_paise=cash_paise,
+            seed=seed,
+            behaviour=behaviour,
+            faults=faults,
+        )
         self.watch: Watch = lambda _at_ns: None
+        self._prefix = prefix
+        self._ended = Tally()
+        self._living: list[tuple[LiveOrder, OrderReason]] = []
+        self._known = 0
+
+    @property
+    def placed_in_order(self) -> Sequence[Placement]:
+        """Every placement that arrived, without a copy."""
+        return self._placements
+
+    @property
+    def executed(self) -> Sequence[Execution]:
+        """Every execution in order, without a copy."""
+        return self._account.executions
+
+    def tally(self) -> Tally:
+        """What our orders come to now."""
+        for order in self._orders[self._known :]:
+            reason = read_order_id(self._prefix, order.order_id)
+            assert reason is not None, f"{order.order_id} is no id of ours"
+            self._living.append((order, reason))
+        self._known = len(self._orders)
+        for order, reason in self._living:
+            if not order.is_live:
+                self._ended.add(order, reason)
+        self._living = [one for one in self._living if one[0].is_live]
+        tally = self._ended.copy()
+        for order, reason in self._living:
+            tally.add(order, reason)
+        return tally
 
     @override
     def place(self, order_id: OrderId, terms: OrderTerms, at_ns: int) -> list[Result]:
@@ -65,11 +152,11 @@ class Outside:
     """The market as it goes by, and the broker in it."""
 
     def __init__(
-        self, exchange: WatchedExchange, latency: Latency, truth: Sequence[Tick]
+        self, exchange: WatchedExchange, latency: Latency, truth: Sequence[Tick], faults: Faults
     ) -> None:
         """`truth` is everything that happens in the market, in order."""
         self.exchange = exchange
-        self.venue = SimulatedVenue(exchange, latency, quotes_available=True)
+        self.venue = SimulatedVenue(exchange, latency, quotes_available=True, faults=faults)
         self._truth = truth
         self._next = 0
 

@@ -4,7 +4,8 @@ The process is the runtime's own code (`Day`: inbox, driver, router; recovery at
 event loop of virtual time. The script says what is done to it; checkers look after every step.
 """
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,7 +15,6 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from holdfast.core.engine import Engine, Step
-from holdfast.core.settings import EngineSettings
 from holdfast.core.state import State
 from holdfast.domain.audit import Halted
 from holdfast.domain.command import AnyCommand, Notify
@@ -32,31 +32,37 @@ from holdfast.domain.event import (
     ServiceChanged,
     ServiceState,
 )
-from holdfast.domain.instrument import Instrument
+from holdfast.domain.instrument import BrokerKey, Instrument
 from holdfast.domain.market import Tick
+from holdfast.exchange.faults import Faults
 from holdfast.exchange.latency import Latency
+from holdfast.exchange.market_faults import MarketFaultKind, MarketFaults
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.day import Begun, Day
 from holdfast.runtime.recover import Recovered, recover
 from holdfast.worlds.acts import (
     AnyAct,
     Ask,
-    Blind,
     Boundary,
+    BrokerFault,
     DiskFull,
     Kill,
     LinkDown,
+    MarketFault,
     Script,
     Skew,
     Stop,
 )
-from holdfast.worlds.checkers import Broken, Checker, Seen, checkers
+from holdfast.worlds.beliefs import BELIEFS
+from holdfast.worlds.checkers import Broken, Seen, Watchers
+from holdfast.worlds.endings import ENDINGS
+from holdfast.worlds.truths import TRUTHS
 from holdfast.worlds.disk import Disk, DiskJournal
 from holdfast.worlds.feed import Feed
 from holdfast.worlds.ground import BEGIN_NS, DAY, FACTS, INDEX, SECOND
 from holdfast.worlds.loop import Died, WorldLoop, no_threads
 from holdfast.worlds.market import ticks
-from holdfast.worlds.outside import Line, Outside, WatchedExchange
+from holdfast.worlds.outside import Line, Outside, Tally, WatchedExchange
 from holdfast.worlds.speaker import Speaker
 from holdfast.worlds.terms import Terms, terms
 
@@ -97,26 +103,48 @@ class World:
         self.script = script
         self.terms = chosen or terms(script)
         self.master = (INDEX, *self.terms.contracts)
-        truth = ticks(script.seed, self.terms.contracts, script.seconds)
+        self.faults = Faults(
+            script.seed, [act.window for act in script.acts if isinstance(act, BrokerFault)]
+        )
+        self.market = MarketFaults(
+            script.seed,
+            [
+                act.window(self.terms.contracts)
+                for act in script.acts
+                if isinstance(act, MarketFault)
+            ],
+        )
+        truth = list(
+            self.market.moved(iter(ticks(script.seed, self.terms.contracts, script.seconds)))
+        )
         self.exchange = WatchedExchange(
             self.master,
             cash_paise=self.terms.cash_paise,
             seed=script.seed,
             behaviour=self.terms.behaviour,
+            faults=self.faults,
+            prefix=self.terms.settings.id_prefix,
         )
         self.exchange.watch = self._after_exchange
-        self.outside = Outside(self.exchange, Latency(seed=script.seed), truth)
-        self.feed = Feed(truth, script)
+        latency = Latency(seed=script.seed)
+        self.outside = Outside(self.exchange, latency, truth, self.faults)
+        self.feed = Feed(list(self.market.told(iter(truth))))
         self.disk = Disk(self.terms.pace)
-        self.checkers: list[Checker] = checkers(self)
+        self.watchers = Watchers(CHECKERS)
         self.moments: list[Moment] = []
         self.process: Process | None = None
         self.recovered: list[Recovered] = []
-        self.lives = 0
-        self.steps = 0
+        self.intents: dict[int, int] = {}
+        self.lives = self.steps = self.ticks = 0
+        self.fills_under_fault = 0
         self.off_ns = 0
         self.down_until_ns = BEGIN_NS
-        self._acts = list(script.acts)
+        self.calm_ns = BEGIN_NS + script.calm_s * SECOND
+        self._tally: Tally | None = None
+        self._executed = 0
+        self._foreign: Counter[BrokerKey] = Counter()
+        self._foreign_ns: dict[BrokerKey, int] = {}
+        self._troubles = troubles(script.acts)
 
     # -- the whole of it
 
@@ -126,7 +154,7 @@ class World:
             try:
                 while self.down_until_ns < self.end_ns:
                     self._live()
-                for checker in self.checkers:
+                for checker in self.watchers.at_end:
                     checker.at_end(self)
             except Broken as broken:
                 self.tell(f"BROKEN: {broken}")
@@ -136,16 +164,12 @@ class World:
         """One process, from its start until it dies, is stopped, or the world ends."""
         self.outside.hang_up(self.down_until_ns)
         self.lives += 1
-        self._take_acts_of_the_dead()
         began_ns, self.down_until_ns = self.down_until_ns, self.end_ns
         self.process = Process(self, began_ns)
         self.tell("the process starts" if self.lives == 1 else "the process starts again")
         self.process.live()
         if self.process.broken is not None:
             raise self.process.broken
-
-    def _take_acts_of_the_dead(self) -> None:
-        """What was to be done to a process while there was none is done to nobody."""
 
     @property
     def end_ns(self) -> int:
@@ -175,20 +199,109 @@ class World:
 
     # -- who looks
 
+    def after_start(self) -> None:
+        """An engine was made, and has been told nothing by this start."""
+        for checker in self.watchers.on_start:
+            checker.on_start(self)
+
     def after_step(self, event: AnyEvent, done: Step) -> None:
-        """An engine has taken an event, and nothing has left yet."""
+        """An engine has taken an event, and nothing of what it decided has left yet."""
         self.steps += 1
         seen = Seen(self, event, done, self.state)
-        if not isinstance(event, Tick):
+        if isinstance(event, Tick):
+            self.ticks += 1
+        else:
             self.moments.append(Moment(self.now_ns, event))
         if done.commands or done.audits:
             self.moments.append(Moment(self.now_ns, done))
-        for checker in self.checkers:
+        for checker in self.watchers.after_step:
             checker.after_step(seen)
 
+    def on_send(self, command: AnyCommand, at_ns: int) -> None:
+        """A request is about to leave, at this time of the process's clock."""
+        for checker in self.watchers.on_send:
+            checker.on_send(self, command, at_ns)
+
     def _after_exchange(self, at_ns: int) -> None:
-        for checker in self.checkers:
+        self._tally = None
+        self._count_executions()
+        for checker in self.watchers.after_exchange:
             checker.after_exchange(self, at_ns)
+
+    def _count_executions(self) -> None:
+        executed = self.exchange.executed
+        for one in executed[self._executed :]:
+            if one.order_id is None:
+                self._foreign[one.key] += one.side.sign * one.quantity
+                self._foreign_ns[one.key] = one.at_ns
+            elif self.is_troubled(one.at_ns, 0):
+                self.fills_under_fault += 1
+            self.moments.append(Moment(one.at_ns, one))
+        self._executed = len(executed)
+
+    # -- what checkers ask
+
+    @property
+    def tally(self) -> Tally:
+        """What our orders come to at the exchange now."""
+        if self._tally is None:
+            self._tally = self.exchange.tally()
+        return self._tally
+
+    @property
+    def is_anybody_else_in_it(self) -> bool:
+        """Whether somebody else has traded in the account."""
+        return bool(self._foreign)
+
+    def foreign_nets(self) -> Counter[BrokerKey]:
+        """What others have bought and sold, by key."""
+        return self._foreign
+
+    def was_foreign(self, key: BrokerKey, at_ns: int) -> bool:
+        """Whether somebody else has traded a key so lately that our books may be behind."""
+        foreign_ns = self._foreign_ns.get(key)
+        if foreign_ns is None:
+            return False
+        return at_ns - foreign_ns < BEHIND_NS or self.is_troubled(at_ns, BEHIND_NS)
+
+    def is_troubled(self, at_ns: int, within_ns: int) -> bool:
+        """Whether something was wrong at a moment, or in the time before it."""
+        return any(from_ns <= at_ns < until_ns + within_ns for from_ns, until_ns in self._troubles)
+
+    @property
+    def since_start_ns(self) -> int:
+        """How long the present process lives."""
+        assert self.process is not None
+        return self.now_ns - self.process.began_ns
+
+    @property
+    def off_of_process(self) -> int:
+        """How far the clock of the present process is off."""
+        assert self.process is not None
+        return self.process.off_ns
+
+
+BEHIND_NS = 45 * SECOND
+"""So long our books may be behind what somebody else did (REC-1 reads each 30 s)."""
+
+CHECKERS = (*TRUTHS, *BELIEFS, *ENDINGS)
+"""Everything that is looked after."""
+
+
+def troubles(acts: Sequence[AnyAct]) -> list[tuple[int, int]]:
+    """From when until when something is wrong, act by act. What a person asks is no trouble."""
+    found = []
+    for act in acts:
+        from_ns = BEGIN_NS + act.at_ns
+        if isinstance(act, BrokerFault | MarketFault | LinkDown | DiskFull):
+            found.append((from_ns, from_ns + act.lasts_ns))
+        elif isinstance(act, Kill | Stop):
+            found.append((from_ns, from_ns + act.down_ns + DYING_NS))
+    return found
+
+
+DYING_NS = 20 * SECOND
+"""Until the boundary of a death is met."""
 
 
 class Process:
@@ -243,6 +356,8 @@ class Process:
         kill = self._kill
         if kill is None or kill.boundary is not boundary:
             return
+        if self.now_ns >= self.world.calm_ns:
+            return
         self._skip -= 1
         if self._skip < 0:
             self.die(kill.down_ns)
@@ -259,8 +374,7 @@ class Process:
 
     def _sending(self, command: AnyCommand, at_ns: int) -> None:
         self.boundary(Boundary.BEFORE_SEND)
-        for checker in self.world.checkers:
-            checker.on_send(self.world, command, at_ns)
+        self.world.on_send(command, at_ns)
 
     def _sent(self) -> None:
         self.boundary(Boundary.AFTER_SEND)
@@ -302,6 +416,7 @@ class Process:
             world.recovered.append(recovered)
         assert isinstance(engine, WatchedEngine)
         self.engine = engine
+        world.after_start()
         return Begun(
             engine=engine,
             beginning=tuple(self._beginning(engine)),
@@ -370,10 +485,8 @@ class Process:
                 self._tell_disk(takes_nothing=True)
             case Skew():
                 self.world.off_ns = act.off_ns
-            case Blind():
-                pass  # the feed knows
-            case _:
-                self.world.act(act)
+            case BrokerFault() | MarketFault():
+                self._tell_feed(act, is_up=False)
 
     def _end(self, act: AnyAct) -> None:
         match act:
@@ -382,7 +495,12 @@ class Process:
             case DiskFull():
                 self._tell_disk(takes_nothing=False)
             case _:
-                pass
+                self._tell_feed(act, is_up=True)
+
+    def _tell_feed(self, act: AnyAct, *, is_up: bool) -> None:
+        """A feed that was cut off knows it; of everything else the exchange and the feed know."""
+        if isinstance(act, MarketFault) and act.kind is MarketFaultKind.DISCONNECTED:
+            self._tell_link(Link.FEED, is_up=is_up)
 
     def _ask(self, request: OperatorRequest) -> None:
         position = None
@@ -413,7 +531,6 @@ class Process:
     async def _settle(self) -> None:
         await self.day.settle()
         self.day.close()
-        self.journal.close()
 
 
 def _nobody(_ticks: int) -> None:
@@ -428,17 +545,26 @@ def _nobody_waits() -> None:
     """Nobody watches the heartbeat."""
 
 
+class _Mute:
+    """A logger that says nothing, whatever it is told."""
+
+    def __init__(self, *_made: object, **_parts: object) -> None:
+        """As the library makes loggers."""
+
+    def __getattr__(self, _level: str) -> Callable[..., None]:
+        return _nothing_logged
+
+
+def _nothing_logged(*_told: object, **_fields: object) -> None:
+    """Nothing."""
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Let nothing be logged: the story is told from what happened."""
     before: dict[str, Any] = structlog.get_config()
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(100), processors=[]
-    )
+    structlog.configure(wrapper_class=_Mute, cache_logger_on_first_use=False)
     try:
         yield
     finally:
         structlog.configure(**before)
-
-
-__all__ = ["EngineSettings", "Moment", "World"]
