@@ -18,8 +18,8 @@ from holdfast.domain.instrument import (
 SECOND: Final = 1_000_000_000
 DAY: Final = "2026-11-20"
 OPEN_NS: Final = 1_795_146_300 * SECOND  # 09:15 IST
-BEGIN_NS: Final = OPEN_NS + 7_200 * SECOND  # 11:15 IST
-BEGIN_S: Final = 11 * 3_600 + 15 * 60
+BEGIN_NS: Final = OPEN_NS + 60 * SECOND  # 09:16 IST
+BEGIN_S: Final = 9 * 3_600 + 16 * 60
 """When a world begins, in seconds after midnight IST."""
 
 SPOT_PAISE: Final = 2_450_000

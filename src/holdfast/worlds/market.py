@@ -28,7 +28,7 @@ class _Walk:
         self._spot = SPOT_PAISE
         self._noise = dict.fromkeys((one.id for one in contracts), 0)
         self._volumes: dict[InstrumentId, int] = dict.fromkeys((one.id for one in contracts), 6_500)
-        self._wildness = self._chance.one_of("wildness", (2, 4, 4, 8))
+        self._wildness = self._chance.one_of("wildness", (1, 2, 3, 5))
         self._depth = self._chance.one_of("depth", (1, 4, 12, 40))
 
     def until(self, seconds: int) -> list[Tick]:

@@ -6,6 +6,8 @@ Each world is of one mix, by its seed's number, so that a campaign has all of th
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from holdfast.domain.event import Link, OperatorRequest
 from holdfast.exchange.faults import ONCE, FaultKind
 from holdfast.exchange.market_faults import MOVING, MarketFaultKind
@@ -33,22 +35,35 @@ CALM_S: Final = 450
 CLOSE_S: Final = 540
 """From then on positions are closed; a minute later everything must be flat."""
 
+FULL_S: Final = 37 * SECONDS
+"""From 09:16 to 15:26 IST: the close-out, then the broker's own."""
+
 _MS: Final = 1_000_000
 
 
-def script(seed: int, mix: str | None = None, *, seconds: int = SECONDS) -> Script:
-    """The script of a seed. `mix` is the seed's own where none is named."""
+def script(seed: int, mix: str | None = None, *, full: bool = False) -> Script:
+    """The script of a seed. `mix` is the seed's own where none is named.
+
+    A full one is a whole session, a different mix in each of its stretches of ten minutes.
+    """
     name = mix or list(MIXES)[seed % len(MIXES)]
-    calm_s = CALM_S + seconds - SECONDS
-    chance = Chance(seed, f"mix {name}")
-    acts = sorted(MIXES[name](chance, calm_s), key=lambda act: act.at_ns)
+    seconds = FULL_S if full else SECONDS
+    calm_s, close_s = CALM_S + seconds - SECONDS, CLOSE_S + seconds - SECONDS
+    acts: list[AnyAct] = []
+    for stretch in range(seconds // SECONDS):
+        mixed = mix or list(MIXES)[(seed + stretch) % len(MIXES)]
+        chance = Chance(seed, f"mix {mixed}" if not stretch else f"mix {mixed} {stretch}")
+        later_ns = stretch * SECONDS * SECOND
+        acts += (
+            replace(act, at_ns=act.at_ns + later_ns) for act in MIXES[mixed](chance, CALM_S)
+        )
     return Script(
         seed=seed,
-        mix=name,
+        mix="a whole session" if full else name,
         seconds=seconds,
         calm_s=calm_s,
-        close_s=CLOSE_S + seconds - SECONDS,
-        acts=tuple(acts),
+        close_s=close_s,
+        acts=tuple(sorted(acts, key=lambda act: act.at_ns)),
     )
 
 

@@ -50,7 +50,7 @@ def terms(script: Script) -> Terms:
             flush_ns=chance.one_of("flush", (0, 0, 700, 1_300)) * MS,
         ),
         cash_paise=CASH_PAISE,
-        speaks_bps=chance.one_of("speaks", (2_000, 4_000, 7_000)),
+        speaks_bps=chance.one_of("speaks", (3_000, 5_000, 8_000)),
     )
 
 
@@ -83,6 +83,6 @@ def _settings(script: Script, chance: Chance) -> EngineSettings:
             stale_with_stop_s=chance.one_of("stale", (20, 60)),
         ),
         limits=LimitSettings(
-            loss_per_day_paise_max=chance.one_of("loss", (2_000_00, 200_000_00, 200_000_00)),
+            loss_per_day_paise_max=chance.one_of("loss", (2_000_00, *(200_000_00,) * 7)),
         ),
     )

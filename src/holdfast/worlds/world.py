@@ -171,6 +171,11 @@ class World:
         if self.process.broken is not None:
             raise self.process.broken
 
+    def be_down(self, at_ns: int, down_ns: int) -> None:
+        """No process is there for so long."""
+        self.down_until_ns = at_ns + down_ns
+        self._troubles.append((at_ns, self.down_until_ns))
+
     @property
     def end_ns(self) -> int:
         """When the world ends."""
@@ -208,12 +213,13 @@ class World:
         """An engine has taken an event, and nothing of what it decided has left yet."""
         self.steps += 1
         seen = Seen(self, event, done, self.state)
+        at_ns = self.state.now_ns - self.off_of_process
         if isinstance(event, Tick):
             self.ticks += 1
         else:
-            self.moments.append(Moment(self.now_ns, event))
+            self.moments.append(Moment(at_ns, event))
         if done.commands or done.audits:
-            self.moments.append(Moment(self.now_ns, done))
+            self.moments.append(Moment(at_ns, done))
         for checker in self.watchers.after_step:
             checker.after_step(seen)
 
@@ -289,19 +295,12 @@ CHECKERS = (*TRUTHS, *BELIEFS, *ENDINGS)
 
 
 def troubles(acts: Sequence[AnyAct]) -> list[tuple[int, int]]:
-    """From when until when something is wrong, act by act. What a person asks is no trouble."""
-    found = []
-    for act in acts:
-        from_ns = BEGIN_NS + act.at_ns
-        if isinstance(act, BrokerFault | MarketFault | LinkDown | DiskFull):
-            found.append((from_ns, from_ns + act.lasts_ns))
-        elif isinstance(act, Kill | Stop):
-            found.append((from_ns, from_ns + act.down_ns + DYING_NS))
-    return found
-
-
-DYING_NS = 20 * SECOND
-"""Until the boundary of a death is met."""
+    """From when until when something is wrong, act by act; deaths add theirs when they come."""
+    return [
+        (BEGIN_NS + act.at_ns, BEGIN_NS + act.at_ns + act.lasts_ns)
+        for act in acts
+        if isinstance(act, BrokerFault | MarketFault | LinkDown | DiskFull)
+    ]
 
 
 class Process:
@@ -366,7 +365,7 @@ class Process:
         """Be gone, for so long."""
         self.is_dead = True
         self.world.tell("the process is gone")
-        self.world.down_until_ns = self.now_ns + down_ns
+        self.world.be_down(self.now_ns, down_ns)
         raise Died
 
     def _turn(self) -> None:
@@ -524,7 +523,7 @@ class Process:
     def _stop(self, act: Stop) -> None:
         """Stop in order: entries are taken back, answers awaited, the last word written."""
         self.is_stopping = True
-        self.world.down_until_ns = self.now_ns + act.down_ns
+        self.world.be_down(self.now_ns, act.down_ns)
         self.day.pause()
         self.loop.create_task(self._settle())
 
