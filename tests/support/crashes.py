@@ -45,7 +45,7 @@ from holdfast.exchange.venue import SimulatedExchange
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.driver import Driver
 from holdfast.runtime.recover import Numbered, Recovered, recover
-from holdfast.runtime.router import Router
+from holdfast.runtime.router import Router, sent_of
 from holdfast.store.records import Decided
 from tests.support.desk import CALL, DAY, FACTS, NIFTY, OPEN, PUT, SECOND, settings
 
@@ -243,6 +243,9 @@ class World:
         late: deque[AnyEvent] = deque()
         router = Router(self.venue, self.journal, late.append)
         router.remember(self.engine.order_ids)
+        router.resume(
+            sent for _, record in past if isinstance(record, Decided) for sent in sent_of(record)
+        )
         self.driver = Driver(
             self.engine,
             self.journal,

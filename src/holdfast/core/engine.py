@@ -155,6 +155,16 @@ class Engine:
             positions=tuple((number, positions[number].is_closed) for number in sorted(positions)),
         )
 
+    def fills_of(self, position: int) -> int:
+        """How many fills the position of this number has had, 0 when it is not known."""
+        known = self._state.positions.get(position)
+        return 0 if known is None else known.fills
+
+    def is_live(self, order_id: OrderId) -> bool:
+        """Whether an order of this id could still fill; one id may name two (T21)."""
+        orders = self._state.orders.values()
+        return any(order.is_live for order in orders if order.id == order_id)
+
     @property
     def live_orders(self) -> tuple[OrderId, ...]:
         """Orders that could still fill, unknown ones included, in order of id."""

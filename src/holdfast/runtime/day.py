@@ -29,7 +29,7 @@ from holdfast.runtime.checkpoint import Checkpoint
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.driver import Driver
 from holdfast.runtime.inbox import Inbox
-from holdfast.runtime.router import DurableJournal, Router
+from holdfast.runtime.router import DurableJournal, Router, RouterCounts, Sent
 
 SECOND_NS = 1_000_000_000
 LAST_WORDS_NS = 60 * SECOND_NS
@@ -37,7 +37,10 @@ STOP_WORDS_NS = 5 * SECOND_NS
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """How a day stands: what was done, and what is still held or could still fill."""
+    """How a day stands: what was done, and what is still held or could still fill.
+
+    `router` is what became of commands on their way out, in this process.
+    """
 
     events: int = 0
     ticks: int = 0
@@ -47,6 +50,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     live_orders: tuple[str, ...] = ()
     is_halted: bool = False
     is_over: bool = False
+    router: RouterCounts = RouterCounts()
 
 
 class DayJournal(Journal, DurableJournal, Protocol):
@@ -54,12 +58,16 @@ class DayJournal(Journal, DurableJournal, Protocol):
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine that a day begins with, new or recovered, and what this start tells it."""
+    """The engine that a day begins with, new or recovered, and what this start tells it.
+
+    `sent` is what the journal tells of requests that earlier processes of the day made.
+    """
 
     engine: Engine
     beginning: Iterable[AnyEvent]
     write_halt: Callable[[Halted], None]
     checkpoint: Checkpoint | None = None
+    sent: Iterable[Sent] = ()
 
 
 class Day:
@@ -114,10 +122,15 @@ class Day:
         with suppress(RuntimeError):  # the loop has ended: nobody listens
             self._loop.call_soon_threadsafe(self.tell, event)
 
-    def wake(self, to_ns: int) -> None:
-        """Let time pass although nothing was heard: deadlines and answers until `to_ns` are due."""
+    def let_pass(self, to_ns: int) -> None:
+        """Time has passed although nothing was heard: what was due until `to_ns` is delivered."""
         if self._driver is not None and self._is_taking and not self._is_closed:
             self._driver.advance(to_ns)
+
+    def _wake(self) -> None:
+        """What an entry waited for is on the disk, says the writer, on whatever thread."""
+        with suppress(RuntimeError):  # the loop has ended: nobody waits
+            self._loop.call_soon_threadsafe(self.inbox.poke)
 
     # -- its life
 
@@ -130,8 +143,11 @@ class Day:
         assert self._driver is None, "a day begins once in a process"
         told = tuple(begun.beginning)
         self._engine, self._journal = begun.engine, journal
-        self._router = Router(venue, journal, self._late.append, notify=self._notify)
+        self._router = Router(
+            venue, journal, self._late.append, notify=self._notify, wake=self._wake
+        )
         self._router.remember(begun.engine.order_ids)
+        self._router.resume(begun.sent)
         self._driver = Driver(
             begun.engine,
             journal,
@@ -170,6 +186,7 @@ class Day:
         while (event := self.inbox.take_account_nowait()) is not None:
             self._driver.take(event)
         if not self.is_over:
+            self._driver.give_back_entries()
             now_ns = self._clock.now_ns()
             self._driver.take(StopAsked(at_ns=now_ns, reason="the program is being stopped"))
 
@@ -242,4 +259,5 @@ class Day:
             live_orders=tuple(self._engine.live_orders),
             is_halted=self._engine.is_halted,
             is_over=self.is_over,
+            router=self._router.counts(self._clock.now_ns()),
         )

@@ -3,13 +3,14 @@
 An event is numbered and handed to the journal before anything is done about it. Before any event
 stamped after the engine's deadline the deadline itself is stepped, in every mode, so that a late
 wake-up changes nothing. Where the exchange is simulated the driver steps it too: every answer due
-by an event's stamp comes before that event.
+by an event's stamp comes before that event; and what waits in the router leaves at its time.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from threading import get_ident
+from typing import TypeGuard
 
 import structlog
 from msgspec.structs import replace
@@ -19,7 +20,6 @@ from holdfast.domain.audit import Halted
 from holdfast.domain.errors import StepGivenUp
 from holdfast.domain.event import (
     AnyEvent,
-    BookRead,
     CandleLoaded,
     QuotesRead,
     Restarted,
@@ -31,7 +31,7 @@ from holdfast.ports import Journal, VenueDriver
 from holdfast.runtime.checkpoint import Checkpoint
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.inbox import Inbox
-from holdfast.runtime.router import Router
+from holdfast.runtime.router import DURABLE_WAIT_S, NOT_DURABLE, Router
 from holdfast.runtime.stepping import StepFault, attempt, leave_out
 
 _log = structlog.get_logger("driver")
@@ -47,8 +47,8 @@ class Driver:
     """Steps the engine through one day of market data.
 
     `is_between_events` is False after something failed within an event: that engine may have done
-    half of it, and only a new start may trade on. `late` holds what came of executing commands and waits for nobody's turn: an order that did not
-    leave is heard of before anything else happens.
+    half of it, and only a new start may trade on. `late` holds what came of executing commands and
+    waits for nobody's turn: an order that did not leave is heard of before anything else happens.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Driver:
         self._checkpoint: Checkpoint | None = None
         self._write_halt: Callable[[Halted], None] | None = None
         self._thread = get_ident()
+        router.check_by(engine)
         self.is_between_events = True
         self.events = 0
         self.ticks = 0
@@ -94,8 +95,6 @@ class Driver:
             sequence = self._journal.append_market(event)
         else:
             sequence = self._journal.append(event)
-        if isinstance(event, BookRead):
-            self._router.remember(row.order_id for row in event.orders)
         step = attempt(self._engine.step, event)
         if isinstance(step, StepFault):
             step = self._step_again(sequence, event, step.error)
@@ -149,12 +148,19 @@ class Driver:
         )
 
     def advance(self, to_ns: int) -> None:
-        """Deliver every answer due by `to_ns` and every deadline before it, in order of time."""
+        """Deliver every answer due by `to_ns` and every deadline before it, in order of time.
+
+        What waits in the router leaves after the answers of its time and before its deadlines.
+        """
         while True:
-            due, deadline = self._venue.due_ns, self._engine.deadline_ns
-            if due is not None and due <= to_ns and (deadline is None or due <= deadline):
+            due, out = self._venue.due_ns, self._router.due_ns
+            deadline = self._engine.deadline_ns
+            if _is_first(due, to_ns, out, deadline):
                 for event in self._venue.pop_due(due):
-                    self._count(event)
+                    self._hear(event)
+            elif _is_first(out, to_ns, deadline):
+                self._clock.move(out)
+                self.release()
             elif deadline is not None and deadline < to_ns:
                 self._count(TimerFired(at_ns=deadline))
             else:
@@ -170,12 +176,36 @@ class Driver:
         if isinstance(event, Tick):
             self.ticks += 1
             self._venue.on_tick(event)
-        self._count(event)
+            self._count(event)
+        else:
+            self._hear(event)
+
+    def release(self) -> None:
+        """Let go what the router may let go by now."""
+        self._router.release(self._clock.now_ns())
+        self._take_late()
+
+    def give_back_entries(self) -> None:
+        """What waits to be entered never leaves: the program is being stopped."""
+        self._router.give_back_entries(self._clock.now_ns())
+        self._take_late()
+
+    def _hear(self, event: AnyEvent) -> None:
+        """Let the router take notice, and deliver what is for the engine."""
+        told = self._router.hear(event)
+        if told is not None:
+            self._count(told)
+        else:
+            self._clock.move(event.at_ns)
+            self._take_late()
 
     def _count(self, event: AnyEvent) -> None:
         """Deliver an event, and what came of sending what it led to."""
         self.events += 1
         self.deliver(event)
+        self._take_late()
+
+    def _take_late(self) -> None:
         while self._late:
             self.events += 1
             self.deliver(self._late.popleft())
@@ -192,9 +222,12 @@ class Driver:
         """
         taken = 0
         while not inbox.is_over:
+            if self._router.is_holding and inbox.is_played:
+                await self._hold(inbox, beat)
             event = inbox.take_nowait()
             if event is None:
                 beat()
+                self.release()
                 await inbox.wait_event(IDLE_S)
                 continue
             self.take(event)
@@ -204,3 +237,30 @@ class Driver:
                 progress(self.ticks)
                 await asyncio.sleep(0)
         progress(self.ticks)
+
+    async def _hold(self, inbox: Inbox, beat: Callable[[], None]) -> None:
+        """Let a market that is played stand still while an entry waits for the disk.
+
+        A second of the wall at most: in the market's own time, which may pass a thousand times as
+        fast, no disk would be in time. What is told meanwhile is taken, and what it leads to leaves.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + DURABLE_WAIT_S
+        while self._router.is_holding and not inbox.is_left:
+            event = inbox.take_account_nowait()
+            if event is not None:
+                self.take(event)
+            elif loop.time() >= until_s:
+                self._router.give_back_entries(self._clock.now_ns(), NOT_DURABLE)
+                self._take_late()
+            else:
+                beat()
+                await inbox.wait_poke(until_s - loop.time())
+        self.release()
+
+
+def _is_first(one_ns: int | None, to_ns: int, *others: int | None) -> TypeGuard[int]:
+    """Whether something is due by `to_ns`, and nothing else before it."""
+    if one_ns is None or one_ns > to_ns:
+        return False
+    return all(other is None or one_ns <= other for other in others)

@@ -66,7 +66,7 @@ class DayEnd:
                 self._day.keep_unbegun(self._store.journal)
             await self._write()
         return Saved(
-            state=msgspec.structs.asdict(standing),
+            state=msgspec.to_builtins(standing),
             open_positions=standing.open_positions,
             is_halted=standing.is_halted or self._halt.stands,
         )

@@ -20,7 +20,10 @@ MERGE_ABOVE = 1_024
 
 
 class Inbox:
-    """Events on their way to the engine. Used from the event loop's thread only."""
+    """Events on their way to the engine. Used from the event loop's thread only.
+
+    `is_played`: the market comes from a source that waits, so that its time may stand still.
+    """
 
     def __init__(self, *, merge_above: int = MERGE_ABOVE, market_room: int = MARKET_ROOM) -> None:
         self._account: deque[AnyEvent] = deque()
@@ -32,6 +35,7 @@ class Inbox:
         self._drained = asyncio.Event()
         self._is_closed = False
         self.is_left = False
+        self.is_played = False
         self.merged = 0
 
     def put(self, event: AnyEvent) -> None:
@@ -51,6 +55,7 @@ class Inbox:
 
     async def put_market(self, ticks: Sequence[Tick]) -> None:
         """Add to the market lane in order, waiting for room: for sources that can wait."""
+        self.is_played = True
         while len(self._market) >= self._market_room and not self._is_closed:
             self._drained.clear()
             await self._drained.wait()
@@ -106,6 +111,17 @@ class Inbox:
             with suppress(TimeoutError):
                 async with asyncio.timeout(within_s):
                     await self._filled.wait()
+
+    def poke(self) -> None:
+        """Wake whoever waits, although there may be nothing to take."""
+        self._filled.set()
+
+    async def wait_poke(self, within_s: float) -> None:
+        """Wait, `within_s` at most, until something is put in, or somebody pokes."""
+        self._filled.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._filled.wait()
 
     @property
     def depth(self) -> tuple[int, int]:

@@ -16,10 +16,11 @@ from holdfast.runtime.checkpoint import Checkpoint
 from holdfast.runtime.day import Begun
 from holdfast.runtime.halting import WrittenHalt
 from holdfast.runtime.recover import Make, Numbered, Past, Recovered, Start, recover
+from holdfast.runtime.router import Sent, sent_of
 from holdfast.runtime.snapshots import Snapshots
 from holdfast.runtime.threads import StopFlag, Threads
 from holdfast.store.final import last_stop
-from holdfast.store.records import Stopped
+from holdfast.store.records import Decided, Record, Stopped
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.snapshot import Origin, read_snapshot
 from holdfast.store.stops import Interrupted
@@ -59,6 +60,7 @@ class Starting:
         self._threads = threads
         self.snapshots = snapshots
         self.recovered: Recovered | None = None
+        self._sent: dict[int, tuple[Sent, ...]] = {}
 
     async def __call__(self) -> Begun:
         """A new engine, or the one that the durable past makes."""
@@ -77,6 +79,7 @@ class Starting:
             beginning=self._beginning(engine, recovered=found is not None),
             write_halt=self._halt.write,
             checkpoint=Checkpoint(engine, make, keep=self.snapshots.keep),
+            sent=tuple(one for number in sorted(self._sent) for one in self._sent[number]),
         )
 
     def _beginning(self, engine: Engine, *, recovered: bool) -> Iterator[AnyEvent]:
@@ -96,6 +99,7 @@ class Starting:
             for one in past():
                 if flag.is_set:
                     raise Interrupted("the start was ended before the past was folded")
+                self._note(*one)
                 yield one
 
         def fold() -> tuple[Engine, Recovered] | None:
@@ -107,6 +111,11 @@ class Starting:
             return await self._threads.call("Recovery", fold, owner="engine")
         finally:
             flag.set()
+
+    def _note(self, sequence: int, record: Record | AnyEvent) -> None:
+        """Keep what was sent, however often the past is read: its rate and its ids are used up."""
+        if isinstance(record, Decided) and (sent := sent_of(record)):
+            self._sent[sequence] = sent
 
 
 def _tell_end(stop: tuple[int, Stopped] | None) -> None:

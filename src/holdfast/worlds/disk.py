@@ -14,7 +14,6 @@ import msgspec
 from holdfast.domain.audit import AnyAudit, Halted
 from holdfast.domain.command import AnyCommand, PlaceOrder
 from holdfast.domain.decision import HaltLevel
-from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import (
     AnyEvent,
     CandleLoaded,
@@ -29,6 +28,9 @@ from holdfast.domain.order import OrderId
 from holdfast.runtime.recover import Numbered
 from holdfast.store.records import Decided
 
+RETRY_NS = 250_000_000
+"""So often a disk that takes nothing is tried again."""
+
 ON_TAPE = (Tick, CandleLoaded, QuotesRead)
 
 _REQUESTS = {
@@ -40,10 +42,14 @@ _LEVELS = (HaltLevel.NONE, *_REQUESTS)
 
 
 class DiskPace(msgspec.Struct, frozen=True, kw_only=True):
-    """How often the journal is committed and the tape flushed, in nanoseconds; 0: each record."""
+    """How often the journal is committed and the tape flushed, in nanoseconds; 0: each record.
+
+    `wait_ns` is how long a commit takes that somebody waits for.
+    """
 
     commit_ns: int
     flush_ns: int
+    wait_ns: int
 
 
 class Disk:
@@ -67,11 +73,19 @@ class DiskJournal:
     """The journal of one process on a disk: numbers records, and knows which of them would last.
 
     `die` is called with each record; what should have followed it never happens where it raises.
+    `later` does something after a while.
     """
 
-    def __init__(self, disk: Disk, die: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        die: Callable[[], None],
+        later: Callable[[int, Callable[[], None]], None],
+    ) -> None:
         self._disk = disk
         self._die = die
+        self._later = later
+        self._waits: list[tuple[int, Future[None]]] = []
         self._first = len(disk.rows)
         self._next = disk.rows[-1][0] + 1 if disk.rows else 1
         self._committed = self._flushed = self._next - 1
@@ -103,14 +117,23 @@ class DiskJournal:
         )
 
     def wait_durable(self, sequence: int) -> Future[None]:
-        """Commit at once, because somebody waits; fails while the disk takes nothing."""
+        """Commit for somebody who waits: at once, in a while, or not while the disk takes nothing."""
         future: Future[None] = Future()
-        if self._disk.takes_nothing:
-            future.set_exception(DataRefused("disk", "it takes nothing", "make room"))
+        self._waits.append((sequence, future))
+        if self._disk.pace.wait_ns:
+            self._later(self._disk.pace.wait_ns, self._commit_waited)
         else:
+            self._commit_waited()
+        return future
+
+    def _commit_waited(self) -> None:
+        if self._disk.takes_nothing:
+            self._later(RETRY_NS, self._commit_waited)
+            return
+        waits, self._waits = self._waits, []
+        for sequence, future in waits:
             self._committed = max(self._committed, sequence)
             future.set_result(None)
-        return future
 
     def _take(self, record: AnyEvent | Decided) -> int:
         sequence = self._next

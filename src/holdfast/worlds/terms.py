@@ -48,6 +48,7 @@ def terms(script: Script) -> Terms:
         pace=DiskPace(
             commit_ns=chance.one_of("commit", (0, 0, 300, 1_000)) * MS,
             flush_ns=chance.one_of("flush", (0, 0, 700, 1_300)) * MS,
+            wait_ns=chance.one_of("wait", (0, 0, 3, 40, 600)) * MS,
         ),
         cash_paise=CASH_PAISE,
         speaks_bps=chance.one_of("speaks", (3_000, 5_000, 8_000)),

@@ -40,6 +40,8 @@ from holdfast.exchange.market_faults import MarketFaultKind, MarketFaults
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.day import Begun, Day
 from holdfast.runtime.recover import Recovered, recover
+from holdfast.runtime.router import Sent, sent_of
+from holdfast.store.records import Decided
 from holdfast.worlds.acts import (
     AnyAct,
     Ask,
@@ -315,7 +317,9 @@ class Process:
         self.is_stopping = False
         self.broken: Broken | None = None
         self.loop = WorldLoop(self._turn)
-        self.journal = DiskJournal(world.disk, partial(self.boundary, Boundary.RECORD))
+        self.journal = DiskJournal(
+            world.disk, partial(self.boundary, Boundary.RECORD), self._later
+        )
         self.engine: WatchedEngine
         self.day: Day
         self._kill: Kill | None = None
@@ -420,7 +424,14 @@ class Process:
             engine=engine,
             beginning=tuple(self._beginning(engine)),
             write_halt=self._write_halt,
+            sent=tuple(self._sent_before()),
         )
+
+    def _sent_before(self) -> Iterator[Sent]:
+        """What the journal tells of requests that earlier processes made."""
+        for _, record in self.world.disk.rows:
+            if isinstance(record, Decided):
+                yield from sent_of(record)
 
     def _beginning(self, engine: Engine) -> Iterator[AnyEvent]:
         at_ns = self.clock_ns
@@ -455,12 +466,15 @@ class Process:
     def _at(self, at_ns: int, call: Callable[[], None]) -> None:
         self.loop.call_at((at_ns - self.began_ns) / SECOND, call)
 
+    def _later(self, after_ns: int, call: Callable[[], None]) -> None:
+        self.loop.call_later(after_ns / SECOND, call)
+
     def _next_slot(self) -> None:
         """Let time pass, and bring what the feed shows."""
         now_ns = self.now_ns
         if self.is_stopping:
             return
-        self.day.wake(now_ns + self.off_ns)
+        self.day.let_pass(now_ns + self.off_ns)
         for tick in self.world.feed.until(now_ns):
             shown = replace(tick, at_ns=tick.at_ns + self.off_ns) if self.off_ns else tick
             self.day.inbox.offer(shown)

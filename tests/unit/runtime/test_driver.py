@@ -8,8 +8,7 @@ from msgspec.structs import replace
 
 from holdfast.core.engine import Engine
 from holdfast.domain.command import ModifyOrder, PlaceOrder, ReadBook, ReadFunds, Subscribe
-from holdfast.domain.decision import Direction
-from holdfast.domain.errors import StepGivenUp
+from holdfast.domain.errors import DataRefused, StepGivenUp
 from holdfast.domain.event import (
     Action,
     AnyEvent,
@@ -32,7 +31,8 @@ from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderRow, Purpose
 from holdfast.runtime.checkpoint import Checkpoint
 from holdfast.runtime.driver import YIELD_EVERY
 from holdfast.runtime.inbox import Inbox
-from tests.support.desk import CALL, DAY, NIFTY, OPEN, PUT, SECOND, Parrot, settings
+from tests.support.chain import entering
+from tests.support.desk import DAY, NIFTY, OPEN, SECOND, Parrot, settings
 from tests.support.shell import START, Shell, empty_book, placement, tick
 from tests.support.virtual import virtually
 
@@ -146,18 +146,17 @@ def test_commands_leave_with_the_time_of_the_decision() -> None:
     assert shell.journal.asked == [number]
 
 
+def decide_entry(shell: Shell) -> None:
+    """Take a minute of ticks, at whose end the strategy buys."""
+    for event in list(entering(shell.parrot))[:-1]:
+        shell.driver.take(event)
+
+
 def test_an_order_that_did_not_leave_is_heard_of_at_once() -> None:
     """Before the next answer, deadline or tick; also when there is none to come."""
     shell = Shell().begin()
-    shell.journal.durable = None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("holdfast.runtime.router.DURABLE_WAIT_S", 0.01)
-        for second in (58.0, 59.0):
-            for instrument, last in ((NIFTY, 2_450_000), (CALL, 10_000), (PUT, 10_000)):
-                shell.driver.take(tick(second, last, instrument.id))
-        shell.parrot.say = Direction.UP
-        shell.driver.take(tick(60.1))
-        shell.driver.take(tick(60.1, 2_450_000, NIFTY.id))
+    shell.journal.durable = DataRefused("journal", "is closed", "see above")
+    decide_entry(shell)
     failed = shell.journal.events[-1]
     assert isinstance(failed, SendFailed)
     assert (failed.action, failed.outcome) == (Action.PLACE, Outcome.NOT_SENT)

@@ -20,6 +20,7 @@ from holdfast.domain.event import Action, AnyEvent, Outcome, SendFailed
 from holdfast.domain.order import BrokerOrderId, OrderId, Purpose
 from holdfast.runtime import router as module
 from holdfast.runtime.router import Router
+from tests.support.desk import SECOND
 from tests.support.shell import MemoryJournal, ToldVenue, placement
 
 
@@ -100,17 +101,17 @@ def test_an_entry_leaves_once_its_intent_is_durable() -> None:
 
 @pytest.mark.parametrize("answer", [None, DataRefused("journal", "is closed", "see above")])
 def test_an_entry_whose_intent_cannot_be_made_durable_does_not_leave(
-    answer: Exception | None, monkeypatch: pytest.MonkeyPatch
+    answer: Exception | None,
 ) -> None:
     """After its second, or when the journal has ended: it never left, and the engine hears so."""
-    monkeypatch.setattr(module, "DURABLE_WAIT_S", 0.01)
     desk = Desk()
     desk.journal.durable = answer
     desk.execute(placement())
+    desk.router.release(99 + SECOND)
     assert (desk.venue.submitted, desk.router.sent) == ([], 0)
     [failed] = desk.failed
     assert failed == SendFailed(
-        at_ns=99,
+        at_ns=99 if answer else 99 + SECOND,
         order_id=A,
         action=Action.PLACE,
         outcome=Outcome.NOT_SENT,

@@ -47,12 +47,21 @@ def take_failure(state: State, event: SendFailed) -> None:
     order.reason = event.reason or order.reason
     was_live = order.is_live
     order.fail(event.action, event.outcome, event.refusal, at_ns=state.now_ns)
-    if event.outcome is Outcome.UNANSWERED:
+    if event.is_outdated:
+        _take_outdated(state, order)
+    elif event.outcome is Outcome.UNANSWERED:
         _take_silence(state, order, event.action)
     elif order.is_live or was_live:
         refused = event.outcome is Outcome.REFUSED
         _take_no(state, order, event.action, (event.refusal or Refusal.OTHER) if refused else None)
     _after(state, order)
+
+
+def _take_outdated(state: State, order: Order) -> None:
+    """It never left because fills came while it waited: what is wanted now is asked in this step."""
+    position = state.positions[order.position]
+    position.reprice_at_ns, position.reprice_same_rung = state.now_ns, True
+    position.retry_at_ns = state.now_ns
 
 
 def _take_silence(state: State, order: Order, action: Action) -> None:
