@@ -8,6 +8,7 @@ from holdfast.core.books.positions import Position
 from holdfast.core.entries.candidate import plan_of
 from holdfast.core.orders.ids import OrderReason, order_id, read_order_id
 from holdfast.core.orders.order import Order
+from holdfast.core.risk import closing
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.decision import Direction, Intent, Signal, Sizing
@@ -43,16 +44,14 @@ def link(
     """Enter an order as sent under the id of its reason, and count its attempt."""
     order = sent(state, position, reason, terms, sent_at_ns=sent_at_ns)
     if reason.purpose is Purpose.ENTRY:
+        if order.name not in position.entries:
+            position.entries.append(order.name)
         return order
     if reason.purpose is Purpose.STOP:
         position.stop_attempts = max(position.stop_attempts, reason.attempt)
     else:
         position.exit_attempts = max(position.exit_attempts, reason.attempt)
-    present = None if position.closer is None else state.orders[position.closer]
-    if present is None or not present.is_live:
-        position.closer = order.name
-    else:
-        position.strays.append(order.name)
+    closing.join(state, position, order)
     return order
 
 

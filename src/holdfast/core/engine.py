@@ -180,6 +180,8 @@ class Engine:
         else:
             self._on_event(event)
         out = state.out
+        if out.commands or type(event) is not Tick:
+            closing.check_ration(state)
         if not out.commands and not out.audits:
             return NOTHING
         done = Step(commands=tuple(out.commands), audits=tuple(out.audits))

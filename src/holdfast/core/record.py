@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from holdfast.core import adoption
+from holdfast.core.books.positions import Position
 from holdfast.core.entries.gates import spent_key
 from holdfast.core.orders import asking
 from holdfast.core.orders.ids import read_order_id
@@ -103,34 +104,41 @@ def _unsend(state: State, order_id: OrderId) -> None:
     """An order that was decided now never left: it is as if it had not been decided."""
     order = state.orders[order_id]
     position = state.positions[order.position]
-    reason = read_order_id(state.settings.id_prefix, order_id)
-    assert reason is not None, "it was sent under an id of ours"
     del state.orders[order_id]
     asking.forget(state, order)
     if order.purpose is Purpose.ENTRY:
-        del state.positions[position.number]
-        state.live.remove(position)
-        for wait in ("entry", "close_out"):
-            state.timers.clear(TimerKey(Rank.POSITION, position.number, wait))
-        state.day.positions = max(state.positions, default=0)
+        position.entries.remove(order_id)
+        if not position.entries:
+            _unopen(state, position)
         return
+    attempts = _attempts(state, position.number, order.purpose)
     if order.purpose is Purpose.STOP:
-        position.stop_attempts = reason.attempt - 1
+        position.stop_attempts = attempts
     else:
-        position.exit_attempts = reason.attempt - 1
-    if position.closer == order_id:
-        position.closer = _newest_closer(state, position.number)
+        position.exit_attempts = attempts
+    for names in (position.closers, position.strays):
+        if order_id in names:
+            names.remove(order_id)
 
 
-def _newest_closer(state: State, number: int) -> OrderId | None:
-    """The closing order of a position that was sent last, by its stamp and then its id."""
-    closers = [
-        order
+def _unopen(state: State, position: Position) -> None:
+    """No piece of its entry left: the position never was, and its number is free."""
+    del state.positions[position.number]
+    state.live.remove(position)
+    for wait in ("entry", "close_out"):
+        state.timers.clear(TimerKey(Rank.POSITION, position.number, wait))
+    state.day.positions = max(state.positions, default=0)
+
+
+def _attempts(state: State, number: int, purpose: Purpose) -> int:
+    """The highest attempt of a purpose among the orders of a position, 0 without any."""
+    prefix = state.settings.id_prefix
+    reasons = [
+        read_order_id(prefix, order.id)
         for order in state.orders.values()
-        if order.position == number and order.purpose is not Purpose.ENTRY
+        if order.position == number and order.purpose is purpose
     ]
-    newest = max(closers, key=lambda order: (order.sent_at_ns, order.name), default=None)
-    return None if newest is None else newest.name
+    return max((reason.attempt for reason in reasons if reason is not None), default=0)
 
 
 def _send(state: State, command: PlaceOrder, intent: Intent | None) -> None:
@@ -177,6 +185,7 @@ def _change(state: State, order: Order, command: Change) -> None:
     order.broker_id = command.broker_id
     terms = order.terms if isinstance(command, CancelOrder) else command.terms
     order.ask(Action.CANCEL if is_cancel else Action.MODIFY, terms, state.now_ns)
+    order.is_ordinary = isinstance(command, ModifyOrder) and command.is_ordinary
     asking.watch(state, order, asking.READ_AFTER_NS)
 
 

@@ -134,6 +134,7 @@ class State:
         self.book = BookWatch()
         self.foreign: dict[BrokerOrderId, ForeignRow] = {}
         self.drifts: dict[BrokerKey, Drifted] = {}
+        self.over_offered: set[BrokerKey] = set()
         self.self_test_fault: str | None = "not run"
         self.left_out: list[int] = []
 

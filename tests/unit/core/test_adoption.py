@@ -77,11 +77,15 @@ def test_the_first_closer_stays_while_it_lives() -> None:
     second = adoption.take_over(state, a_row(OrderReason(Purpose.EXIT, 1, 1)))
     assert first is not None
     assert second is not None
-    assert (position.closer, position.strays) == (first.id, [second.id])
+    assert (position.closers, position.strays) == ([first.id], [second.id])
     first.state = OrderState.CANCELLED
     third = adoption.take_over(state, a_row(OrderReason(Purpose.EXIT, 1, 2)))
     assert third is not None
-    assert position.closer == third.id
+    assert position.strays == [second.id, third.id], "the second could still fill beside it"
+    second.state = third.state = OrderState.CANCELLED
+    fourth = adoption.take_over(state, a_row(OrderReason(Purpose.EXIT, 1, 3)))
+    assert fourth is not None
+    assert position.closers == [fourth.id]
 
 
 @pytest.mark.parametrize(

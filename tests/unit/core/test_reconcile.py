@@ -150,7 +150,7 @@ def test_an_exit_that_the_record_lost_is_adopted_and_never_sent_again() -> None:
     held.desk.read_book(held.entered, dead, lost, seconds=73)
     position = held.desk.state.positions[1]
     assert held.remedies() == [Difference.ENDED, Difference.UNKNOWN]
-    assert (position.closer, position.exit_attempts) == (name(Purpose.EXIT, 3), 3)
+    assert (position.closers, position.exit_attempts) == ([name(Purpose.EXIT, 3)], 3)
     assert position.exit is not None, "an order to sell is an exit, whoever decided it"
     assert held.desk.all(PlaceOrder) == []
     gone = replace(lost, status=BrokerStatus.REJECTED, venue_at_ns=held.desk.now)
@@ -176,7 +176,7 @@ def test_a_second_closer_of_a_living_one_is_taken_back() -> None:
     other = held.desk.book_row(sale(name(Purpose.STOP, 2), stop=88))
     held.desk.read_book(held.entered, held.resting, other, seconds=73)
     position = held.desk.state.positions[1]
-    assert (position.closer, position.strays) == (held.stop.order_id, [name(Purpose.STOP, 2)])
+    assert (position.closers, position.strays) == ([held.stop.order_id], [name(Purpose.STOP, 2)])
     assert [one.order_id for one in held.desk.all(CancelOrder)] == [name(Purpose.STOP, 2)]
 
 
@@ -301,7 +301,7 @@ def test_the_second_order_under_one_id_is_taken_back() -> None:
     gone = replace(twin, status=BrokerStatus.CANCELLED, venue_at_ns=held.desk.now + 1)
     held.desk.tell_row(gone, is_read=True)
     assert held.desk.state.orders[held.stop.order_id].state is OrderState.WORKING
-    assert held.desk.state.positions[1].closer == held.stop.order_id
+    assert held.desk.state.positions[1].closers == [held.stop.order_id]
 
 
 def test_what_the_second_order_closed_too_much_is_bought_back() -> None:
@@ -545,7 +545,7 @@ def test_an_exit_of_a_lost_record_is_adopted_though_its_key_moves() -> None:
         held.shown = [held.desk.book_row(lost, filled=filled, venue_ns=OPEN + second * SECOND)]
         held.passes(second, second + 1)
     position = held.desk.state.positions[1]
-    assert (position.closer, position.exit_attempts) == (name(Purpose.EXIT, 3), 3)
+    assert (position.closers, position.exit_attempts) == ([name(Purpose.EXIT, 3)], 3)
     assert position.open_quantity < 195, "what it sold was heard of"
     held.passes(75, 110)
     assert held.desk.all(PlaceOrder) == []

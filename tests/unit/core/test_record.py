@@ -101,10 +101,10 @@ def test_attempts_are_those_of_the_record() -> None:
     step = Step(commands=tuple(desk.commands), audits=tuple(desk.audits))
     desk.engine.stand(step, without(step, PlaceOrder))
     position = desk.state.positions[1]
-    assert (position.closer, position.stop_attempts) == (None, 0)
+    assert (position.closers, position.stop_attempts) == ([], 0)
     later = replace(stop, order_id=OrderId(stop.order_id.replace("-1-0", "-4-0")))
     desk.engine.stand(NOTHING, Step(commands=(later,)))
-    assert (position.closer, position.stop_attempts) == (later.order_id, 4)
+    assert (position.closers, position.stop_attempts) == ([later.order_id], 4)
     assert desk.state.orders[later.order_id].purpose is Purpose.STOP
 
 
@@ -117,7 +117,7 @@ def test_the_closer_before_is_the_closer_again() -> None:
     extra = replace(stop, order_id=OrderId(stop.order_id.replace("-S", "-X")), purpose=Purpose.EXIT)
     desk.engine.stand(NOTHING, Step(commands=(extra,)))
     assert position.strays == [extra.order_id]
-    assert position.closer == stop.order_id
+    assert position.closers == [stop.order_id]
 
 
 def test_modifications_are_those_of_the_record() -> None:
@@ -164,7 +164,7 @@ def test_exits_are_those_of_the_record() -> None:
         exits.append(position.exit)
     assert exits[0] is not None
     assert exits[1:] == [None, exits[0]]
-    assert desk.state.orders[position.closer or OrderId("")].state is OrderState.MODIFYING
+    assert desk.state.orders[position.closers[0]].state is OrderState.MODIFYING
 
 
 def test_levels_and_halts_that_were_recorded_stand() -> None:

@@ -49,9 +49,12 @@ class Position:
     """One intent's position, from before its first fill to its end. Owned by the engine.
 
     `stop_paise` is the present stop level, trailing included; `floor_paise` and `ceiling_paise`
-    bound the closing-side prices at which no rule can fire (see `risk/levels.py`). `closer` is the
-    one closing order; `strays` are former ones that the broker has brought back to life, and the
-    second of two under one id. `missing` are the signed contracts that our fills say are held and
+    bound the closing-side prices at which no rule can fire (see `risk/levels.py`). `entries` are
+    the pieces of its entry. `closers` are the orders that close it together, in the order in which
+    they were sent; `strays` are former ones that the broker has brought back to life, and the
+    second of two under one id. `slice_most` bounds one closing order where the broker refused more
+    (T13). `stop_touched_ns` is when somebody first cancelled or changed a stop of ours;
+    `stop_is_owners`: it was done again, and no stop of ours stands against it (T14). `missing` are the signed contracts that our fills say are held and
     the broker does not hold: no fill of ours changes their number; 0 where books agree.
     """
 
@@ -63,7 +66,7 @@ class Position:
         self.key = BrokerKey(instrument.id, intent.product)
         self.side = intent.side
         self.sign = intent.side.sign
-        self.entry = entry
+        self.entries: list[OrderId] = [entry]
         self.fills = 0
         self.is_closed = False
         self._begin()
@@ -88,7 +91,7 @@ class Position:
 
     def _begin_closing(self) -> None:
         """The decision to get out, the orders that do it, and what was refused lately."""
-        self.closer: OrderId | None = None
+        self.closers: list[OrderId] = []
         self.strays: list[OrderId] = []
         self.stop_attempts = 0
         self.exit_attempts = 0
@@ -98,16 +101,17 @@ class Position:
         self.reprice_at_ns = 0
         self.reprice_same_rung = False
         self.retry_at_ns = 0
-        self.replace_closer = False
         self.missing = 0
+        self.slice_most: int | None = None
         self.barred_told_ns = 0
         self.refusals = 0
         self.deaths = 0
         self.refused: Refusal | None = None
         self.band_refusals = 0
         self.band_refused_at_ns = 0
-        self.trail_moves = 0
-        self.trail_moved_at_ns = 0
+        self.is_distance_halved = False
+        self.stop_touched_ns: int | None = None
+        self.stop_is_owners = False
 
     def _begin_clocks(self) -> None:
         """Since when protection or a fresh price is missing, and for how long it was."""
@@ -135,6 +139,11 @@ class Position:
     def id(self) -> InstrumentId:
         """The instrument held."""
         return self.instrument.id
+
+    @property
+    def entry(self) -> OrderId:
+        """The first piece of its entry."""
+        return self.entries[0]
 
     @property
     def open_quantity(self) -> int:

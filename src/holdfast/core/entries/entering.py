@@ -9,6 +9,7 @@ from holdfast.core.entries.gates import pass_gates, signal_key
 from holdfast.core.entries.sizing import size
 from holdfast.core.orders import asking
 from holdfast.core.orders.ids import POSITION_MAX, OrderReason, order_id
+from holdfast.core.orders.slices import SLICES_MAX, most_of, split
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
@@ -26,7 +27,7 @@ def consider(state: State, signal: Signal) -> None:
     state.day.signals_seen.add(signal_key(candidate))
     if denial is None:
         sizing = _size(state, candidate)
-        denial = _too_small(sizing)
+        denial = _too_small(sizing) or _too_large(candidate, sizing)
         if denial is None:
             _enter(state, candidate, passed, sizing)
             return
@@ -64,6 +65,25 @@ def _too_small(sizing: Sizing) -> Denial | None:
     )
 
 
+def _too_large(candidate: Candidate, sizing: Sizing) -> Denial | None:
+    """More slices than can be looked after, or not a lot that the exchange takes: a denial (T23)."""
+    instrument = candidate.instrument
+    assert instrument is not None
+    most, quantity = most_of(instrument), sizing.lots * sizing.lot_size
+    slices = len(split(quantity, most))
+    if most < instrument.freeze_quantity and slices <= SLICES_MAX:
+        return None
+    return Denial(
+        gate="slices",
+        values={
+            "quantity": quantity,
+            "freeze_quantity": instrument.freeze_quantity,
+            "slices": slices,
+            "max": SLICES_MAX,
+        },
+    )
+
+
 def _enter(state: State, candidate: Candidate, passed: tuple[Passed, ...], sizing: Sizing) -> None:
     """Form the intent, open its (still empty) position and send the entry order."""
     assert candidate.instrument is not None
@@ -90,15 +110,25 @@ def _enter(state: State, candidate: Candidate, passed: tuple[Passed, ...], sizin
     state.positions[number] = position
     state.live.append(position)
     state.tell(IntentFormed(intent=intent))
-    terms = OrderTerms(
-        instrument=candidate.instrument.id,
-        product=candidate.product,
-        side=candidate.side,
-        order_type=OrderType.LIMIT,
-        quantity=quantity,
-        limit_paise=candidate.limit_paise,
-    )
-    asking.place(state, position, Purpose.ENTRY, attempt=1, terms=terms)
+    _place_slices(state, position)
     life_ends_ns = state.now_ns + state.settings.entries.life_s * SECOND_NS
     state.timers.set(TimerKey(Rank.POSITION, number, "entry"), life_ends_ns)
     state.timers.set(TimerKey(Rank.POSITION, number, "close_out"), candidate.plan.close_out_ns)
+
+
+def _place_slices(state: State, position: Position) -> None:
+    """The entry as one order, or as several where one would be above the freeze quantity (T23)."""
+    intent = position.intent
+    quantities = split(intent.quantity, most_of(position.instrument))
+    position.entries.clear()
+    for number, quantity in enumerate(quantities):
+        terms = OrderTerms(
+            instrument=intent.instrument,
+            product=intent.product,
+            side=intent.side,
+            order_type=OrderType.LIMIT,
+            quantity=quantity,
+            limit_paise=intent.limit_paise,
+        )
+        reason = OrderReason(Purpose.ENTRY, position.number, 1, number)
+        position.entries.append(asking.place(state, position, reason, terms=terms).name)

@@ -37,12 +37,7 @@ def size(
     assert 0 < stop_limit_paise < entry_limit_paise, "a long needs a stop below its entry"
     budget = settings.capital_paise * settings.risk_bps // 10_000
     lot = instrument.lot_size
-    bounds = {
-        "lots_max": settings.lots_max,
-        "freeze": (instrument.freeze_quantity - 1) // lot,
-    }
-    bound = min(bounds, key=lambda name: bounds[name])
-    lots = max(bounds[bound], 0)
+    bound, lots = "lots_max", max(settings.lots_max, 0)
     charges = loss = 0
     while lots:
         quantity = lots * lot

@@ -206,7 +206,7 @@ def _take_end(
     """An order came to its end: `reason` is that of a refusal, `is_ours` that we had asked."""
     if order.purpose is Purpose.ENTRY:
         closing.take_entry_end(state, position)
-    elif order.name == position.closer:
+    elif order.name in position.closers:
         never_was = order.broker_id is None
         if reason is not None or never_was:
             closing.take_refusal(state, position, order, action=Action.PLACE, reason=reason)
@@ -327,9 +327,7 @@ def _finish(state: State, position: Position) -> None:
     """End a position once nothing is held and nothing of it can fill any more."""
     if position.is_closed or position.is_open:
         return
-    could_fill = [position.entry, *position.strays]
-    if position.closer is not None:
-        could_fill.append(position.closer)
+    could_fill = (*position.entries, *position.strays, *position.closers)
     if any(state.orders[order_id].is_live for order_id in could_fill):
         return
     position.is_closed = True
@@ -342,7 +340,7 @@ def _finish(state: State, position: Position) -> None:
     elif position.fills == 0:
         entry = state.orders[position.entry]
         reason = entry.reason or entry.state.value
-        state.tell(EntryEnded(position=position.number, order_id=position.entry, reason=reason))
+        state.tell(EntryEnded(position=position.number, order_id=entry.id, reason=reason))
 
 
 def _close(state: State, position: Position) -> None:

@@ -12,18 +12,17 @@ from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.command import CancelOrder, FindOrder, ModifyOrder, PlaceOrder
 from holdfast.domain.event import Action
-from holdfast.domain.order import OrderState, OrderTerms, Purpose
+from holdfast.domain.order import OrderState, OrderTerms
 
 LOOK_NS = SECOND_NS // 2
 READ_AFTER_NS = SECOND_NS
 REPEAT_AFTER_NS = 2 * SECOND_NS
 
 
-def place(
-    state: State, position: Position, purpose: Purpose, *, attempt: int, terms: OrderTerms
-) -> Order:
+def place(state: State, position: Position, reason: OrderReason, *, terms: OrderTerms) -> Order:
     """Send a new order under the id of its reason."""
-    identity = order_id(state.settings.id_prefix, OrderReason(purpose, position.number, attempt))
+    purpose = reason.purpose
+    identity = order_id(state.settings.id_prefix, reason)
     assert identity not in state.orders, f"{identity} was already sent"
     order = Order(identity, purpose, position.number, terms)
     state.orders[identity] = order
@@ -41,11 +40,21 @@ def place(
     return order
 
 
-def modify(state: State, order: Order, terms: OrderTerms) -> None:
-    """Ask for these terms; the broker's number is known by then."""
+def modify(state: State, order: Order, terms: OrderTerms, *, is_ordinary: bool = False) -> None:
+    """Ask for these terms; the broker's number is known by then. `is_ordinary`: it only trails."""
     assert order.broker_id is not None
     order.ask(Action.MODIFY, terms, state.now_ns)
-    state.send(ModifyOrder(order_id=order.id, broker_id=order.broker_id, terms=terms))
+    order.is_ordinary = is_ordinary
+    state.send(
+        ModifyOrder(
+            order_id=order.id,
+            broker_id=order.broker_id,
+            terms=terms,
+            position=order.position,
+            fills_seen=state.positions[order.position].fills,
+            is_ordinary=is_ordinary,
+        )
+    )
     watch(state, order, READ_AFTER_NS)
 
 
@@ -82,7 +91,7 @@ def hold(state: State, order: Order, pause_ns: int) -> None:
 
 def may_ask(state: State, order: Order) -> bool:
     """Whether a modification or cancel may leave now: nothing is in flight, nothing held back."""
-    return order.is_settled and state.now_ns >= order.held_until_ns
+    return order.may_ask(state.now_ns)
 
 
 def forget(state: State, order: Order) -> None:
@@ -91,9 +100,16 @@ def forget(state: State, order: Order) -> None:
 
 
 def forget_settled(state: State, order: Order) -> None:
-    """Stop watching an order that waits for nothing."""
-    if not order.is_live or may_ask(state, order):
+    """Stop watching an order that waits for nothing.
+
+    Where a modification overtook another, the order is read once the line is quiet (T3).
+    """
+    if not order.is_live:
         forget(state, order)
+    elif may_ask(state, order):
+        forget(state, order)
+        if order.overlaps:
+            watch(state, order, READ_AFTER_NS)
 
 
 def chase(state: State, order: Order) -> None:
@@ -105,6 +121,8 @@ def chase(state: State, order: Order) -> None:
         return
     if order.is_settled:
         hold(state, order, order.held_until_ns - state.now_ns)
+        if order.overlaps:
+            find(state, order)
         return
     is_repeatable = order.asked in (Action.MODIFY, Action.CANCEL)
     is_late = state.now_ns - order.asked_at_ns >= REPEAT_AFTER_NS
@@ -117,7 +135,7 @@ def chase(state: State, order: Order) -> None:
 def repeat(state: State, order: Order) -> None:
     """Send an unanswered modification or cancel once more."""
     if order.asked is Action.MODIFY and order.state is not OrderState.CANCELLING:
-        modify(state, order, order.terms)
+        modify(state, order, order.terms, is_ordinary=order.is_ordinary)
     else:
         cancel(state, order)
 

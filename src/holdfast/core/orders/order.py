@@ -55,6 +55,11 @@ class Order:
     an end word was heard that may mean a request of ours. `was_denied`: the last row showed that a
     modification of ours was not made. `trigger_paise` is the trigger it had last, released or not.
     `name` is what we keep it by: its id, but for the second of two orders under one id (T21).
+    `most_quantity` is the largest total that it may have at the broker, whatever became of our
+    requests. `overlaps`: a modification was asked before the one before it had been seen, so that
+    the older may come last. `own_terms` are all that we ever asked, in order. `was_changed`: the
+    last row showed terms that nobody here asked for. `must_replace`: it is cancelled and placed
+    anew rather than modified. `is_ordinary`: what is in flight only trails (T7).
     """
 
     __slots__ = (
@@ -69,8 +74,13 @@ class Order:
         "held_until_ns",
         "id",
         "in_question",
+        "is_ordinary",
         "modifications",
+        "most_quantity",
+        "must_replace",
         "name",
+        "overlaps",
+        "own_terms",
         "position",
         "purpose",
         "reason",
@@ -81,8 +91,11 @@ class Order:
         "state",
         "status",
         "terms",
+        "trail_moved_at_ns",
+        "trail_moves",
         "trigger_paise",
         "venue_at_ns",
+        "was_changed",
         "was_denied",
     )
 
@@ -114,6 +127,14 @@ class Order:
         self.alarm = False
         self.in_question = False
         self.was_denied = False
+        self.was_changed = False
+        self.most_quantity = terms.quantity
+        self.overlaps = False
+        self.own_terms: list[OrderTerms] = []
+        self.must_replace = False
+        self.is_ordinary = False
+        self.trail_moves = 0
+        self.trail_moved_at_ns = 0
 
     @property
     def is_live(self) -> bool:
@@ -127,8 +148,18 @@ class Order:
 
     @property
     def open_quantity(self) -> int:
-        """What it could still fill at worst, in contracts."""
+        """What it will still fill once it is as it was asked for, in contracts."""
         return self.terms.quantity - self.filled_quantity if self.is_live else 0
+
+    @property
+    def could_fill(self) -> int:
+        """What it could still fill at worst, whatever became of our requests, in contracts (T4)."""
+        most = max(self.most_quantity, self.terms.quantity)
+        return max(most - self.filled_quantity, 0) if self.is_live else 0
+
+    def may_ask(self, now_ns: int) -> bool:
+        """Whether a modification or cancel may leave: nothing is in flight, nothing held back."""
+        return self.is_settled and now_ns >= self.held_until_ns
 
     @property
     def is_released(self) -> bool:
@@ -158,6 +189,10 @@ class Order:
         self.note(event)
         if self.asked is not action or terms != self.terms:
             self.asked_first_ns, self.asked_times = at_ns, 0
+            self.overlaps = self.overlaps or self.asked is action is Action.MODIFY
+        self.most_quantity = max(self.most_quantity, terms.quantity)
+        if terms not in self.own_terms:
+            self.own_terms.append(terms)
         if action is Action.PLACE:
             self.sent_at_ns = at_ns
         elif action is Action.MODIFY:
@@ -197,6 +232,8 @@ class Order:
         if self.asked is action:
             self.asked = None
             self.terms = self.standing
+            if not self.overlaps:
+                self.most_quantity = self.standing.quantity
 
     def _no_to(self, action: Action, outcome: Outcome, refusal: Refusal | None) -> OrderEvent:
         if action is Action.PLACE:
@@ -231,6 +268,7 @@ class Order:
         assert self.asked in (Action.MODIFY, Action.CANCEL)
         self.modifications -= self.asked is Action.MODIFY
         self.asked, self.terms = None, self.standing
+        self.most_quantity, self.overlaps = self.standing.quantity, False
         self.state = OrderState.PARTLY_FILLED if self.filled_quantity else OrderState.WORKING
 
     def fold_row(self, row: OrderRow, *, is_read: bool, at_ns: int) -> Fill | None:
@@ -246,11 +284,13 @@ class Order:
         in_doubt = not is_read and (not is_news or self._may_mean_request(at_ns))
         event = self._classify(row, in_doubt=in_doubt)
         self.was_denied = self._denies(event, is_read=is_read, at_ns=at_ns)
+        self.was_changed = False
         if self.was_denied:
             self.refused_at_ns = at_ns
         is_history = row.venue_at_ns < self.venue_at_ns and (not is_read or self.state.is_terminal)
         if is_history and event in _OPEN:
             return fill
+        self.was_changed = self._is_stranger(row, event)
         if event is not OrderEvent.QUESTION:
             self.seen, self.standing, self.status = row.terms, row.terms, row.status
             self.reason = row.reason or self.reason
@@ -260,9 +300,21 @@ class Order:
         self.note(OrderEvent.OPEN if self.was_denied else event)
         if self.is_settled:
             self.asked, self.terms = None, self.standing
+            self.overlaps = self.overlaps and not is_read
+            if not self.overlaps:
+                self.most_quantity = self.standing.quantity
         elif self.state.is_terminal:
             self.asked = None
         return fill
+
+    def _is_stranger(self, row: OrderRow, event: OrderEvent) -> bool:
+        """Whether a row of a stop at rest shows terms that somebody else gave it (T14)."""
+        return (
+            event is OrderEvent.OPEN
+            and self.is_settled
+            and row.terms.order_type is OrderType.STOP_LIMIT
+            and row.terms not in self.own_terms
+        )
 
     def _fold_quantities(self, row: OrderRow) -> Fill | None:
         quantity = row.filled_quantity - self.filled_quantity

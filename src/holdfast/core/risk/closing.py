@@ -1,16 +1,21 @@
-"""Executing exits: one closing order per position, brought in line with what is needed now.
+"""Executing exits: the closing orders of a position, brought in line with what is needed now.
 
 `tend` is level-triggered: it looks at the position and its orders and sends what is missing. It
 may be called after any event and any number of times; what is already asked is not asked again.
-Nothing here can make two closing orders live at once: a new one is placed only when the one
-before is known to be at its end.
+One order closes a position, several where one would be above the freeze quantity (T23). Nothing
+here lets them fill more than is held: what is sent or enlarged is only what those that live, at
+worst, would leave open (T4).
 """
+
+from collections.abc import Sequence
 
 from holdfast.core.books.positions import Position
 from holdfast.core.orders import asking
-from holdfast.core.orders.ids import ATTEMPT_MAX
+from holdfast.core.orders.ids import ATTEMPT_MAX, SLICE_MAX, OrderReason
 from holdfast.core.orders.order import Order
+from holdfast.core.orders.slices import may_take_more, most_of, share_out, split
 from holdfast.core.risk import protection
+from holdfast.core.risk.halt import raise_halt
 from holdfast.core.risk.levels import is_beyond
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import Drifted, State
@@ -19,7 +24,8 @@ from holdfast.domain.audit import ExitDecided
 from holdfast.domain.command import Notify, Severity
 from holdfast.domain.decision import Exit, HaltLevel, Values
 from holdfast.domain.event import Action
-from holdfast.domain.order import OrderTerms, OrderType, Purpose, Refusal, Side
+from holdfast.domain.instrument import BrokerKey
+from holdfast.domain.order import OrderId, OrderTerms, OrderType, Purpose, Refusal, Side
 
 LADDER_BPS = (0, 50, 100, 200, 500)
 """How far through the touch each pricing goes; after these it is the band's edge."""
@@ -47,8 +53,7 @@ def decide(state: State, position: Position, exit_: Exit, *, price_after_ns: int
     position.reprice_at_ns = state.now_ns + price_after_ns
     position.retry_at_ns = 0
     position.refusals = position.deaths = 0
-    closer = _closer(state, position)
-    if closer is not None:
+    for closer in live_closers(state, position):
         closer.held_until_ns = 0
     state.tell(ExitDecided(position=position.number, exit=exit_))
 
@@ -72,20 +77,143 @@ def tend(state: State, position: Position) -> None:
         return
     _tend_entries(state, position)
     _tend_strays(state, position)
-    closer = _closer(state, position)
-    _call_barred(state, position, closer)
-    if not position.closable_quantity:
-        _tend_orphan(state, closer)
-    elif closer is None or not closer.is_live:
-        _place_closer(state, position)
-    elif position.exit is not None:
-        _tend_exit(state, position, closer)
-    elif asking.may_ask(state, closer):
-        protection.follow(state, position, closer)
+    closers = live_closers(state, position)
+    _call_barred(state, position, closers)
+    allowed = allowed_quantity(state, position)
+    unwanted = [c for c in closers if not allowed or c.terms.side is not position.closing_side]
+    for closer in unwanted:
+        _tend_unwanted(state, closer)
+    if allowed and not unwanted:
+        _tend_closers(state, position, closers, allowed)
 
 
-def _closer(state: State, position: Position) -> Order | None:
-    return None if position.closer is None else state.orders[position.closer]
+def _tend_closers(state: State, position: Position, closers: Sequence[Order], allowed: int) -> None:
+    """Share out what is to be closed among the orders that close, and send what they lack."""
+    most = most_of_slice(position)
+    strays = sum(stray.could_fill for stray in _live_strays(state, position))
+    shares, left = share_out(closers, allowed, most=most, strays=strays, now_ns=state.now_ns)
+    if position.exit is not None:
+        _tend_exit(state, position, closers, shares)
+    else:
+        for closer in closers:
+            if asking.may_ask(state, closer):
+                protection.follow(state, position, closer, shares[closer.name])
+    waits = any(may_take_more(one, most=most, now_ns=state.now_ns) for one in closers)
+    if left and not waits:
+        _place_closers(state, position, split(left, most))
+
+
+def live_closers(state: State, position: Position) -> list[Order]:
+    """The orders that close a position and could still fill, the oldest first."""
+    orders = [state.orders[name] for name in position.closers]
+    return [order for order in orders if order.is_live]
+
+
+def _live_strays(state: State, position: Position) -> list[Order]:
+    """Those that came back to life beside them, on the closing side."""
+    orders = [state.orders[name] for name in position.strays]
+    return [o for o in orders if o.is_live and o.terms.side is position.closing_side]
+
+
+def most_of_slice(position: Position) -> int:
+    """The largest closing order: that of the contract, less where the broker refused it (T13)."""
+    most = most_of(position.instrument)
+    return most if position.slice_most is None else min(most, position.slice_most)
+
+
+# -- the ration of a broker key (T4)
+
+
+def allowed_quantity(state: State, position: Position) -> int:
+    """What a position may close now: all that it may, less what an excess in its key has sold.
+
+    The broker nets what one position closed too much against what the others hold: until that is
+    brought back the youngest of them close less, because together they would go beyond the net.
+    """
+    closable = position.closable_quantity
+    against = sum(
+        other.closable_quantity
+        for other in state.live
+        if other.key == position.key
+        and other.is_excess
+        and other.closing_side is not position.closing_side
+    )
+    if not against or position.is_excess:
+        return closable
+    younger = sum(
+        other.closable_quantity
+        for other in state.live
+        if other.key == position.key
+        and other.number > position.number
+        and other.closing_side is position.closing_side
+    )
+    return max(closable - max(against - younger, 0), 0)
+
+
+def could_close(state: State, key: BrokerKey, side: Side) -> int:
+    """What all closing orders in a key could still fill on one side, at worst."""
+    return sum(
+        order.could_fill
+        for position in state.positions.values()
+        if position.key == key
+        for order in _closing_orders(state, position)
+        if order.terms.side is side
+    )
+
+
+def room(state: State, key: BrokerKey, side: Side) -> int:
+    """What could yet be offered on one side of a key; below 0 where less is held than is offered.
+
+    What the broker does not hold counts as not held (`Position.missing`).
+    """
+    closable = sum(
+        allowed_quantity(state, position)
+        for position in state.live
+        if position.key == key and position.closing_side is side
+    )
+    return closable - could_close(state, key, side)
+
+
+def check_ration(state: State) -> None:
+    """Halt entries where closing orders could fill more than our fills say is held (T4).
+
+    It is told once, until it is over. What only the broker lacks is the reconciliation's to tell.
+    """
+    over = {key for key, side in _offered(state) if _is_over(state, key, side)}
+    for key in sorted(over - state.over_offered):
+        values: Values = {"key": key.instrument, "product": key.product.value}
+        state.alarm("closing orders could fill more than is held", values)
+        raise_halt(state, HaltLevel.PAUSE, f"more could be closed than is held of {key.instrument}")
+    state.over_offered = over
+
+
+def _offered(state: State) -> list[tuple[BrokerKey, Side]]:
+    """Each key and side on which something could still be closed, in order."""
+    offered = {
+        (position.key, order.terms.side)
+        for position in state.live
+        for order in _closing_orders(state, position)
+    }
+    return sorted(offered)
+
+
+def _is_over(state: State, key: BrokerKey, side: Side) -> bool:
+    held = sum(
+        position.open_quantity
+        for position in state.live
+        if position.key == key and position.closing_side is side
+    )
+    return could_close(state, key, side) > held
+
+
+def _closing_orders(state: State, position: Position) -> list[Order]:
+    """All that could still fill of a position but its entry."""
+    names = dict.fromkeys((*position.closers, *position.strays))
+    orders = [state.orders[name] for name in names]
+    return [o for o in orders if o.is_live and o.purpose is not Purpose.ENTRY]
+
+
+# -- entries and strays
 
 
 def _tend_entries(state: State, position: Position) -> None:
@@ -96,9 +224,10 @@ def _tend_entries(state: State, position: Position) -> None:
     is_leaving = position.exit is not None and position.is_open
     for other in state.live:
         is_met = is_leaving and other.key == position.key
-        entry = state.orders[other.entry]
-        if asking.may_ask(state, entry) and (is_met or _is_entry_over(state, other, entry)):
-            asking.cancel(state, entry)
+        for name in other.entries:
+            entry = state.orders[name]
+            if asking.may_ask(state, entry) and (is_met or _is_entry_over(state, other, entry)):
+                asking.cancel(state, entry)
 
 
 def _is_entry_over(state: State, position: Position, entry: Order) -> bool:
@@ -115,37 +244,59 @@ def _is_entry_over(state: State, position: Position, entry: Order) -> bool:
 
 def _tend_strays(state: State, position: Position) -> None:
     """Former closing orders that came back to life would close twice."""
-    for order_id in position.strays:
-        stray = state.orders[order_id]
+    for name in position.strays:
+        stray = state.orders[name]
         if asking.may_ask(state, stray):
             asking.cancel(state, stray)
 
 
-def _tend_orphan(state: State, closer: Order | None) -> None:
-    """Nothing is held: a closing order that could still fill would open a position."""
-    if closer is None or not closer.is_live:
-        return
+def _tend_unwanted(state: State, closer: Order) -> None:
+    """Nothing is held, or on the other side: what it could still fill would open a position."""
     is_modifying = closer.asked is Action.MODIFY and not closer.is_settled
     if is_modifying or asking.may_ask(state, closer):
         asking.cancel(state, closer)
 
 
-def _place_closer(state: State, position: Position) -> None:
-    """No closing order lives: send the next one, when it may go."""
+def _place_closers(state: State, position: Position, quantities: Sequence[int]) -> None:
+    """The orders that live do not close it all: send more, when they may go."""
     session = state.session(position.instrument.exchange)
     if session is None or not session.is_open(state.now_ns):
         return
     if not _may_place(state, position):
         return
     attempts = position.stop_attempts if position.exit is None else position.exit_attempts
+    if position.exit is None and position.stop_is_owners:
+        return  # twice somebody took it away (T14): the local rule holds
     if state.now_ns < position.retry_at_ns:
         _come_back(state, position, position.retry_at_ns)
-    elif attempts >= ATTEMPT_MAX:
+    elif attempts + attempts_for(quantities) > ATTEMPT_MAX:
         _give_up(state, position)
-    elif position.exit is None:
-        protection.place_stop(state, position)
     else:
-        _place_exit(state, position)
+        _place_slices(state, position, quantities)
+
+
+def attempts_for(quantities: Sequence[int]) -> int:
+    """How many numbers of attempts so many slices take."""
+    return -(-len(quantities) // (SLICE_MAX + 1))
+
+
+def _place_slices(state: State, position: Position, quantities: Sequence[int]) -> None:
+    """One order for each quantity, in one step, as a stop or as the exit."""
+    is_stop = position.exit is None
+    position.closers = [closer.name for closer in live_closers(state, position)]
+    attempts = position.stop_attempts if is_stop else position.exit_attempts
+    for number, quantity in enumerate(quantities):
+        further, slice_number = divmod(number, SLICE_MAX + 1)
+        purpose = Purpose.STOP if is_stop else Purpose.EXIT
+        reason = OrderReason(purpose, position.number, attempts + 1 + further, slice_number)
+        terms_of = protection.stop_terms if is_stop else exit_terms
+        terms = terms_of(state, position, quantity=quantity)
+        position.closers.append(asking.place(state, position, reason, terms=terms).name)
+    if is_stop:
+        position.stop_attempts += attempts_for(quantities)
+    else:
+        position.exit_attempts += attempts_for(quantities)
+        _priced(state, position)
 
 
 def _may_place(state: State, position: Position) -> bool:
@@ -167,10 +318,10 @@ def _doubt(state: State, position: Position) -> Drifted | None:
     return drifted
 
 
-def _call_barred(state: State, position: Position, closer: Order | None) -> None:
-    """Nothing known rests at the broker and nothing may be placed: a person hears each 10 s."""
-    is_resting = closer is not None and closer.is_live and closer.broker_id is not None
-    if is_resting or not position.closable_quantity or _may_place(state, position):
+def _call_barred(state: State, position: Position, closers: Sequence[Order]) -> None:
+    """Too little known rests at the broker, no more may be placed: a person hears each 10 s."""
+    resting = sum(one.open_quantity for one in closers if one.broker_id is not None)
+    if resting >= position.closable_quantity or _may_place(state, position):
         return
     is_leaving = position.exit is not None
     since_ns = position.exit_at_ns if is_leaving else position.stop_missing_since_ns
@@ -193,15 +344,6 @@ def _by_hand(position: Position) -> str:
     return f"{side} {position.closable_quantity} {symbol}"
 
 
-def _place_exit(state: State, position: Position) -> None:
-    position.exit_attempts += 1
-    terms = exit_terms(state, position, filled_quantity=0)
-    order = asking.place(state, position, Purpose.EXIT, attempt=position.exit_attempts, terms=terms)
-    position.closer = order.id
-    position.replace_closer = False
-    _priced(state, position)
-
-
 def _give_up(state: State, position: Position) -> None:
     """The day's order ids for this purpose are used up: a person must know, again and again."""
     position.retry_at_ns = state.now_ns + EDGE_AFTER_NS
@@ -210,68 +352,76 @@ def _give_up(state: State, position: Position) -> None:
     state.send(Notify(severity=Severity.ALARM, text=text))
 
 
-def _tend_exit(state: State, position: Position, closer: Order) -> None:
-    """An exit is decided and a closing order lives: make it the exit, and price it."""
-    if asking.may_ask(state, closer):
-        _work_exit(state, position, closer)
-    elif closer.asked is Action.MODIFY and not closer.is_settled:
-        _tend_modifying(state, position, closer)
-    # Else its number is not known yet, its end or an answer is awaited, or it is held back.
+def _tend_exit(
+    state: State, position: Position, closers: Sequence[Order], shares: dict[OrderId, int]
+) -> None:
+    """An exit is decided: make every closing order that lives part of it, at one price (T23)."""
+    free = [closer for closer in closers if asking.may_ask(state, closer)]
+    fitting = [
+        closer
+        for closer in free
+        if closer.is_released
+        and not _must_replace(state, closer)
+        and shares[closer.name] == closer.open_quantity
+    ]
+    is_due = bool(fitting) and state.now_ns >= position.reprice_at_ns
+    position.ladder_step += is_due and not position.reprice_same_rung
+    for closer in closers:
+        if closer in fitting:
+            if is_due:
+                _reprice(state, position, closer)
+        elif closer in free:
+            _adjust(state, position, closer, shares[closer.name])
+        elif closer.asked is Action.MODIFY and not closer.is_settled:
+            _tend_modifying(state, position, closer)
+        # Else its number is not known yet, its end or an answer is awaited, or it is held back.
+    if is_due:
+        _priced(state, position)
+    elif fitting:
+        _come_back(state, position, position.reprice_at_ns)
 
 
 def _tend_modifying(state: State, position: Position, closer: Order) -> None:
-    """What was asked of the closing order has not been seen yet."""
+    """What was asked of a closing order has not been seen yet."""
     if asking.is_given_up(state, closer):
         # The change was never seen: cancel, wait for evidence, place (T2).
         state.exit_by_modify = state.exit_by_modify and closer.is_released
-        position.replace_closer = True
-        asking.cancel(state, closer)
-    elif closer.terms.side is not position.closing_side:
+        closer.must_replace = True
         asking.cancel(state, closer)
     elif closer.terms.order_type is OrderType.STOP_LIMIT and not closer.is_released:
-        # A stop was being moved when the exit was decided: the newest values win (T3).
+        # A stop was being moved when the exit was decided: the newest values win (T3). The total
+        # stays as asked: one that is cut waits for an answer, an older request may come last.
         if state.exit_by_modify:
-            _modify_to_exit(state, position, closer)
+            terms = exit_terms(state, position, quantity=closer.terms.quantity)
+            asking.modify(state, closer, terms)
+            _priced(state, position)
         else:
             asking.cancel(state, closer)
 
 
-def _work_exit(state: State, position: Position, closer: Order) -> None:
-    """The closing order rests and nothing is in flight."""
-    if _must_replace(state, position, closer):
+def _adjust(state: State, position: Position, closer: Order, share: int) -> None:
+    """A closing order rests, and is not yet the exit, or for another quantity than its share."""
+    if not share or _must_replace(state, closer):
         asking.cancel(state, closer)
         return
-    covers = closer.terms.quantity - closer.filled_quantity == position.closable_quantity
-    if not closer.is_released or not covers:
-        _modify_to_exit(state, position, closer)
-    elif state.now_ns >= position.reprice_at_ns:
-        position.ladder_step += not position.reprice_same_rung
-        _reprice(state, position, closer)
-    else:
-        _come_back(state, position, position.reprice_at_ns)
-
-
-def _must_replace(state: State, position: Position, closer: Order) -> bool:
-    """Whether the closing order cannot become what is needed by a modification."""
-    return (
-        position.replace_closer
-        or closer.modifications >= protection.MODIFICATIONS_BEFORE_REPLACE
-        or closer.terms.side is not position.closing_side
-        or not (closer.is_released or state.exit_by_modify)
-    )
-
-
-def _modify_to_exit(state: State, position: Position, closer: Order) -> None:
-    terms = exit_terms(state, position, filled_quantity=closer.filled_quantity)
+    terms = exit_terms(state, position, quantity=closer.filled_quantity + share)
     asking.modify(state, closer, terms)
     _priced(state, position)
 
 
+def _must_replace(state: State, closer: Order) -> bool:
+    """Whether a closing order cannot become what is needed by a modification."""
+    return (
+        closer.must_replace
+        or closer.modifications >= protection.MODIFICATIONS_BEFORE_REPLACE
+        or not (closer.is_released or state.exit_by_modify)
+    )
+
+
 def _reprice(state: State, position: Position, closer: Order) -> None:
-    terms = exit_terms(state, position, filled_quantity=closer.filled_quantity)
+    terms = exit_terms(state, position, quantity=closer.terms.quantity)
     if terms != closer.terms:
         asking.modify(state, closer, terms)
-    _priced(state, position)
 
 
 def _priced(state: State, position: Position) -> None:
@@ -287,14 +437,14 @@ def _come_back(state: State, position: Position, at_ns: int) -> None:
     state.timers.set(TimerKey(Rank.POSITION, position.number, "price"), at_ns)
 
 
-def exit_terms(state: State, position: Position, *, filled_quantity: int) -> OrderTerms:
-    """The closing limit order at the present rung of the ladder; quantity is filled plus open."""
+def exit_terms(state: State, position: Position, *, quantity: int) -> OrderTerms:
+    """A closing limit order at the present rung of the ladder; `quantity` is filled plus open."""
     return OrderTerms(
         instrument=position.id,
         product=position.key.product,
         side=position.closing_side,
         order_type=OrderType.LIMIT,
-        quantity=filled_quantity + position.closable_quantity,
+        quantity=quantity,
         limit_paise=exit_price_paise(state, position),
     )
 
@@ -380,7 +530,7 @@ def take_refusal(
     elif reason is Refusal.BAND and action is not Action.CANCEL:
         wait_ns = _band_pause_ns(state, position, wait_ns)
     elif action is Action.MODIFY and reason in _REPLACE:
-        position.replace_closer = True
+        order.must_replace = True
         wait_ns = wait_ns if position.exit is None else 0
     _retry_after(state, position, order, wait_ns)
     if reason not in _ORDINARY:
@@ -459,11 +609,22 @@ def take_entry_end(state: State, position: Position) -> None:
 
 
 def take_revival(state: State, position: Position, order: Order) -> None:
-    """An order that was at its end lives. The first closing order stays the only one wanted."""
-    if order.purpose is Purpose.ENTRY or order.id in (position.closer, *position.strays):
+    """An order that was at its end lives. It closes beside the others as far as there is room.
+
+    One for which there is none is cancelled, and with nothing beside it is cut to what is held.
+    """
+    if order.purpose is Purpose.ENTRY or order.name in position.strays:
         return
-    assert position.closer is not None, "it was the closing order before the present one"
-    if state.orders[position.closer].is_live:
-        position.strays.append(order.id)
+    if order.name in position.closers:
+        position.closers.remove(order.name)
+    join(state, position, order)
+
+
+def join(state: State, position: Position, order: Order) -> None:
+    """Take a closing order in: beside others only where together they close no more than held."""
+    others = sum(one.could_fill for one in _closing_orders(state, position))
+    if not others or others + order.could_fill <= position.closable_quantity:
+        names = [closer.name for closer in live_closers(state, position)]
+        position.closers = [*names, order.name]
     else:
-        position.closer = order.id
+        position.strays.append(order.name)

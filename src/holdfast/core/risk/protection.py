@@ -12,7 +12,7 @@ from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.domain.audit import ProtectionLost, ProtectionVerified
 from holdfast.domain.event import Link
-from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Purpose, Side
+from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Side
 
 TRAIL_MOVES_MAX = 10
 TRAIL_PAUSE_NS = 5 * SECOND_NS
@@ -22,8 +22,8 @@ EXIT_MODIFICATIONS = 12
 """Of an order's budget so much stays for the exit (T7)."""
 
 
-def stop_terms(state: State, position: Position, *, filled_quantity: int) -> OrderTerms:
-    """The resting stop this position should have now; quantity is filled plus open."""
+def stop_terms(state: State, position: Position, *, quantity: int) -> OrderTerms:
+    """A resting stop as this position should have it now; `quantity` is filled plus open."""
     quote = state.quote(position.id)
     limit = stop_limit_paise(
         position.instrument,
@@ -38,64 +38,69 @@ def stop_terms(state: State, position: Position, *, filled_quantity: int) -> Ord
         product=position.key.product,
         side=position.side.opposite,
         order_type=OrderType.STOP_LIMIT,
-        quantity=filled_quantity + position.closable_quantity,
+        quantity=quantity,
         limit_paise=limit,
         trigger_paise=position.stop_paise,
     )
 
 
-def place_stop(state: State, position: Position) -> None:
-    """Send the first or next stop of a position."""
-    position.stop_attempts += 1
-    order = asking.place(
-        state,
-        position,
-        Purpose.STOP,
-        attempt=position.stop_attempts,
-        terms=stop_terms(state, position, filled_quantity=0),
-    )
-    position.closer = order.id
-    position.replace_closer = False
-    position.trail_moves = 0
-
-
-def follow(state: State, position: Position, stop: Order) -> None:
-    """Bring a settled stop in line with quantity (at once) and level (in its own time).
+def follow(state: State, position: Position, stop: Order, share: int) -> None:
+    """Bring a settled stop in line with its share (at once) and the level (in its own time).
 
     One that can no longer be modified is replaced for its quantity, never for its level alone: the
-    local rule holds that, and a replacement leaves a gap.
+    local rule holds that, and a replacement leaves a gap. One that is a person's by now is only
+    cut (T14).
     """
-    wanted = stop_terms(state, position, filled_quantity=stop.filled_quantity)
+    if not share:
+        asking.cancel(state, stop)
+        return
+    if position.stop_is_owners and share >= stop.open_quantity:
+        return
+    wanted = stop_terms(state, position, quantity=stop.filled_quantity + share)
     if wanted.quantity != stop.terms.quantity:
-        if position.replace_closer or stop.modifications >= MODIFICATIONS_BEFORE_REPLACE:
+        if stop.must_replace or stop.modifications >= MODIFICATIONS_BEFORE_REPLACE:
             asking.cancel(state, stop)
         else:
             asking.modify(state, stop, wanted)
-    elif wanted.trigger_paise != stop.terms.trigger_paise and _may_trail(state, position, stop):
-        position.trail_moves += 1
-        position.trail_moved_at_ns = state.now_ns
-        asking.modify(state, stop, wanted)
+    elif wanted.trigger_paise != stop.terms.trigger_paise and _may_trail(state, stop):
+        stop.trail_moves += 1
+        stop.trail_moved_at_ns = state.now_ns
+        asking.modify(state, stop, wanted, is_ordinary=True)
 
 
-def _may_trail(state: State, position: Position, stop: Order) -> bool:
+def _may_trail(state: State, stop: Order) -> bool:
     """Whether the budget and the pace of T7 allow another move of the stop."""
     return (
-        not position.replace_closer
-        and position.trail_moves < TRAIL_MOVES_MAX
+        not stop.must_replace
+        and stop.trail_moves < TRAIL_MOVES_MAX
         and stop.modifications < MODIFICATIONS_BEFORE_REPLACE - EXIT_MODIFICATIONS
-        and state.now_ns - position.trail_moved_at_ns >= TRAIL_PAUSE_NS
+        and state.now_ns - stop.trail_moved_at_ns >= TRAIL_PAUSE_NS
     )
 
 
-def rests(position: Position, closer: Order | None) -> bool:
-    """Whether a stop at the broker, as its row shows it, covers everything that is held."""
-    if closer is None or not closer.is_live or closer.seen is None:
-        return False
-    return (
-        closer.status is BrokerStatus.WORKING
-        and closer.seen.order_type is OrderType.STOP_LIMIT
-        and closer.seen.quantity - closer.filled_quantity >= position.closable_quantity
-    )
+def stops_of(state: State, position: Position) -> list[Order]:
+    """The closing orders that rest as stops at the broker, as their rows show them."""
+    orders = [state.orders[name] for name in position.closers]
+    return [
+        order
+        for order in orders
+        if order.is_live
+        and order.seen is not None
+        and order.status is BrokerStatus.WORKING
+        and order.seen.order_type is OrderType.STOP_LIMIT
+    ]
+
+
+def covered(stop: Order) -> int:
+    """What a resting stop closes, as its row shows it, in contracts."""
+    assert stop.seen is not None
+    return stop.seen.quantity - stop.filled_quantity
+
+
+def rests(state: State, position: Position) -> bool:
+    """Whether stops at the broker, as their rows show them, cover everything that is held."""
+    stops = stops_of(state, position)
+    return bool(stops) and sum(covered(stop) for stop in stops) >= position.closable_quantity
 
 
 def keep_clocks(state: State, position: Position) -> None:
@@ -103,29 +108,36 @@ def keep_clocks(state: State, position: Position) -> None:
 
     Both clocks start at the exchange's time of the first fill, which lies before we heard of it.
     """
-    closer = state.orders.get(position.closer) if position.closer is not None else None
+    stops = stops_of(state, position)
     is_local_live = is_local_rule_live(state, position)
-    resting = position.is_open and rests(position, closer)
+    resting = position.is_open and rests(state, position)
     if resting and not is_local_live:
-        assert closer is not None
-        resting = is_in_band(state, position, closer)
+        resting = all(is_in_band(state, position, stop) for stop in stops)
     if resting and not position.verified:
-        assert closer is not None
-        assert closer.seen is not None
-        state.tell(
-            ProtectionVerified(
-                position=position.number,
-                order_id=closer.id,
-                quantity=closer.seen.quantity - closer.filled_quantity,
-                trigger_paise=closer.seen.trigger_paise or 0,
-                limit_paise=closer.seen.limit_paise,
-            )
-        )
+        for stop in stops:
+            _tell_verified(state, position, stop)
     elif position.verified and position.is_open and not resting and position.exit is None:
-        reason = "no closing order" if closer is None else f"stop is {closer.state.value}"
-        state.tell(ProtectionLost(position=position.number, reason=reason))
+        state.tell(ProtectionLost(position=position.number, reason=_why_lost(state, position)))
     position.verified = resting
     _run_clock(state, position, is_local_live=is_local_live)
+
+
+def _tell_verified(state: State, position: Position, stop: Order) -> None:
+    assert stop.seen is not None
+    state.tell(
+        ProtectionVerified(
+            position=position.number,
+            order_id=stop.id,
+            quantity=covered(stop),
+            trigger_paise=stop.seen.trigger_paise or 0,
+            limit_paise=stop.seen.limit_paise,
+        )
+    )
+
+
+def _why_lost(state: State, position: Position) -> str:
+    words = [f"stop is {state.orders[name].state.value}" for name in position.closers]
+    return ", ".join(words) or "no closing order"
 
 
 def is_in_band(state: State, position: Position, stop: Order) -> bool:

@@ -91,7 +91,7 @@ def test_a_new_position_has_counted_nothing() -> None:
         *("fills", "entry_quantity", "entry_value_paise", "exit_quantity", "exit_value_paise"),
         *("realised_paise", "close_charges_paise", "share_paise", "floor_paise", "ceiling_paise"),
         *("beyond_packets", "stop_attempts", "exit_attempts", "ladder_step", "refusals", "deaths"),
-        *("band_refusals", "band_refused_at_ns", "trail_moves", "trail_moved_at_ns"),
+        *("band_refusals", "band_refused_at_ns"),
         *("exit_at_ns", "reprice_at_ns", "retry_at_ns", "opened_at_ns", "closed_at_ns"),
         *("evaluated_at_ns", "without_stop_ns", "unprotected_ns"),
     }

@@ -252,8 +252,9 @@ def test_one_side() -> None:
     """An entry against what is held in its key would be netted away by the broker (T4)."""
     desk = Desk()
     desk.hold()
-    position = desk.engine._state.live[0]  # noqa: SLF001 shorts come with a later strategy
-    position.side = Side.SELL
+    position = desk.state.live[0]
+    position.side = Side.SELL  # shorts come with a later strategy
+    desk.state.over_offered.add(position.key)  # its stop is a sale all the same
     assert outcome(desk, minute=3) == "one_side"
 
 

@@ -1,6 +1,5 @@
 """Sizing: what is lost at the stop's limit fits the budget, and no lot is forced."""
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,14 +17,14 @@ MANY = 10_000_000_00
 def sized(**changes: int) -> Sizing:
     """Sizing of a NIFTY call (lot 65) from paise: `entry`, `stop` and what else is set."""
     usual = {"cash": MANY, "capital": 500_000_00, "risk_bps": 100, "lots_max": 1_000}
-    given = {**usual, "freeze": 1_801, **changes}
+    given = {**usual, **changes}
     return size(
         SizingSettings(
             capital_paise=given["capital"],
             risk_bps=given["risk_bps"],
             lots_max=given["lots_max"],
         ),
-        msgspec.structs.replace(CALL, freeze_quantity=given["freeze"]),
+        CALL,
         RATES,
         entry_limit_paise=given["entry"],
         stop_limit_paise=given["stop"],
@@ -39,20 +38,15 @@ ROWS = [
     # 1,00,000 of cash; 65 x 150 = 9,750 a lot
     ("cash", {"entry": 15_000, "stop": 14_990, "cash": 100_000_00}, 10),
     ("lots_max", {"entry": 10_000, "stop": 9_900, "lots_max": 2}, 2),
-    # strictly below 1,801: 27 lots are 1,755
-    ("freeze", {"entry": 10_000, "stop": 9_990, "capital": MANY}, 27),
-    ("freeze", {"entry": 10_000, "stop": 9_990, "capital": MANY, "freeze": 131}, 2),
-    ("freeze", {"entry": 10_000, "stop": 9_990, "capital": MANY, "freeze": 130}, 1),
+    # above the freeze quantity it is sliced, not made smaller (T23)
+    ("lots_max", {"entry": 10_000, "stop": 9_990, "capital": MANY, "lots_max": 61}, 61),
     # a lot would lose 1,300 of 1,000 rupees: no trade, not one lot anyway
     ("risk", {"entry": 10_000, "stop": 8_000, "capital": 100_000_00}, 0),
     ("cash", {"entry": 10_000, "stop": 9_000, "cash": 6_499_00}, 0),
-    # an account that owes has nothing to buy with; an unknown freeze quantity bars trading
+    # an account that owes has nothing to buy with
     ("cash", {"entry": 10_000, "stop": 9_000, "cash": 0}, 0),
     ("cash", {"entry": 10_000, "stop": 9_000, "cash": -1}, 0),
     ("cash", {"entry": 10_000, "stop": 9_000, "cash": -100_000_00}, 0),
-    ("freeze", {"entry": 10_000, "stop": 9_000, "freeze": 0}, 0),
-    ("freeze", {"entry": 10_000, "stop": 9_000, "freeze": 65}, 0),
-    ("freeze", {"entry": 10_000, "stop": 9_000, "freeze": 66}, 1),
 ]
 
 
@@ -78,7 +72,7 @@ def test_charges_are_those_of_buying_dear_and_selling_cheap() -> None:
 
 def test_the_answer_is_the_whole_arithmetic() -> None:
     """10 % of 5 crore is a budget of 50 lakh; 27 lots of 65 lose 20 rupees each, and charges."""
-    answer = sized(entry=10_000, stop=8_000, capital=5_00_00_000_00, risk_bps=1_000)
+    answer = sized(entry=10_000, stop=8_000, capital=5_00_00_000_00, risk_bps=1_000, lots_max=27)
     charges = charges_both_ways_paise(RATES, Side.BUY, 1_755, entry_paise=10_000, exit_paise=8_000)
     assert answer == Sizing(
         lots=27,
@@ -89,7 +83,7 @@ def test_the_answer_is_the_whole_arithmetic() -> None:
         charges_paise=charges,
         loss_at_stop_paise=1_755 * 2_000 + charges,
         cash_paise=MANY,
-        bound="freeze",
+        bound="lots_max",
     )
 
 
@@ -138,7 +132,7 @@ def _loss(lots: int) -> int:
 def test_the_loss_at_the_stops_limit_fits_the_budget_and_one_lot_more_would_not(
     entry: int, distance_bps: int, cash: int, capital: int, risk_bps: int
 ) -> None:
-    """For any prices: budget, cash, freeze and cap hold, and the answer is the largest such."""
+    """For any prices: budget, cash and cap hold, and the answer is the largest such."""
     stop = max(entry - max(entry * distance_bps // 10_000, 1), 1)
     answer = sized(entry=entry, stop=stop, cash=cash, capital=capital, risk_bps=risk_bps)
     budget = capital * risk_bps // 10_000
@@ -148,7 +142,7 @@ def test_the_loss_at_the_stops_limit_fits_the_budget_and_one_lot_more_would_not(
         charges = closing_charges_paise(RATES, Side.BUY, quantity * entry)
         charges += closing_charges_paise(RATES, Side.SELL, quantity * stop)
         loss = quantity * (entry - stop) + charges
-        return loss <= budget and quantity * entry + charges <= cash and quantity <= 1_800
+        return loss <= budget and quantity * entry + charges <= cash
 
     assert answer.lots == 0 or fits(answer.lots)
     assert answer.lots == 1_000 or not fits(answer.lots + 1)

@@ -4,6 +4,7 @@ import pytest
 
 from holdfast.core.orders import asking
 from holdfast.core.orders.asking import LOOK_NS, READ_AFTER_NS, REPEAT_AFTER_NS
+from holdfast.core.orders.ids import OrderReason
 from holdfast.core.orders.order import GIVE_UP_AFTER_NS, Order
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
@@ -22,7 +23,7 @@ from holdfast.domain.order import (
     Refusal,
     Side,
 )
-from tests.support.by_hand import NOW, a_position, ready_state
+from tests.support.by_hand import NOW, a_position, held, ready_state
 from tests.support.desk import CALL
 
 LIMIT = OrderTerms(
@@ -38,8 +39,9 @@ KEY = TimerKey(Rank.ORDER, 1, "SSIM001261120-X0001-1-0")
 
 def sent() -> tuple[State, Order]:
     """An exit order that has just left; nothing else waits."""
-    state = ready_state()
-    order = asking.place(state, a_position(), Purpose.EXIT, attempt=1, terms=LIMIT)
+    position = a_position()
+    state = held(ready_state(), position)
+    order = asking.place(state, position, OrderReason(Purpose.EXIT, 1, 1), terms=LIMIT)
     state.out.commands.clear()
     return state, order
 
@@ -87,7 +89,7 @@ def test_a_placement_leaves_under_the_id_of_its_reason() -> None:
     """With the position's fill count, and it is watched for a second."""
     state = ready_state()
     position = a_position(number=7)
-    order = asking.place(state, position, Purpose.STOP, attempt=3, terms=LIMIT)
+    order = asking.place(state, position, OrderReason(Purpose.STOP, 7, 3), terms=LIMIT)
     assert state.out.commands == [
         PlaceOrder(order_id=order.id, purpose=Purpose.STOP, position=7, terms=LIMIT, fills_seen=1)
     ]
@@ -100,7 +102,7 @@ def test_no_id_is_used_twice() -> None:
     """A second placement for one reason is a bug of ours, never an order."""
     state, _ = sent()
     with pytest.raises(AssertionError, match="already sent"):
-        asking.place(state, a_position(), Purpose.EXIT, attempt=1, terms=LIMIT)
+        asking.place(state, a_position(), OrderReason(Purpose.EXIT, 1, 1), terms=LIMIT)
 
 
 def test_modifications_and_cancels_name_the_brokers_number() -> None:
@@ -108,7 +110,13 @@ def test_modifications_and_cancels_name_the_brokers_number() -> None:
     state, order = resting()
     asking.modify(state, order, LIMIT)
     assert state.out.commands == [
-        ModifyOrder(order_id=order.id, broker_id=BrokerOrderId("B1"), terms=LIMIT)
+        ModifyOrder(
+            order_id=order.id,
+            broker_id=BrokerOrderId("B1"),
+            terms=LIMIT,
+            position=1,
+            fills_seen=1,
+        )
     ]
     assert due_after(state) == READ_AFTER_NS
     asking.cancel(state, order)

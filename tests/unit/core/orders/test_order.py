@@ -124,6 +124,14 @@ def test_a_planned_order_has_asked_and_heard_nothing() -> None:
         "alarm": False,
         "in_question": False,
         "was_denied": False,
+        "was_changed": False,
+        "most_quantity": 195,
+        "overlaps": False,
+        "own_terms": [],
+        "must_replace": False,
+        "is_ordinary": False,
+        "trail_moves": 0,
+        "trail_moved_at_ns": 0,
     }
     order.ask(Action.PLACE, STOP, 10)
     assert (order.sent_at_ns, order.asked_at_ns, order.modifications) == (10, 10, 0)

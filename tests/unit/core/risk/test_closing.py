@@ -697,7 +697,9 @@ def test_what_was_closed_beyond_what_was_held_is_closed_again(side: Side) -> Non
     desk.row(again.order_id, terms=again.terms, filled=130, price=100.0)
     desk.forget()
     desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=terms, filled=130, price=100.0)
-    assert "more was closed than was held" in desk.told(Anomaly)[-1].what
+    whats = [told.what for told in desk.told(Anomaly)]
+    assert whats[-2].startswith("more was closed than was held")
+    assert whats[-1] == "closing orders could fill more than is held"
     assert asked(desk) == [(CancelOrder, again.order_id)], "it would close still more"
     ended(desk, again.order_id, again.terms, filled=130)
     back = desk.last(PlaceOrder)
@@ -805,7 +807,7 @@ def test_a_dead_closer_that_lives_beside_its_successor_is_cancelled() -> None:
     assert position.strays == [stop.order_id]
     desk.row(stop.order_id, terms=terms, is_read=True)
     assert asked(desk) == [(CancelOrder, stop.order_id)]
-    assert (position.strays, position.closer) == ([stop.order_id], again.order_id)
+    assert (position.strays, position.closers) == ([stop.order_id], [again.order_id])
     desk.row(again.order_id, BrokerStatus.FILLED, terms=again.terms, filled=195, price=99.0)
     assert desk.told(PositionClosed) == []
     ended(desk, stop.order_id, terms)

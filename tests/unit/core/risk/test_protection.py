@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from holdfast.core.orders.order import Order
-from holdfast.core.risk import protection
+from holdfast.core.risk import closing, protection
 from holdfast.core.risk.protection import (
     EXIT_MODIFICATIONS,
     MODIFICATIONS_BEFORE_REPLACE,
@@ -69,7 +69,7 @@ def test_the_stop_closes_what_is_held_from_the_stop_level(
     """Same contract and product, the other side, the total quantity with what it filled itself."""
     state = ready_state()
     position = a_position(side=side, exits=plan(stop=trigger), quantity=130)
-    assert protection.stop_terms(state, position, filled_quantity=65) == OrderTerms(
+    assert protection.stop_terms(state, position, quantity=195) == OrderTerms(
         instrument=position.id,
         product=position.key.product,
         side=closing,
@@ -84,10 +84,12 @@ def test_each_stop_has_its_own_number_and_budget() -> None:
     """The next attempt is one more; moves and the wish to replace begin anew."""
     state, position = ready_state(), a_position()
     held(state, position)
-    position.stop_attempts, position.trail_moves, position.replace_closer = 4, 10, True
-    protection.place_stop(state, position)
-    assert position.closer == "SSIM001261120-S0001-5-0"
-    assert (position.trail_moves, position.replace_closer) == (0, False)
+    position.stop_attempts, position.entries = 4, []
+    closing.tend(state, position)
+    [name] = position.closers
+    assert (name, position.stop_attempts) == ("SSIM001261120-S0001-5-0", 5)
+    stop = state.orders[name]
+    assert (stop.trail_moves, stop.must_replace, stop.modifications) == (0, False, 0)
 
 
 # -- following
@@ -97,7 +99,7 @@ def following(*, quantity: int = 65, modifications: int = 0) -> tuple[State, Ord
     """A stop of 65 contracts at 88 for a long that now holds `quantity`."""
     state, position = ready_state(), a_position(quantity=65)
     held(state, position)
-    stop = a_stop(state, protection.stop_terms(state, position, filled_quantity=0))
+    stop = a_stop(state, protection.stop_terms(state, position, quantity=65))
     stop.modifications = modifications
     held_now = a_position(quantity=quantity)
     state.positions[1] = held_now
@@ -107,7 +109,8 @@ def following(*, quantity: int = 65, modifications: int = 0) -> tuple[State, Ord
 def asked(state: State, stop: Order) -> list[type]:
     """What following the stop asks."""
     state.out.commands.clear()
-    protection.follow(state, state.positions[1], stop)
+    position = state.positions[1]
+    protection.follow(state, position, stop, position.closable_quantity)
     return [type(command) for command in state.out.commands]
 
 
@@ -130,17 +133,17 @@ def test_a_quantity_is_followed_at_once_and_by_replacement_when_the_budget_is_sp
 ) -> None:
     """Of the broker's 25 modifications two are never used (T7)."""
     state, stop = following(quantity=130, modifications=modifications)
-    state.positions[1].trail_moved_at_ns = NOW
+    stop.trail_moved_at_ns = NOW
     assert asked(state, stop) == [expected]
 
 
 def test_a_stop_whose_modification_was_refused_is_replaced_for_its_quantity() -> None:
     """It would be refused again; for its level alone it is left where it is."""
     state, stop = following(quantity=130)
-    state.positions[1].replace_closer = True
+    stop.must_replace = True
     assert asked(state, stop) == [CancelOrder]
     state, stop = following()
-    state.positions[1].replace_closer = True
+    stop.must_replace = True
     state.positions[1].stop_paise = 9_000
     assert asked(state, stop) == []
 
@@ -162,11 +165,11 @@ def test_a_level_is_followed_within_pace_and_budget(
     """Five seconds apart, ten times at most, and twelve modifications stay for the exit (T7)."""
     state, stop = following(modifications=modifications)
     position = state.positions[1]
-    position.stop_paise, position.trail_moves = 9_000, moves
-    position.trail_moved_at_ns = NOW - rested_ns
+    position.stop_paise, stop.trail_moves = 9_000, moves
+    stop.trail_moved_at_ns = NOW - rested_ns
     assert asked(state, stop) == expected
     if expected:
-        assert (position.trail_moves, position.trail_moved_at_ns) == (moves + 1, NOW)
+        assert (stop.trail_moves, stop.trail_moved_at_ns) == (moves + 1, NOW)
         assert stop.terms.trigger_paise == 9_000
 
 
@@ -207,28 +210,29 @@ def test_a_stop_protects_once_its_row_covers_all_that_is_held(
     state, position = ready_state(), a_position(quantity=65)
     is_stop = order_type is OrderType.STOP_LIMIT
     terms = replace(
-        protection.stop_terms(state, position, filled_quantity=0),
+        protection.stop_terms(state, position, quantity=65),
         order_type=order_type,
         quantity=quantity,
         trigger_paise=8_800 if is_stop else None,
     )
     stop = a_stop(state, terms, status)
     stop.filled_quantity = filled
-    assert protection.rests(position, stop) is counts
+    position.closers = [stop.name]
+    assert protection.rests(state, position) is counts
     stop.state = OrderState.CANCELLED
-    assert not protection.rests(position, stop), "an order at its end protects nothing"
+    assert not protection.rests(state, position), "an order at its end protects nothing"
 
 
 def test_what_was_never_seen_protects_nothing() -> None:
     """No order, or one that was only answered."""
     state, position = ready_state(), a_position()
-    assert not protection.rests(position, None)
     held(state, position)
-    protection.place_stop(state, position)
-    assert position.closer is not None
-    stop = state.orders[position.closer]
-    stop.acknowledge(BrokerOrderId("B1"))
-    assert not protection.rests(position, stop)
+    position.entries = []
+    assert not protection.rests(state, position)
+    closing.tend(state, position)
+    [name] = position.closers
+    state.orders[name].acknowledge(BrokerOrderId("B1"))
+    assert not protection.rests(state, position)
 
 
 @pytest.mark.parametrize(
@@ -248,8 +252,8 @@ def test_a_stop_outside_the_present_band_protects_only_beside_the_local_rule(
     state = ready_state()
     position = a_position(side=side, exits=plan(stop=stop))
     held(state, position)
-    terms = protection.stop_terms(state, position, filled_quantity=0)
-    position.closer = a_stop(state, replace(terms, limit_paise=limit)).id
+    terms = protection.stop_terms(state, position, quantity=65)
+    position.closers = [a_stop(state, replace(terms, limit_paise=limit)).id]
     protection.keep_clocks(state, position)
     assert position.verified
     state.now_ns = NOW + 30 * SECOND
