@@ -13,7 +13,7 @@ import msgspec
 from holdfast.core.engine import Engine, Step
 from holdfast.core.entries import entering
 from holdfast.core.entries.candidate import Candidate
-from holdfast.core.settings import EngineSettings, EntrySettings
+from holdfast.core.settings import EngineSettings, EntrySettings, ReconcileSettings
 from holdfast.core.state import State
 from holdfast.core.strategy import Opinion, Warmup
 from holdfast.domain.audit import AnyAudit, Audit
@@ -176,10 +176,17 @@ class Parrot:
 
 
 def settings(**changes: object) -> EngineSettings:
-    """Settings of the desk: no start or cool-down to wait for, everything else the defaults."""
+    """Settings of the desk: no start or cool-down to wait for, everything else the defaults.
+
+    The book is read for a cause only, not by the clock: whoever tests that asks for it.
+    """
     entries = EntrySettings(start_s=9 * 3600 + 15 * 60, cooldown_s=0)
     base = EngineSettings(
-        id_prefix="SSIM001261120", day=DAY, underlyings=("NIFTY",), entries=entries
+        id_prefix="SSIM001261120",
+        day=DAY,
+        underlyings=("NIFTY",),
+        entries=entries,
+        reconcile=ReconcileSettings(every_s=86_400, age_s=86_400),
     )
     return msgspec.structs.replace(base, **changes)
 

@@ -2,17 +2,22 @@
 
 What is asked is asked again until it is answered. A failed read changes nothing; where two passes
 disagree they change nothing, and elsewhere what they agree on stands.
+
+In session it is read each `reconcile.every_s`, and at once when a connection came back, an order
+lost its answer, a position ended, or somebody else trades beside us.
 """
 
 from collections import Counter
 
+from holdfast.core.orders.order import Order
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.command import ReadBook
-from holdfast.domain.event import BookRead
+from holdfast.domain.dated import Session
+from holdfast.domain.event import BookRead, Link
 from holdfast.domain.instrument import BrokerKey
-from holdfast.domain.order import BrokerOrderId, OrderId, OrderRow
+from holdfast.domain.order import BrokerOrderId, OrderId, OrderRow, OrderState
 
 AGAIN_NS = SECOND_NS
 """Between a read that settled nothing and the next."""
@@ -26,6 +31,9 @@ SETTLED_NS = 3 * SECOND_NS
 UNSETTLED_NS = 10 * SECOND_NS
 """A key about which passes differ for so long is told, and bars nothing but entries there (T22)."""
 
+BEFORE_SQUARE_OFF_NS = 60 * SECOND_NS
+"""From so long before the broker's own square-off it may trade in our keys at any moment (T11)."""
+
 _KEY = TimerKey(Rank.BOOK)
 
 
@@ -33,7 +41,7 @@ def ask(state: State) -> None:
     """Ask for a pass over the whole book, now, unless one is on its way."""
     if state.book.is_asked:
         return
-    state.book.is_asked = True
+    state.book.is_asked, state.book.asked_ns = True, state.now_ns
     state.send(ReadBook())
     state.timers.set(_KEY, state.now_ns + ANSWER_NS)
 
@@ -42,6 +50,40 @@ def ask_later(state: State, after_ns: int = AGAIN_NS) -> None:
     """Ask after a while, unless a pass is on its way or wanted earlier."""
     if not state.book.is_asked:
         state.timers.set_earlier(_KEY, state.now_ns + after_ns)
+
+
+def ask_soon(state: State) -> None:
+    """Ask now, or a second after the last was asked for: whoever waits for a read may ask often."""
+    earliest_ns = state.book.asked_ns + AGAIN_NS
+    if state.now_ns >= earliest_ns:
+        ask(state)
+    else:
+        ask_later(state, earliest_ns - state.now_ns)
+
+
+def note_link(state: State, link: Link) -> None:
+    """A connection came back: what was said while it was down nobody heard.
+
+    Entries wait for a read of which at least one pass began after it.
+    """
+    if link is Link.FEED or not state.instruments:
+        return
+    state.book.last = None
+    if not state.book.open_points:
+        state.book.open_points = (f"not read since {link.value} came back",)
+    ask_soon(state)
+
+
+def note_order(state: State, order: Order) -> None:
+    """An order changed: one whose outcome was lost is looked for in the book too (T3).
+
+    The search by its id answers most of them before.
+    """
+    if order.state is not OrderState.UNKNOWN:
+        state.book.unknown.pop(order.name, None)
+    elif order.name not in state.book.unknown:
+        state.book.unknown[order.name] = state.now_ns
+        ask_later(state)
 
 
 def on_timer(state: State) -> None:
@@ -56,9 +98,43 @@ def take_answer(state: State) -> None:
     state.timers.clear(_KEY)
 
 
-def stop(state: State) -> None:
-    """Nothing is left to be read."""
-    state.timers.clear(_KEY)
+def rest(state: State) -> None:
+    """Nothing is awaited: read again in its time, while a session lasts or is to come."""
+    next_ns = _next_ns(state)
+    if next_ns is None:
+        state.timers.clear(_KEY)
+    else:
+        state.timers.set(_KEY, next_ns)
+
+
+def _next_ns(state: State) -> int | None:
+    """When the book is read for no other reason than time: never for a closed market (I-99).
+
+    What is due in the last stretch of a session falls after its end, and is the last of the day.
+    """
+    if state.facts is None:
+        return None
+    every_ns = state.settings.reconcile.every_s * SECOND_NS
+    windows = [window for session in state.facts.sessions for window in session.windows]
+    if any(start - every_ns <= state.now_ns < end for start, end in windows):
+        return state.now_ns + every_ns
+    return min((start - every_ns for start, _ in windows if start > state.now_ns), default=None)
+
+
+def is_near_square_off(state: State, session: Session) -> bool:
+    """Whether the broker may be closing what is held on its own, now or in a minute (T11)."""
+    return state.now_ns >= session.square_off_ns - BEFORE_SQUARE_OFF_NS
+
+
+def squares_off(state: State) -> bool:
+    """Whether a broker's square-off is near, or over and not yet seen by a clean read after it."""
+    if state.facts is None:
+        return False
+    clean_ns = state.book.clean_ns
+    return any(
+        is_near_square_off(state, session) and 0 < clean_ns < session.square_off_ns + SETTLED_NS
+        for session in state.facts.sessions
+    )
 
 
 def note_moving(state: State, keys: tuple[BrokerKey, ...]) -> None:

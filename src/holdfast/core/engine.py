@@ -263,7 +263,7 @@ class Engine:
             case StepFailed():
                 halt.raise_halt(state, HaltLevel.PAUSE, f"event {event.sequence}: {event.error}")
             case LinkChanged():
-                state.links[event.link] = event.is_up
+                self._on_link(event)
             case JournalChanged():
                 state.journal_durable = event.is_durable
             case ServiceChanged():
@@ -499,6 +499,13 @@ class Engine:
         if event.what == BOOK:
             bookread.take_answer(self._state)
             bookread.ask_later(self._state)
+
+    def _on_link(self, event: LinkChanged) -> None:
+        state = self._state
+        came_back = event.is_up and not state.links[event.link]
+        state.links[event.link] = event.is_up
+        if came_back:
+            bookread.note_link(state, event.link)
 
     def _on_service(self, event: ServiceChanged) -> None:
         """Keep which parts of the program can work; one that was given up calls a person."""

@@ -7,6 +7,7 @@ account come first, those of one contract are asked with that contract.
 from collections.abc import Callable
 from typing import Final
 
+from holdfast.core import bookread
 from holdfast.core.books.positions import Position
 from holdfast.core.market.quotes import Quote
 from holdfast.core.settings import SECOND_NS
@@ -90,9 +91,17 @@ def _whole(state: State) -> Values | None:
 
 
 def _book(state: State) -> Values | None:
-    """The broker's book has been read since the start, and nothing in it is still awaited."""
-    points = state.book.open_points
-    return {"book": points[0], "points": len(points)} if points else None
+    """The broker's book has been read since the start and of late, and nothing in it is awaited.
+
+    Where the broker squares off by itself, a clean read of after that is wanted (T11).
+    """
+    points, clean_ns = state.book.open_points, state.book.clean_ns
+    if points:
+        return {"book": points[0], "points": len(points)}
+    age_ns = state.now_ns - clean_ns
+    if clean_ns and age_ns > state.settings.reconcile.age_s * SECOND_NS:
+        return {"book": "not read of late", "age_s": age_ns // SECOND_NS}
+    return {"book": "the broker squares off"} if bookread.squares_off(state) else None
 
 
 def _seen(state: State) -> Values | None:

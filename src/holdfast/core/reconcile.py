@@ -73,10 +73,12 @@ def _conclude(state: State, read: BookRead, points: tuple[str, ...], remedies: i
             )
         )
     book.open_points = points
+    if not points:
+        book.clean_ns = read.began_at_ns
     if points or book.moving:
         bookread.ask_later(state)
     else:
-        bookread.stop(state)
+        bookread.rest(state)
 
 
 # -- orders
@@ -175,8 +177,12 @@ def _end_absent(state: State, before: BookRead, read: BookRead) -> None:
 
 
 def _may_be_absent(state: State, order: Order, read: BookRead) -> bool:
+    """One that waits its turn to leave is still owed an answer: no read proves anything of it."""
+    if order.state is OrderState.SENT and order.sent_at_ns > state.book.began_ns:
+        return False
     key = BrokerKey(order.terms.instrument, order.terms.product)
-    is_late = read.began_at_ns - order.sent_at_ns >= SETTLED_NS
+    sent_ns = max(order.sent_at_ns, state.book.unknown.get(order.name, 0))
+    is_late = read.began_at_ns - sent_ns >= SETTLED_NS
     return is_late and not bookread.may_settle(state, key)
 
 

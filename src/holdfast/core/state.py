@@ -64,8 +64,13 @@ class BookWatch:
     once that has lasted too long and was told, and then bars entries there only (T22). `awaited`
     are the keys that moved when the orders were listed and may yet settle: no new closers there.
     `open_points` is what bars entries until a read settles it, in words. `missing` holds, for an
-    order that a stable read lacked, when the first such read began. `anyway` are positions that a
-    person closes without waiting. `is_applying`: a read is being taken over, nothing is asked.
+    order that a stable read lacked, when the first such read began; `unknown`, for an order whose
+    outcome was lost since the start, when. `anyway` are positions that a person closes without
+    waiting. `is_applying`: a read is being taken over, nothing is asked. `clean_ns` is when the
+    last read began after which nothing was awaited (0: none, as `open_points` says), `asked_ns` when the last one was asked for.
+    `strangers` holds, for a key in which others trade beside us, when they were last heard of and
+    no read has been taken since (T11). `orphans` holds, for a live order of ours that belongs to
+    no position, when the first read that showed it began.
     """
 
     def __init__(self) -> None:
@@ -80,6 +85,11 @@ class BookWatch:
         self.open_points: tuple[str, ...] = ("not read since the start",)
         self.missing: dict[OrderId, int] = {}
         self.anyway: set[int] = set()
+        self.unknown: dict[OrderId, int] = {}
+        self.clean_ns = 0
+        self.asked_ns = 0
+        self.strangers: dict[BrokerKey, int] = {}
+        self.orphans: dict[BrokerOrderId, int] = {}
 
 
 class Drifted(msgspec.Struct, frozen=True, kw_only=True):

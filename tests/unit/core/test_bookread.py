@@ -1,23 +1,28 @@
 """Reading the book until two passes agree: what counts as agreement, and how often it is asked."""
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
 from holdfast.core.bookread import ANSWER_NS, agreed_orders, unstable_keys
+from holdfast.core.readiness import first_failing
+from holdfast.core.settings import ReconcileSettings
 from holdfast.domain.book import BookNet, BookTrade, ForeignRow
 from holdfast.domain.command import ReadBook
-from holdfast.domain.event import BOOK, BookRead, ReadFailed
+from holdfast.domain.event import BOOK, Action, BookRead, Link, LinkChanged, Outcome, ReadFailed
 from holdfast.domain.instrument import BrokerKey, Product
 from holdfast.domain.order import (
     BrokerOrderId,
     BrokerStatus,
     OrderId,
     OrderRow,
+    OrderState,
     OrderTerms,
     OrderType,
     Side,
 )
-from tests.support.desk import CALL, OPEN, PUT, SECOND, Desk
+from tests.support.desk import CALL, CLOSE, OPEN, PUT, SECOND, SESSION, Desk
 
 TERMS = OrderTerms(
     instrument=CALL.id,
@@ -115,6 +120,16 @@ def test_an_order_may_be_agreed_in_a_key_that_moves(other: BookRead, agreed: set
     assert agreed_orders(READ, other) == agreed
 
 
+CLOSE_S = (CLOSE - OPEN) / SECOND
+
+
+def seen(desk: Desk) -> None:
+    """Packets of everything, so that only what is tested bars an entry."""
+    desk.spot()
+    desk.tick()
+    desk.tick(PUT)
+
+
 def start(desk: Desk) -> Desk:
     desk.enter()
     desk.restart(70)
@@ -165,3 +180,177 @@ def test_the_second_pass_follows_at_once_a_third_after_a_second() -> None:
     assert entry.order_id in desk.engine.live_orders, "two passes that differ decide nothing"
     desk.at(71.4).book(desk.book_row(entry, BrokerStatus.CANCELLED))
     assert desk.engine.live_orders == ()
+
+
+# -- in session
+
+
+def timed(**changes: Any) -> Desk:
+    """A desk whose book is read by the clock too."""
+    return Desk(reconcile=ReconcileSettings(**changes))
+
+
+def reads(desk: Desk) -> int:
+    return len(desk.all(ReadBook))
+
+
+@pytest.mark.proves("REC-1", "REC-2", "PSY-1", "PHB-1")
+def test_in_session_the_whole_book_is_read_every_thirty_seconds() -> None:
+    """One pass is enough while it agrees with the one before; the next is due after its answer."""
+    desk = timed()
+    asked = reads(desk)
+    desk.at(29.9)
+    assert reads(desk) == asked
+    desk.at(30)
+    assert reads(desk) == asked + 1
+    desk.at(30.2).book()
+    desk.at(60.1)
+    assert reads(desk) == asked + 1
+    desk.at(60.2)
+    assert reads(desk) == asked + 2
+
+
+@pytest.mark.proves("I-99")
+def test_a_closed_market_is_read_at_its_start_and_before_its_opening_only() -> None:
+    """The last read of the day falls after the close; nothing is asked in the night."""
+    desk = timed()
+    asked = reads(desk)
+    desk.at(CLOSE_S - 10)
+    desk.book()
+    asked = reads(desk)
+    desk.at(CLOSE_S + 20)
+    assert reads(desk) == asked + 1
+    desk.book()
+    desk.at(CLOSE_S + 20_000)
+    assert reads(desk) == asked + 1
+
+
+@pytest.mark.proves("I-102")
+def test_before_the_opening_it_is_read_at_the_start_and_again_when_it_opens() -> None:
+    """08:30 with a mismatch is no reason to look away (no gate of time before the read)."""
+    desk = Desk(ready=False, reconcile=ReconcileSettings())
+    desk.now = OPEN - 2_700 * SECOND
+    desk.load()
+    asked = reads(desk)
+    assert asked > 0
+    assert desk.state.book.open_points == ()
+    desk.at(-31)
+    assert reads(desk) == asked
+    desk.at(-30)
+    assert reads(desk) == asked + 1
+
+
+@pytest.mark.parametrize("link", [Link.UPDATES, Link.ORDERS])
+def test_a_connection_that_came_back_has_the_book_read_before_anything_is_entered(
+    link: Link,
+) -> None:
+    """What was said meanwhile nobody heard; a pass of before proves nothing by itself."""
+    desk = Desk()
+    asked = reads(desk)
+    desk.at(20).tell(LinkChanged(at_ns=desk.now, link=link, is_up=False))
+    assert reads(desk) == asked
+    desk.at(25).tell(LinkChanged(at_ns=desk.now, link=link, is_up=True))
+    assert reads(desk) == asked + 1
+    seen(desk)
+    assert first_failing(desk.state) == (
+        "book",
+        {"book": f"not read since {link.value} came back", "points": 1},
+    )
+    desk.at(25.2).book()
+    assert desk.state.book.open_points
+    desk.at(25.4).book()
+    seen(desk)
+    assert first_failing(desk.state) is None
+    desk.tell(LinkChanged(at_ns=desk.now, link=link, is_up=True))
+    assert desk.state.book.open_points == (), "it was up"
+
+
+def test_the_feed_has_no_say_in_the_book() -> None:
+    """It tells prices; what became of orders it never told."""
+    desk = Desk()
+    asked = reads(desk)
+    desk.at(20).tell(LinkChanged(at_ns=desk.now, link=Link.FEED, is_up=False))
+    desk.tell(LinkChanged(at_ns=desk.now, link=Link.FEED, is_up=True))
+    assert reads(desk) == asked
+    assert desk.state.book.open_points == ()
+
+
+def test_a_clean_read_is_young_for_ninety_seconds() -> None:
+    """Failed reads do not make it younger (REC: clean and young)."""
+    desk = timed()
+    for second in range(30, 91, 10):
+        desk.at(second).tell(ReadFailed(at_ns=desk.now, what=BOOK, reason="504"))
+    seen(desk)
+    assert first_failing(desk.state) is None
+    desk.at(91).tell(ReadFailed(at_ns=desk.now, what=BOOK, reason="504"))
+    seen(desk)
+    assert first_failing(desk.state) == ("book", {"book": "not read of late", "age_s": 91})
+    desk.book()
+    seen(desk)
+    assert first_failing(desk.state) is None
+
+
+def test_an_order_without_an_outcome_is_looked_for_in_the_book() -> None:
+    """Its id is searched at once; the book a second later, and each second until it is known."""
+    desk = Desk()
+    entry = desk.enter()
+    asked = reads(desk)
+    desk.fail(entry.order_id, Action.PLACE, Outcome.UNANSWERED)
+    start = (desk.now - OPEN) / SECOND
+    desk.at(start + 0.9)
+    assert reads(desk) == asked
+    desk.at(start + 1)
+    assert reads(desk) == asked + 1
+
+
+@pytest.mark.proves("I-45")
+def test_in_session_an_unanswered_order_is_absent_after_two_reads_that_lack_it() -> None:
+    """The first three seconds after the answer was lost, the second three later (T3)."""
+    desk = Desk()
+    entry = desk.enter()
+    order = desk.state.orders[entry.order_id]
+    desk.fail(entry.order_id, Action.PLACE, Outcome.UNANSWERED)
+    for second in range(61, 66):
+        desk.at(second).book()
+    assert order.state is OrderState.UNKNOWN
+    desk.at(66.1).book()
+    assert order.state is OrderState.UNKNOWN
+    desk.at(67).book()
+    assert order.state is OrderState.REJECTED
+
+
+def test_an_order_that_waits_its_turn_is_no_absent_one() -> None:
+    """It has not left yet, for the exits before it: no read of the book proves anything of it."""
+    desk = Desk()
+    entry = desk.enter()
+    for second in range(61, 80):
+        desk.at(second).book()
+    assert desk.state.orders[entry.order_id].state is OrderState.SENT
+
+
+def test_the_end_of_a_position_has_the_book_read_three_seconds_later() -> None:
+    """What could still rest there would open another."""
+    desk = Desk()
+    stop = desk.hold()
+    desk.at(70)
+    asked = reads(desk)
+    desk.fill(stop, price=87.0)
+    assert desk.state.live == []
+    desk.at(72.9)
+    assert reads(desk) == asked
+    desk.at(73)
+    assert reads(desk) == asked + 1
+
+
+@pytest.mark.proves("T11")
+def test_from_a_minute_before_the_brokers_own_square_off_nothing_is_entered() -> None:
+    """Until a clean read of three seconds after it: the broker may trade at any moment."""
+    desk = timed(age_s=10**6)
+    at_s = (SESSION.square_off_ns - OPEN) // SECOND
+    for second, term in [(-61, None), (-60, "book"), (2, "book"), (3, None)]:
+        desk.at(at_s + second)
+        seen(desk)
+        desk.book()
+        desk.book()
+        failing = first_failing(desk.state)
+        assert (None if failing is None else failing[0]) == term, second

@@ -4,7 +4,7 @@ A fill is applied the moment it is heard, whatever else its row says and whateve
 was in: the money wins.
 """
 
-from holdfast.core import adoption
+from holdfast.core import adoption, bookread
 from holdfast.core.books.charges import fill_charges, statement
 from holdfast.core.books.positions import Position
 from holdfast.core.books.postings import postings_of_fill
@@ -313,6 +313,7 @@ def _after(state: State, order: Order) -> None:
         order.alarm = False
         state.alarm("the broker contradicts itself", {"order": order.id, "state": order.state})
     asking.forget_settled(state, order)
+    bookread.note_order(state, order)
     settle(state, position)
 
 
@@ -332,6 +333,7 @@ def _finish(state: State, position: Position) -> None:
         return
     position.is_closed = True
     state.live.remove(position)
+    bookread.ask_later(state, bookread.SETTLED_NS)
     limits.leave(state, position)
     for reason in ("beyond", "close_out", "entry", "price", "spike"):
         state.timers.clear(TimerKey(Rank.POSITION, position.number, reason))
