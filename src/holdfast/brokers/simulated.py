@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from holdfast.brokers.memory import BrokerMemory, Remembered, Request
+from holdfast.brokers.wire import Wire
 from holdfast.domain.command import (
     AnyCommand,
     BrokerKillSwitch,
@@ -26,38 +27,87 @@ from holdfast.domain.command import (
     Subscribe,
 )
 from holdfast.domain.event import (
+    BOOK,
     Action,
     AnyEvent,
-    BookRead,
     FundsRead,
     Guard,
     GuardAnswered,
+    Link,
+    LinkChanged,
     OrderAcknowledged,
-    OrderUpdated,
     Outcome,
     QuotesRead,
     ReadFailed,
     SendFailed,
+    Settled,
 )
 from holdfast.domain.instrument import InstrumentId
 from holdfast.domain.market import Tick
-from holdfast.domain.order import BrokerOrderId, OrderId, OrderRow, Refusal
+from holdfast.domain.order import (
+    BrokerOrderId,
+    BrokerStatus,
+    OrderId,
+    OrderRow,
+    OrderType,
+    Purpose,
+    Refusal,
+)
+from holdfast.exchange.checks import Judge, Objection
+from holdfast.exchange.door import Door
+from holdfast.exchange.faults import FaultKind, Faults, FaultWindow
 from holdfast.exchange.latency import Latency
+from holdfast.exchange.others import Others
+from holdfast.exchange.rates import RateLimits
+from holdfast.exchange.shown import ShownBook
 from holdfast.exchange.venue import Refused, Result, SimulatedExchange
 
 YIELD_EVERY: Final = 2_000
 """Ticks that are shown to an exchange between two yields."""
+
+_SECOND_NS: Final = 1_000_000_000
+PLACE_TIMEOUT_NS: Final = 8 * _SECOND_NS
+CHANGE_TIMEOUT_NS: Final = 2 * _SECOND_NS
+READ_TIMEOUT_NS: Final = 5 * _SECOND_NS
+"""How long the client waits for an answer before it calls the request unanswered (T3)."""
+
+OrderRequest = PlaceOrder | ModifyOrder | CancelOrder
+GuardRequest = ExitAll | BrokerKillSwitch | SetLossExit
+
+_ACTIONS: Final[dict[type[OrderRequest], Action]] = {
+    PlaceOrder: Action.PLACE,
+    ModifyOrder: Action.MODIFY,
+    CancelOrder: Action.CANCEL,
+}
+_GUARDS: Final[dict[type[GuardRequest], Guard]] = {
+    ExitAll: Guard.EXIT_ALL,
+    BrokerKillSwitch: Guard.KILL_SWITCH,
+    SetLossExit: Guard.LOSS_EXIT,
+}
+_LOST: Final[dict[Action | Purpose, tuple[FaultKind, FaultKind]]] = {
+    Purpose.ENTRY: (FaultKind.ENTRY_REQUEST_LOST, FaultKind.ENTRY_ANSWER_LOST),
+    Purpose.EXIT: (FaultKind.EXIT_REQUEST_LOST, FaultKind.EXIT_ANSWER_LOST),
+    Purpose.STOP: (FaultKind.STOP_REQUEST_LOST, FaultKind.STOP_ANSWER_LOST),
+    Action.MODIFY: (FaultKind.MODIFY_REQUEST_LOST, FaultKind.MODIFY_ANSWER_LOST),
+    Action.CANCEL: (FaultKind.CANCEL_REQUEST_LOST, FaultKind.CANCEL_ANSWER_LOST),
+}
+"""What loses the request, and what loses its answer."""
 
 Arrival = Callable[[int], None]
 """What happens at the exchange at an instant that is passed to it."""
 
 
 class Asked(NamedTuple):
-    """A request on its way: its name (draws hang on it), when it left, over which connection."""
+    """A request on its way: its name (draws hang on it), when it left, over which connection.
+
+    `heard_ns` is when we hear its answer; `None`: never, and what the client then makes of it is
+    on its way already.
+    """
 
     name: str
     at_ns: int
     connection: int
+    heard_ns: int | None
 
 
 class SimulatedVenue:
@@ -65,36 +115,49 @@ class SimulatedVenue:
 
     Two things wait here, each in order of time and then of their making: what will reach the
     exchange, and what will reach us. What reaches the exchange meets the book as of that instant.
-    The words about one order never overtake each other; the answer to a placement may come after
-    them. With `quotes_available` the exchange answers `ReadQuotes` from its own book; a tape
-    cannot, because it knows nothing newer than its last tick.
+    Without faults the words about one order never overtake each other; the answer to a placement
+    may come after them. With `quotes_available` the exchange answers `ReadQuotes` from its own
+    book; a tape cannot, because it knows nothing newer than its last tick.
+
+    `faults` must be those of the exchange. `market` is what really trades, where the driver is
+    told something else (a mute or lagging feed); without it the driver's ticks are the market.
+    `rates`: requests about orders beyond them are refused by the broker; `None`: never.
 
     With a `memory` every request is written down before it travels, so that the exchange can be
     built again after our process has died (`rebuilt`).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 the parts of one broker
         self,
         exchange: SimulatedExchange,
         latency: Latency,
         *,
         quotes_available: bool,
         memory: BrokerMemory | None = None,
+        faults: Faults | None = None,
+        market: Iterator[Tick] | None = None,
+        rates: RateLimits | None = RateLimits(),  # noqa: B008 frozen
     ) -> None:
         self.exchange = exchange
+        self.faults = faults or Faults(0)
         self._latency = latency
         self._quotes_available = quotes_available
         self._memory = memory
+        self._market = market
+        self._next_tick = None if market is None else next(market, None)
+        self._wire = Wire(latency, self.faults)
+        self._door = Door(self.faults, rates)
+        self._book = ShownBook(exchange, self.faults)
+        self._others = Others(exchange, self.faults)
         self._ticks = 0
         self._connection = 0
         self._arrivals: list[tuple[int, int, Arrival]] = []
-        self._answers: list[tuple[int, int, AnyEvent]] = []
-        self._made = 0
-        self._named: dict[str, int] = {}
-        self._word_due_ns: dict[BrokerOrderId, int] = {}
         for session in exchange.facts.sessions:
             self._arrive(session.square_off_ns, self._square_off)
             self._arrive(session.close_ns, self._expire)
+        for window in self.faults.of(FaultKind.STREAM_DOWN):
+            self._arrive(window.from_ns, partial(self._link, window, False))  # noqa: FBT003
+            self._arrive(window.until_ns, partial(self._link, window, True))  # noqa: FBT003
 
     def submit(self, command: AnyCommand, at_ns: int) -> None:
         """Take a request. `Subscribe` concerns the feed, which here is always on."""
@@ -105,51 +168,26 @@ class SimulatedVenue:
             self._memory.keep(Remembered(at_ns=at_ns, ticks=self._ticks, request=command))
         self._take(command, at_ns)
 
-    def _take(self, command: Request, at_ns: int) -> None:
-        match command:
-            case PlaceOrder():
-                self._send(f"place/{command.order_id}", at_ns, partial(self._place, command))
-            case ModifyOrder():
-                self._send(f"modify/{command.order_id}", at_ns, partial(self._modify, command))
-            case CancelOrder():
-                self._send(f"cancel/{command.order_id}", at_ns, partial(self._cancel, command))
-            case FindOrder():
-                self._send(f"find/{command.order_id}", at_ns, partial(self._find, command))
-            case ReadFunds():
-                self._send("funds", at_ns, self._read_funds)
-            case ReadBook():
-                self._send("book", at_ns, self._read_book)
-            case ExitAll() | BrokerKillSwitch() | SetLossExit():
-                self._send("guard", at_ns, partial(self._guard, command))
-            case ReadQuotes():
-                self._send("quotes", at_ns, partial(self._read_quotes, command.instruments))
-
     def on_tick(self, tick: Tick) -> None:
         """Take a market update, after all that reached the exchange before it."""
         if tick.count > 1 and self._memory is not None:
             self._memory.keep(Remembered(at_ns=tick.at_ns, ticks=self._ticks, merged=tick))
         self._ticks += 1
         self._run_until(tick.at_ns)
-        self._tell(self.exchange.on_tick(tick), tick.at_ns)
+        if self._market is None:
+            self._show(tick)
 
     @property
     def due_ns(self) -> int | None:
         """When something reaches the exchange or us next, `None` when nothing is on its way."""
-        heads = [waiting[0][0] for waiting in (self._arrivals, self._answers) if waiting]
+        heads = [self._arrivals[0][0]] if self._arrivals else []
+        heads += [due for due in (self._wire.due_ns, self._tick_ns) if due is not None]
         return min(heads, default=None)
 
     def pop_due(self, at_ns: int) -> Sequence[AnyEvent]:
         """What reaches us up to `at_ns`, stamped with its time."""
         self._run_until(at_ns)
-        events = []
-        while self._answers and self._answers[0][0] <= at_ns:
-            events.append(heappop(self._answers)[2])
-        return events
-
-    def _run_until(self, at_ns: int) -> None:
-        while self._arrivals and self._arrivals[0][0] <= at_ns:
-            due_ns, _, arrive = heappop(self._arrivals)
-            arrive(due_ns)
+        return self._wire.pop_due(at_ns)
 
     def hang_up(self, at_ns: int) -> None:
         """Our process died at `at_ns`: what is on its way to us is lost with its connection.
@@ -157,42 +195,201 @@ class SimulatedVenue:
         What is on its way to the exchange arrives; the answers to it find nobody.
         """
         self._run_until(at_ns)
-        self._answers.clear()
+        self._wire.clear()
         self._connection += 1
 
     def remember(self, memory: BrokerMemory) -> None:
         """Write down what comes from here on."""
         self._memory = memory
 
-    def _send(self, subject: str, at_ns: int, arrive: Callable[[Asked, int], None]) -> None:
-        """Let a request travel under a name of its own: its draws depend on nothing else."""
-        asked = Asked(self._name(subject), at_ns, self._connection)
-        self._arrive(at_ns + self._latency.request(asked.name), partial(arrive, asked))
+    # -- time
+
+    @property
+    def _tick_ns(self) -> int | None:
+        return None if self._next_tick is None else self._next_tick.at_ns
+
+    def _run_until(self, at_ns: int) -> None:
+        """Let everything happen up to `at_ns`; at one instant requests come before the market."""
+        while True:
+            tick, due_ns = self._next_tick, self._arrivals[0][0] if self._arrivals else None
+            if due_ns is not None and due_ns <= min(at_ns, tick.at_ns if tick else at_ns):
+                _, _, arrive = heappop(self._arrivals)
+                arrive(due_ns)
+            elif tick is not None and tick.at_ns <= at_ns:
+                assert self._market is not None, "only a market of its own has a next tick"
+                self._next_tick = next(self._market, None)
+                self._show(tick)
+            else:
+                return
+
+    def _show(self, tick: Tick) -> None:
+        """The market moves; then everybody else acts."""
+        self._tell(self.exchange.on_tick(tick), tick.at_ns)
+        if self.faults.is_any:
+            self._tell(self._others.step(tick.at_ns), tick.at_ns)
+
+    def _arrive(self, due_ns: int, arrive: Arrival) -> None:
+        heappush(self._arrivals, (due_ns, self._wire.count(), arrive))
+
+    # -- requests leave
+
+    def _take(self, command: Request, at_ns: int) -> None:
+        match command:
+            case PlaceOrder() | ModifyOrder() | CancelOrder():
+                self._send_order(command, at_ns)
+            case ExitAll() | BrokerKillSwitch() | SetLossExit():
+                self._send_guard(command, at_ns)
+            case _:
+                self._send_read(command, at_ns)
+
+    def _send_order(self, command: OrderRequest, at_ns: int) -> None:
+        """Let a request about an order travel, unless it is lost on its way."""
+        action = _ACTIONS[type(command)]
+        name = self._wire.name(f"{action.value}/{command.order_id}")
+        timeout_ns = PLACE_TIMEOUT_NS if action is Action.PLACE else CHANGE_TIMEOUT_NS
+        silence = SendFailed(
+            at_ns=at_ns + timeout_ns,
+            order_id=command.order_id,
+            action=action,
+            outcome=Outcome.UNANSWERED,
+            reason="time-out",
+        )
+        if self.faults.strikes(FaultKind.CONNECT_FAILED, name, at_ns):
+            reason = "connection refused"
+            failed = replace(silence, at_ns=at_ns, outcome=Outcome.NOT_SENT, reason=reason)
+            self._wire.answer(failed)
+            return
+        lost = _LOST[command.purpose if isinstance(command, PlaceOrder) else action]
+        if self.faults.strikes(lost[0], name, at_ns):
+            self._wire.answer(silence)
+        elif self.faults.strikes(FaultKind.SERVER_ERROR, name, at_ns):
+            error_ns = at_ns + self._latency.request(name) + self._latency.response(name)
+            self._wire.answer(replace(silence, at_ns=error_ns, reason="HTTP 500"))
+            if self.faults.coin(FaultKind.SERVER_ERROR, name):
+                self._go(Asked(name, at_ns, self._connection, None), command)
+        else:
+            is_lost = self.faults.strikes(lost[1], name, at_ns) is not None
+            self._travel(name, at_ns, command, silence=silence, is_lost=is_lost)
+
+    def _send_guard(self, command: GuardRequest, at_ns: int) -> None:
+        silence = GuardAnswered(
+            at_ns=at_ns + PLACE_TIMEOUT_NS,
+            guard=_GUARDS[type(command)],
+            is_done=False,
+            reason="time-out",
+        )
+        self._travel(self._wire.name("guard"), at_ns, command, silence=silence)
+
+    def _send_read(
+        self, command: FindOrder | ReadFunds | ReadBook | ReadQuotes, at_ns: int
+    ) -> None:
+        name, what = _named(command)
+        silence = ReadFailed(at_ns=at_ns + READ_TIMEOUT_NS, what=what, reason="time-out")
+        self._travel(self._wire.name(name), at_ns, command, silence=silence)
+
+    def _travel(
+        self, name: str, at_ns: int, command: Request, *, silence: AnyEvent, is_lost: bool = False
+    ) -> None:
+        """Let a request go, and know already when, or whether, we hear its answer.
+
+        `silence` is what the client makes of no answer in time.
+        """
+        slow = self.faults.strikes(FaultKind.ANSWER_SLOW, name, at_ns)
+        heard_ns = self._arrives_ns(name, at_ns) + self._latency.response(name)
+        heard_ns += 0 if slow is None else slow.wait_ns
+        is_heard = not is_lost and heard_ns < silence.at_ns
+        if not is_heard:
+            self._wire.answer(silence)
+        self._go(Asked(name, at_ns, self._connection, heard_ns if is_heard else None), command)
+
+    def _go(self, asked: Asked, command: Request) -> None:
+        due_ns = self._arrives_ns(asked.name, asked.at_ns)
+        if due_ns > asked.at_ns + self._latency.request(asked.name):
+            self.faults.strike(FaultKind.REQUEST_SLOW)
+        self._arrive(due_ns, partial(self._meet, command, asked))
+
+    def _arrives_ns(self, name: str, at_ns: int) -> int:
+        slow = self.faults.finds(FaultKind.REQUEST_SLOW, name, at_ns)
+        return at_ns + self._latency.request(name) + (0 if slow is None else slow.wait_ns)
+
+    # -- requests arrive
+
+    def _meet(self, command: Request, asked: Asked, at_ns: int) -> None:
+        match command:
+            case PlaceOrder():
+                self._place(command, asked, at_ns)
+            case ModifyOrder():
+                self._report(Action.MODIFY, self._modify(command, asked, at_ns), asked, at_ns)
+            case CancelOrder():
+                self._report(Action.CANCEL, self._cancel(command, asked, at_ns), asked, at_ns)
+            case ExitAll() | BrokerKillSwitch() | SetLossExit():
+                self._guard(command, asked, at_ns)
+            case _:
+                self._read(command, asked, at_ns)
 
     def _place(self, command: PlaceOrder, asked: Asked, at_ns: int) -> None:
-        results = self.exchange.place(command.order_id, command.terms, at_ns)
+        forced = self._door.objection(Action.PLACE, command.terms, name=asked.name, at_ns=at_ns)
+        results = self.exchange.place(command.order_id, command.terms, at_ns, forced=forced)
         first = results[0]
-        if isinstance(first, OrderRow):
-            due_ns = at_ns + self._latency.response(asked.name)
+        if isinstance(first, OrderRow) and asked.heard_ns is not None:
+            due_ns = self._after_words(asked, at_ns)
             taken = OrderAcknowledged(
                 at_ns=due_ns, order_id=command.order_id, broker_id=first.broker_id
             )
             self._respond(asked, taken)
-        self._report(Action.PLACE, results, asked=asked, at_ns=at_ns)
+        self._report(Action.PLACE, results, asked, at_ns)
 
-    def _modify(self, command: ModifyOrder, asked: Asked, at_ns: int) -> None:
-        order_id = command.order_id
-        results = self._stranger(order_id, command.broker_id) or self.exchange.modify(
-            order_id, command.terms, at_ns
-        )
-        self._report(Action.MODIFY, results, asked=asked, at_ns=at_ns)
+    def _after_words(self, asked: Asked, at_ns: int) -> int:
+        """When an acknowledgement is heard: where the stream is to be first, after its words."""
+        assert asked.heard_ns is not None
+        window = self.faults.strikes(FaultKind.UPDATE_FIRST, asked.name, at_ns)
+        if window is None:
+            return asked.heard_ns
+        return max(asked.heard_ns, at_ns + self._latency.update_ns[1]) + window.wait_ns
 
-    def _cancel(self, command: CancelOrder, asked: Asked, at_ns: int) -> None:
-        order_id = command.order_id
-        results = self._stranger(order_id, command.broker_id) or self.exchange.cancel(
-            order_id, at_ns
-        )
-        self._report(Action.CANCEL, results, asked=asked, at_ns=at_ns)
+    def _modify(self, command: ModifyOrder, asked: Asked, at_ns: int) -> Sequence[Result]:
+        order_id, terms, name = command.order_id, command.terms, asked.name
+        stranger = self._stranger(order_id, command.broker_id)
+        if stranger:
+            return stranger
+        row = self.exchange.find(order_id)
+        is_live = row is not None and row.status is BrokerStatus.WORKING
+        if is_live and self.faults.strikes(FaultKind.MODIFY_IGNORED, name, at_ns):
+            return []
+        if is_live and self.faults.strikes(FaultKind.MODIFY_REFUSED_LATER, name, at_ns):
+            assert row is not None
+            self._wire.tell([_as_if_dead(row, at_ns)], at_ns)
+            return []
+        forced = self._door.objection(Action.MODIFY, terms, name=name, at_ns=at_ns)
+        if row is not None and row.terms.order_type is OrderType.STOP_LIMIT:
+            forced = forced or self._no_limit(command, name, at_ns)
+            if forced is None and self.faults.strikes(FaultKind.MODIFY_OVERTAKEN, name, at_ns):
+                self._tell(self.exchange.overtake(order_id, at_ns), at_ns)
+        return self.exchange.modify(order_id, terms, at_ns, forced=forced)
+
+    def _no_limit(self, command: ModifyOrder, name: str, at_ns: int) -> Objection | None:
+        """The no to a stop that is to become a limit order."""
+        is_asked = command.terms.order_type is OrderType.LIMIT
+        if not is_asked or not self.faults.strikes(FaultKind.STOP_TO_LIMIT_REFUSED, name, at_ns):
+            return None
+        text = "Incorrect request for order and cannot be processed"
+        return Objection(judge=Judge.BROKER, refusal=Refusal.OTHER, text=text)
+
+    def _cancel(self, command: CancelOrder, asked: Asked, at_ns: int) -> Sequence[Result]:
+        order_id, name = command.order_id, asked.name
+        stranger = self._stranger(order_id, command.broker_id)
+        if stranger:
+            return stranger
+        forced = self._door.objection(Action.CANCEL, None, name=name, at_ns=at_ns)
+        if forced is not None:
+            return [Refused(order_id=order_id, refusal=forced.refusal, reason=forced.text)]
+        window = self.faults.finds(FaultKind.FILLED_DURING_CANCEL, name, at_ns)
+        if window is not None:
+            filled = self.exchange.fill_at_limit(order_id, at_ns, quantity=window.quantity)
+            self._tell(filled, at_ns)
+            if filled:
+                self.faults.strike(FaultKind.FILLED_DURING_CANCEL)
+        return self.exchange.cancel(order_id, at_ns)
 
     def _stranger(self, order_id: OrderId, broker_id: BrokerOrderId) -> list[Result]:
         """The no to a request that names an order by a number which is not its own."""
@@ -202,69 +399,126 @@ class SimulatedVenue:
         reason = f"Order {broker_id} is not {order_id}"
         return [Refused(order_id=order_id, refusal=Refusal.NOT_MODIFIABLE, reason=reason)]
 
+    def _guard(self, command: GuardRequest, asked: Asked, at_ns: int) -> None:
+        """One of the broker's guards is really done, or says why not."""
+        reason = self._door.read_objection(name=asked.name, at_ns=at_ns)
+        if reason is None and self.faults.strikes(FaultKind.GUARD_FAILED, asked.name, at_ns):
+            reason = "HTTP 500"
+        if reason is None:
+            reason = self._do_guard(command, at_ns)
+        answered = GuardAnswered(
+            at_ns=asked.heard_ns or at_ns,
+            guard=_GUARDS[type(command)],
+            is_done=reason is None,
+            reason=reason or "",
+        )
+        self._respond(asked, answered)
+
+    def _do_guard(self, command: GuardRequest, at_ns: int) -> str | None:
+        """Do it; the reason where the broker would not."""
+        if isinstance(command, BrokerKillSwitch):
+            return self.exchange.kill_switch()
+        if isinstance(command, ExitAll):
+            self._tell(self.exchange.exit_all(at_ns, reason="cancelled by exit all"), at_ns)
+        else:
+            self._tell(self.exchange.set_loss_exit(command.loss_paise, at_ns), at_ns)
+        return None
+
+    def _read(
+        self, command: FindOrder | ReadFunds | ReadBook | ReadQuotes, asked: Asked, at_ns: int
+    ) -> None:
+        if asked.heard_ns is None:
+            return
+        reason = self._door.read_objection(name=asked.name, at_ns=at_ns)
+        if reason is not None:
+            failed = ReadFailed(at_ns=asked.heard_ns, what=_named(command)[1], reason=reason)
+            self._respond(asked, failed)
+            return
+        match command:
+            case FindOrder():
+                self._find(command, asked, at_ns)
+            case ReadFunds():
+                self._respond(asked, self._funds(asked, at_ns))
+            case ReadQuotes():
+                self._respond(asked, self._quotes(command.instruments, asked, at_ns))
+            case ReadBook():
+                read = self._book.read(
+                    name=asked.name,
+                    at_ns=at_ns,
+                    began_at_ns=asked.at_ns,
+                    due_ns=asked.heard_ns,
+                )
+                self._respond(asked, read)
+
     def _find(self, command: FindOrder, asked: Asked, at_ns: int) -> None:
         row = self.exchange.find(command.order_id)
-        due_ns = at_ns + self._latency.response(asked.name)
-        if row is None:
+        assert asked.heard_ns is not None
+        reason = None
+        if self.faults.strikes(FaultKind.ORDER_READ_FAILED, asked.name, at_ns):
+            reason = "HTTP 500"
+        elif row is None or self.faults.strikes(FaultKind.ORDER_NOT_FOUND, asked.name, at_ns):
+            reason = "not found"
+        if reason is not None:
             what = f"order {command.order_id}"
-            self._respond(asked, ReadFailed(at_ns=due_ns, what=what, reason="not found"))
-        elif asked.connection == self._connection:
-            self._word(row, due_ns, is_read=True)
+            self._respond(asked, ReadFailed(at_ns=asked.heard_ns, what=what, reason=reason))
+        elif row is not None and asked.connection == self._connection:
+            self._wire.word(row, asked.heard_ns, is_read=True)
 
-    def _read_funds(self, asked: Asked, at_ns: int) -> None:
-        due_ns = at_ns + self._latency.response(asked.name)
-        self._respond(asked, FundsRead(at_ns=due_ns, available_paise=self.exchange.funds_paise))
+    def _funds(self, asked: Asked, at_ns: int) -> FundsRead | ReadFailed:
+        assert asked.heard_ns is not None
+        if self.faults.strikes(FaultKind.FUNDS_FAILED, asked.name, at_ns):
+            return ReadFailed(at_ns=asked.heard_ns, what="funds", reason="HTTP 500")
+        is_zero = self.faults.strikes(FaultKind.FUNDS_ZERO, asked.name, at_ns)
+        available = 0 if is_zero else self.exchange.funds_paise
+        return FundsRead(at_ns=asked.heard_ns, available_paise=available)
 
-    def _read_book(self, asked: Asked, at_ns: int) -> None:
-        exchange = self.exchange
-        read = BookRead(
-            at_ns=at_ns + self._latency.response(asked.name),
-            began_at_ns=asked.at_ns,
-            nets=exchange.book_nets(),
-            orders=exchange.orders(),
-            foreign=exchange.book_foreign(),
-            trades=exchange.book_trades(),
-            funds_paise=exchange.funds_paise,
-        )
-        self._respond(asked, read)
-
-    def _read_quotes(self, instruments: Sequence[InstrumentId], asked: Asked, at_ns: int) -> None:
-        due_ns = at_ns + self._latency.response(asked.name)
+    def _quotes(
+        self, instruments: Sequence[InstrumentId], asked: Asked, at_ns: int
+    ) -> QuotesRead | ReadFailed:
+        due_ns = asked.heard_ns
+        assert due_ns is not None
+        reason = ""
         if not self._quotes_available:
             reason = "the tape knows nothing newer than its last tick"
-            self._respond(asked, ReadFailed(at_ns=due_ns, what="quotes", reason=reason))
-            return
+        elif self.faults.strikes(FaultKind.QUOTES_FAILED, asked.name, at_ns):
+            reason = "HTTP 429"
+        if reason:
+            return ReadFailed(at_ns=due_ns, what="quotes", reason=reason)
         told = (self.exchange.last_tick(instrument) for instrument in instruments)
         quotes = tuple(_as_read(tick, due_ns) for tick in told if tick is not None)
-        self._respond(asked, QuotesRead(at_ns=due_ns, quotes=quotes))
+        return QuotesRead(at_ns=due_ns, quotes=quotes)
 
-    def _guard(
-        self, command: ExitAll | BrokerKillSwitch | SetLossExit, asked: Asked, at_ns: int
-    ) -> None:
-        guard = {
-            ExitAll: Guard.EXIT_ALL,
-            BrokerKillSwitch: Guard.KILL_SWITCH,
-            SetLossExit: Guard.LOSS_EXIT,
-        }[type(command)]
-        due_ns = at_ns + self._latency.response(asked.name)
-        refused = GuardAnswered(at_ns=due_ns, guard=guard, is_done=False, reason="not offered")
-        self._respond(asked, refused)
+    # -- what happens by itself
 
     def _square_off(self, at_ns: int) -> None:
         self._tell(self.exchange.square_off(at_ns), at_ns)
 
     def _expire(self, at_ns: int) -> None:
+        """The day's orders end; what expires is settled."""
         self._tell(self.exchange.expire(at_ns), at_ns)
+        for instrument, paise, source in self.exchange.settle(at_ns):
+            due_ns = at_ns + self._latency.update(self._wire.name(f"settled/{instrument}"))
+            settled = Settled(
+                at_ns=due_ns, instrument=instrument, settlement_paise=paise, source=source
+            )
+            self._wire.answer(settled)
 
-    def _report(
-        self, action: Action, results: Sequence[Result], *, asked: Asked, at_ns: int
-    ) -> None:
+    def _link(self, window: FaultWindow, is_up: bool, at_ns: int) -> None:  # noqa: FBT001
+        """The order stream breaks at the beginning of its window and comes back at the end."""
+        if not is_up:
+            self.faults.strike(window.kind)
+        reason = "" if is_up else "connection reset by peer"
+        self._wire.answer(LinkChanged(at_ns=at_ns, link=Link.UPDATES, is_up=is_up, reason=reason))
+
+    # -- answers leave
+
+    def _report(self, action: Action, results: Sequence[Result], asked: Asked, at_ns: int) -> None:
         for result in results:
             if isinstance(result, OrderRow):
                 self._tell([result], at_ns)
-            else:
+            elif asked.heard_ns is not None:
                 failed = SendFailed(
-                    at_ns=at_ns + self._latency.response(asked.name),
+                    at_ns=asked.heard_ns,
                     order_id=result.order_id,
                     action=action,
                     outcome=Outcome.REFUSED,
@@ -274,37 +528,43 @@ class SimulatedVenue:
                 self._respond(asked, failed)
 
     def _tell(self, rows: Sequence[OrderRow], at_ns: int) -> None:
-        """Let the stream speak of what happened at the exchange at `at_ns`."""
+        """Let the stream speak of what happened at the exchange at `at_ns`, to whomever."""
         for row in rows:
-            name = self._name(f"update/{row.broker_id}")
-            self._word(row, at_ns + self._latency.update(name))
-
-    def _word(self, row: OrderRow, due_ns: int, *, is_read: bool = False) -> None:
-        """Queue a word about an order, not before the one that was said before it."""
-        due_ns = max(due_ns, self._word_due_ns.get(row.broker_id, due_ns))
-        self._word_due_ns[row.broker_id] = due_ns
-        self._answer(OrderUpdated(at_ns=due_ns, row=row, is_read=is_read))
+            self._book.note(row, at_ns)
+        self._wire.tell(rows, at_ns)
+        news = self.exchange.take_foreign_news()
+        for foreign in news:
+            self._book.note_foreign(foreign, at_ns)
+        self._wire.tell_foreign(news, at_ns)
 
     def _respond(self, asked: Asked, event: AnyEvent) -> None:
         """Answer a request, over the connection by which it came: a new one hears nothing of it."""
-        if asked.connection == self._connection:
-            self._answer(event)
+        if asked.heard_ns is not None and asked.connection == self._connection:
+            self._wire.answer(event)
 
-    def _name(self, subject: str) -> str:
-        """Number the messages of one subject from 0."""
-        number = self._named.get(subject, 0)
-        self._named[subject] = number + 1
-        return f"{subject}/{number}"
 
-    def _arrive(self, due_ns: int, arrive: Arrival) -> None:
-        heappush(self._arrivals, (due_ns, self._next(), arrive))
+def _named(command: FindOrder | ReadFunds | ReadBook | ReadQuotes) -> tuple[str, str]:
+    """The subject of a read for its draws, and what a failed one speaks of."""
+    match command:
+        case FindOrder():
+            return f"find/{command.order_id}", f"order {command.order_id}"
+        case ReadFunds():
+            return "funds", "funds"
+        case ReadBook():
+            return "book", BOOK
+        case ReadQuotes():
+            return "quotes", "quotes"
 
-    def _answer(self, event: AnyEvent) -> None:
-        heappush(self._answers, (event.at_ns, self._next(), event))
 
-    def _next(self) -> int:
-        self._made += 1
-        return self._made
+def _as_if_dead(row: OrderRow, at_ns: int) -> OrderRow:
+    """The stream's word for a refused modification, which reads like the order's end (T15)."""
+    return replace(
+        row,
+        status=BrokerStatus.REJECTED,
+        venue_at_ns=at_ns,
+        refusal=Refusal.BAND,
+        reason="Price is outside of the permitted range",
+    )
 
 
 def _as_read(tick: Tick, at_ns: int) -> Tick:

@@ -1,7 +1,11 @@
 """The account at the broker: cash, net positions per broker key, and every execution behind them."""
 
+from collections import Counter
+from collections.abc import Iterable
+
 import msgspec
 
+from holdfast.domain.book import BookNet, BookTrade
 from holdfast.domain.instrument import BrokerKey
 from holdfast.domain.order import BrokerOrderId, OrderId, Side
 
@@ -21,6 +25,15 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int
 
 
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that was settled in cash: `net` contracts at `paise` each."""
+
+    key: BrokerKey
+    net: int
+    paise: int
+    at_ns: int
+
+
 class Account:
     """Folds executions. Premium is paid and received at once; charges are booked after the day."""
 
@@ -28,6 +41,7 @@ class Account:
         self._cash_before_paise = cash_paise
         self.cash_paise = cash_paise
         self.executions: list[Execution] = []
+        self.settlements: list[Settlement] = []
         self._net: dict[BrokerKey, int] = {}
 
     def book(self, execution: Execution) -> None:
@@ -36,6 +50,18 @@ class Account:
         sign = execution.side.sign
         self.cash_paise -= sign * execution.value_paise
         self._net[execution.key] = self.net(execution.key) + sign * execution.quantity
+
+    def settle(self, key: BrokerKey, *, paise: int, at_ns: int) -> None:
+        """Pay what is held of `key` at `paise` a contract, and hold nothing of it any more."""
+        net = self.net(key)
+        self.settlements.append(Settlement(key=key, net=net, paise=paise, at_ns=at_ns))
+        self.cash_paise += net * paise
+        self._net[key] = 0
+
+    @property
+    def cash_before_paise(self) -> int:
+        """Cash at the beginning of the day, in paise."""
+        return self._cash_before_paise
 
     def net(self, key: BrokerKey) -> int:
         """Contracts held in `key`, negative when short."""
@@ -55,5 +81,34 @@ class Account:
             cash_paise -= execution.side.sign * execution.value_paise
             signed = execution.side.sign * execution.quantity
             net[execution.key] = net.get(execution.key, 0) + signed
+        for settled in self.settlements:
+            assert settled.net == net[settled.key], f"{settled} is not what was held"
+            cash_paise += settled.net * settled.paise
+            net[settled.key] = 0
         assert cash_paise == self.cash_paise, f"cash {self.cash_paise} is not {cash_paise}"
         assert net == self._net, f"positions {self._net} are not {net}"
+
+
+def book_nets(executions: Iterable[Execution]) -> tuple[BookNet, ...]:
+    """What `executions` bought and sold of every key, as the broker's positions show it."""
+    bought: Counter[BrokerKey] = Counter()
+    sold: Counter[BrokerKey] = Counter()
+    for one in executions:
+        (bought if one.side.sign > 0 else sold)[one.key] += one.quantity
+    return tuple(
+        BookNet(instrument=key.instrument, product=key.product, bought=bought[key], sold=sold[key])
+        for key in sorted(bought.keys() | sold.keys())
+    )
+
+
+def book_trades(executions: Iterable[Execution]) -> tuple[BookTrade, ...]:
+    """`executions` from the day's first, as the broker's trade book shows them."""
+    return tuple(
+        BookTrade(
+            trade_id=str(number),
+            broker_id=one.broker_id,
+            quantity=one.quantity,
+            value_paise=one.value_paise,
+        )
+        for number, one in enumerate(executions, 1)
+    )

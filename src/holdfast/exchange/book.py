@@ -49,6 +49,14 @@ class Book:
             value_paise += part * price_paise
         return traded, value_paise
 
+    def reach(self, side: Side, *, limit_paise: int) -> int:
+        """Contracts offered within the limit; nothing is taken."""
+        return sum(
+            offered
+            for price_paise, offered in self._offered(side)
+            if (price_paise - limit_paise) * side.sign <= 0
+        )
+
     def is_swept(self, side: Side) -> bool:
         """Whether we took all that was told: what lies deeper is not known."""
         told = self._told(side)

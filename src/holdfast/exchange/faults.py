@@ -212,6 +212,10 @@ class Faults:
             self.strike(kind)
         return window
 
+    def coin(self, kind: FaultKind, key: str) -> bool:
+        """Heads or tails about what was struck."""
+        return draw(self._seed, f"coin {kind.value}", key) % 2 == 0
+
     def _draws(self, window: FaultWindow, key: str) -> bool:
         share = draw(self._seed, f"fault {window.kind.value}", key) * ALWAYS_BPS >> 32
         return share < window.share_bps

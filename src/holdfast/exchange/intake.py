@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from holdfast.domain.dated import DayFacts
-from holdfast.domain.instrument import BrokerKey, InstrumentId
+from holdfast.domain.instrument import BrokerKey, Instrument, InstrumentId
 from holdfast.domain.order import OrderTerms, OrderType
 from holdfast.exchange.account import Account
 from holdfast.exchange.checks import (
@@ -13,7 +13,7 @@ from holdfast.exchange.checks import (
     Proposal,
     first_objection,
 )
-from holdfast.exchange.margin import OpenOrder, held_back
+from holdfast.exchange.margin import OpenOrder, hedge_relief, held_back, leg
 from holdfast.exchange.market import Market
 from holdfast.exchange.order import LiveOrder
 
@@ -46,21 +46,16 @@ class Intake:
 
     def free_paise(self, *, without: LiveOrder | None = None) -> int:
         """Cash less all that is held back, as if `without` did not exist; negative when short."""
-        keys = dict.fromkeys(self._account.positions())
-        for market in self._markets.values():
-            keys.update(dict.fromkeys(order.key for order in market.orders))
-        held = sum(self._held_back(key, without=without) for key in keys)
-        return self._account.cash_paise - held
+        return self._account.cash_paise - self._held(without=without)
 
     def _proposal(self, terms: OrderTerms, at_ns: int, current: LiveOrder | None) -> Proposal:
         """All that a check may look at. An unknown contract has nothing but its terms."""
         market = self._markets.get(terms.instrument)
         if market is None:
             return Proposal(terms=terms, at_ns=at_ns, facts=self._facts, contract=None)
-        key = BrokerKey(terms.instrument, terms.product)
         filled = 0 if current is None else current.filled_quantity
         asked = (terms, max(terms.quantity - filled, 0))
-        with_paise = self._held_back(key, asked, without=current)
+        held_paise = self._held(without=current)
         return Proposal(
             terms=terms,
             at_ns=at_ns,
@@ -71,23 +66,38 @@ class Intake:
             last_paise=market.last_paise,
             reference_paise=market.reference_paise(at_ns),
             meets=_met(market, terms),
-            need_paise=with_paise - self._held_back(key, without=current),
-            free_paise=self.free_paise(without=current),
+            need_paise=self._held(asked, without=current) - held_paise,
+            free_paise=self._account.cash_paise - held_paise,
         )
 
-    def _held_back(self, key: BrokerKey, *extra: OpenOrder, without: LiveOrder | None) -> int:
-        market = self._markets[key.instrument]
-        working = [
-            (order.terms, order.open_quantity)
-            for order in market.orders
-            if order.key == key and order is not without
+    def _held(self, *extra: OpenOrder, without: LiveOrder | None) -> int:
+        """What all keys hold back together, `extra` orders included."""
+        working: dict[BrokerKey, list[OpenOrder]] = {key: [] for key in self._account.positions()}
+        for market in self._markets.values():
+            for order in market.orders:
+                if order is not without:
+                    one = (order.terms, order.open_quantity)
+                    working.setdefault(order.key, []).append(one)
+        for terms, quantity in extra:
+            key = BrokerKey(terms.instrument, terms.product)
+            working.setdefault(key, []).append((terms, quantity))
+        legs = [
+            leg(self._contract(key), key.product, net=self._account.net(key), orders=orders)
+            for key, orders in working.items()
         ]
+        return sum(self._held_back(*of) for of in working.items()) - hedge_relief(legs)
+
+    def _held_back(self, key: BrokerKey, orders: list[OpenOrder]) -> int:
+        market = self._markets[key.instrument]
         return held_back(
             market.contract,
             net=self._account.net(key),
-            orders=(*working, *extra),
+            orders=orders,
             last_paise=market.last_paise,
         )
+
+    def _contract(self, key: BrokerKey) -> Instrument:
+        return self._markets[key.instrument].contract
 
 
 def _met(market: Market, terms: OrderTerms) -> LiveOrder | None:

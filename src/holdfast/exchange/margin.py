@@ -2,12 +2,16 @@
 
 Every buy holds its premium at its limit, resting buy stops too (T12). What could be sold beyond
 the contracts held is a short: it needs its premium and 12 % of its strike, which is close to what
-span and exposure come to for a naked near-the-money index option. Hedges give no relief.
+span and exposure come to for a naked near-the-money index option. A long of the same underlying,
+expiry, type and product that is not itself for sale bounds a short's loss: the short then needs no
+more than that bound beside its premium. Any working sale of the long, a resting stop too, takes
+the relief away (T12).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from holdfast.domain.instrument import Instrument
+from holdfast.domain.instrument import Instrument, OptionType, Product
 from holdfast.domain.order import OrderTerms, Side
 
 SHORT_BPS = 1_200
@@ -41,3 +45,52 @@ def held_back(
     premium_paise = max(limits, default=0) if last_paise is None else last_paise
     shorts = short_quantity(net, working)
     return buying + short_margin(contract, quantity=shorts, premium_paise=premium_paise)
+
+
+class Leg(NamedTuple):
+    """One broker key as hedging sees it: contracts short, and contracts long that are not for sale."""
+
+    contract: Instrument
+    product: Product
+    shorts: int
+    longs: int
+
+
+def leg(contract: Instrument, product: Product, *, net: int, orders: Iterable[OpenOrder]) -> Leg:
+    """The leg that a key is, with its working sales."""
+    working = tuple(orders)
+    selling = sum(quantity for terms, quantity in working if terms.side is Side.SELL)
+    longs = max(net - selling, 0)
+    return Leg(contract, product, shorts=short_quantity(net, working), longs=longs)
+
+
+def hedge_relief(legs: Sequence[Leg]) -> int:
+    """Paise by which longs lessen what shorts hold back; each contract hedges one."""
+    left = [one.longs for one in legs]
+    relief = 0
+    for short in legs:
+        open_shorts = short.shorts
+        for number in sorted(range(len(legs)), key=lambda n: _worst(short, legs[n])):
+            hedged = min(open_shorts, left[number]) if _hedges(short, legs[number]) else 0
+            left[number] -= hedged
+            open_shorts -= hedged
+            relief += hedged * max(_exposure(short) - _worst(short, legs[number]), 0)
+    return relief
+
+
+def _exposure(short: Leg) -> int:
+    return (short.contract.strike_paise or 0) * SHORT_BPS // 10_000
+
+
+def _hedges(short: Leg, long: Leg) -> bool:
+    one, other = short.contract, long.contract
+    return one.strike_paise is not None and (
+        (one.underlying, one.expiry, one.option_type, short.product)
+        == (other.underlying, other.expiry, other.option_type, long.product)
+    )
+
+
+def _worst(short: Leg, long: Leg) -> int:
+    """The most that one contract of the pair can lose beside its premiums, in paise."""
+    distance = (long.contract.strike_paise or 0) - (short.contract.strike_paise or 0)
+    return max(distance if short.contract.option_type is OptionType.CALL else -distance, 0)

@@ -92,9 +92,7 @@ class MarketFaults:
     @property
     def cuts(self) -> Sequence[int]:
         """When the connection breaks, in order."""
-        return sorted(
-            w.from_ns for w in self.windows if w.kind is MarketFaultKind.DISCONNECTED
-        )
+        return sorted(w.from_ns for w in self.windows if w.kind is MarketFaultKind.DISCONNECTED)
 
     def moved(self, ticks: Iterator[Tick]) -> Iterator[Tick]:
         """The true market with what happens to it."""

@@ -20,12 +20,14 @@ def is_touched(stop: OrderTerms, trade: Trade) -> bool:
     return trade.high_paise >= stop.trigger_paise
 
 
-def fill_from_book(order: LiveOrder, book: Book) -> tuple[int, int]:
-    """Contracts and value in paise that an order in the book trades with the levels as told now."""
+def fill_from_book(order: LiveOrder, book: Book, *, most: int | None = None) -> tuple[int, int]:
+    """Contracts and value in paise that an order in the book trades with the levels as told now.
+
+    `most` bounds the contracts; `None`: what is open does.
+    """
     terms = order.terms
-    quantity, value_paise = book.take(
-        terms.side, quantity=order.open_quantity, limit_paise=terms.limit_paise
-    )
+    wanted = order.open_quantity if most is None else most
+    quantity, value_paise = book.take(terms.side, quantity=wanted, limit_paise=terms.limit_paise)
     if order.is_passive:
         value_paise = quantity * terms.limit_paise
     order.is_passive = order.is_passive or not book.is_swept(terms.side)
@@ -34,10 +36,11 @@ def fill_from_book(order: LiveOrder, book: Book) -> tuple[int, int]:
     return quantity, value_paise
 
 
-def fill_from_trade(order: LiveOrder, trade: Trade, *, volume: int) -> int:
+def fill_from_trade(order: LiveOrder, trade: Trade, *, volume: int, most: int | None = None) -> int:
     """Contracts that a passive order trades at its limit by the prints of others.
 
-    `volume` is the traded quantity that orders of ours before this one have left.
+    `volume` is the traded quantity that orders of ours before this one have left; `most` bounds
+    the contracts, `None`: what is open does.
     """
     terms = order.terms
     edge_paise = trade.low_paise if terms.side is Side.BUY else trade.high_paise
@@ -50,4 +53,4 @@ def fill_from_trade(order: LiveOrder, trade: Trade, *, volume: int) -> int:
         passed = min(order.ahead, volume)
         order.ahead -= passed
         volume -= passed
-    return min(order.open_quantity, volume)
+    return min(order.open_quantity if most is None else most, volume)

@@ -5,14 +5,13 @@ a request reached the exchange, and returns what the account would hear of it. T
 from call to call.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 
 import msgspec
 
 from holdfast.domain.book import BookNet, BookTrade, ForeignRow
 from holdfast.domain.dated import DayFacts, Session
-from holdfast.domain.instrument import BrokerKey, Instrument, InstrumentId, Product
+from holdfast.domain.instrument import BrokerKey, Instrument, InstrumentId, Kind, Product
 from holdfast.domain.market import Tick
 from holdfast.domain.order import (
     BrokerOrderId,
@@ -22,14 +21,18 @@ from holdfast.domain.order import (
     OrderTerms,
     OrderType,
     Refusal,
+    Side,
 )
-from holdfast.exchange.account import Account, Execution
+from holdfast.exchange.account import Account, Execution, book_nets, book_trades
 from holdfast.exchange.checks import Behaviour, Judge, ModifyBehaviour, Objection
 from holdfast.exchange.draws import draw
+from holdfast.exchange.faults import FaultKind, Faults
+from holdfast.exchange.guards import BrokerGuards
 from holdfast.exchange.intake import Intake
 from holdfast.exchange.market import Market, Trade
 from holdfast.exchange.matching import fill_from_book, fill_from_trade, is_touched
 from holdfast.exchange.order import LiveOrder
+from holdfast.exchange.settlement import settlement_paise
 from holdfast.exchange.squareoff import REASON, ForeignOrder, ForeignOrders
 
 
@@ -70,8 +73,11 @@ class SimulatedExchange:
         cash_paise: int,
         seed: int,
         behaviour: Behaviour | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self.facts = facts
+        self._faults = faults or Faults(seed)
+        self._guards = BrokerGuards()
         self._placements: list[Placement] = []
         self._behaviour = behaviour or Behaviour()
         self._account = Account(cash_paise)
@@ -83,9 +89,20 @@ class SimulatedExchange:
         self._broker_number = draw(seed, "broker number", 0) * 10_000
         self._rank = 0
 
-    def place(self, order_id: OrderId, terms: OrderTerms, at_ns: int) -> list[Result]:
-        """Take a new order. A row says that it was taken, or rejected by the exchange."""
-        objection = self._intake.objection(terms, at_ns)
+    def place(
+        self,
+        order_id: OrderId,
+        terms: OrderTerms,
+        at_ns: int,
+        *,
+        forced: Objection | None = None,
+    ) -> list[Result]:
+        """Take a new order. A row says that it was taken, or rejected by the exchange.
+
+        `forced` is a no that stands before all checks.
+        """
+        forced = self._guards.objection() or forced
+        objection = forced or self._intake.objection(terms, at_ns)
         refusal = None if objection is None else objection.refusal
         received = Placement(order_id=order_id, terms=terms, at_ns=at_ns, refusal=refusal)
         self._placements.append(received)
@@ -98,20 +115,31 @@ class SimulatedExchange:
         self._by_id[order_id] = order
         market = self._markets[terms.instrument]
         market.orders.append(order)
+        if forced is not None and forced.refusal is Refusal.SELF_TRADE:
+            return [order.row(), self._kill(order, BrokerStatus.CANCELLED, forced, at_ns)]
         if objection is not None:
             return [self._kill(order, BrokerStatus.REJECTED, objection, at_ns)]
         return [order.row(), *self._meet_book(market, order, at_ns)]
 
-    def modify(self, order_id: OrderId, terms: OrderTerms, at_ns: int) -> list[Result]:
+    def modify(
+        self,
+        order_id: OrderId,
+        terms: OrderTerms,
+        at_ns: int,
+        *,
+        forced: Objection | None = None,
+    ) -> list[Result]:
         """Give a live order other terms, `quantity` being the total; it loses its place in time.
 
         A refused modification leaves the order as it was, but for self-trade prevention: there the
-        modified order is the later one, and dies. An ignored one answers nothing.
+        modified order is the later one, and dies. An ignored one answers nothing. `forced` is a no
+        that stands before all checks.
         """
         order = self._by_id.get(order_id)
         if order is None:
             return [_unknown(order_id)]
-        objection = self._intake.objection(terms, at_ns, order)
+        forced = self._guards.objection() or forced
+        objection = forced or self._intake.objection(terms, at_ns, order)
         if objection is not None and objection.refusal is not Refusal.SELF_TRADE:
             return [_refused(order_id, objection)]
         order.modifications += 1
@@ -134,6 +162,111 @@ class SimulatedExchange:
             return [Refused(order_id=order_id, refusal=Refusal.NOT_MODIFIABLE, reason=reason)]
         return [self._end(order, BrokerStatus.CANCELLED, at_ns)]
 
+    def overtake(self, order_id: OrderId, at_ns: int) -> list[OrderRow]:
+        """A resting stop triggers now, whatever the price; nothing for any other order."""
+        order = self._by_id.get(order_id)
+        if order is None or not order.is_live or not order.is_stop:
+            return []
+        market = self._markets[order.terms.instrument]
+        row = order.release(rank=self._next_rank(), at_ns=at_ns)
+        return [row, *(self._meet_book(market, order, at_ns) or [order.row()])]
+
+    def fill_at_limit(
+        self, order_id: OrderId, at_ns: int, *, quantity: int | None = None
+    ) -> list[OrderRow]:
+        """Somebody meets an order in the book at its limit, by default all of it."""
+        order = self._by_id.get(order_id)
+        if order is None or order.is_stop:
+            return []
+        filled = order.open_quantity if quantity is None else min(quantity, order.open_quantity)
+        return self._fill(order, filled, filled * order.terms.limit_paise, at_ns)
+
+    def end_by(self, broker_id: BrokerOrderId, at_ns: int, *, reason: str) -> OrderRow:
+        """Somebody else cancels a live order of ours."""
+        return self._end(self._order(broker_id), BrokerStatus.CANCELLED, at_ns, reason=reason)
+
+    def change_by(self, broker_id: BrokerOrderId, terms: OrderTerms, at_ns: int) -> OrderRow:
+        """Somebody else gives a live order of ours other terms."""
+        order = self._order(broker_id)
+        order.modify(terms, rank=self._next_rank(), at_ns=at_ns)
+        return order.row()
+
+    def send_foreign(
+        self,
+        key: BrokerKey,
+        side: Side,
+        *,
+        quantity: int,
+        at_ns: int,
+        limit_paise: int | None = None,
+    ) -> BrokerOrderId:
+        """Somebody else sends an order for the account; it trades from the next tick on."""
+        order = ForeignOrder(
+            broker_id=self._next_number(),
+            key=key,
+            side=side,
+            quantity=quantity,
+            limit_paise=limit_paise,
+            venue_at_ns=at_ns,
+        )
+        self._foreign.send(order)
+        return order.broker_id
+
+    def withdraw_foreign(self, broker_id: BrokerOrderId, at_ns: int) -> None:
+        """Whoever sent it takes back what is left of it."""
+        self._foreign.withdraw(broker_id, at_ns)
+
+    def take_foreign_news(self) -> list[ForeignRow]:
+        """What happened to orders that are not ours since this was asked last."""
+        return self._foreign.take_news()
+
+    def exit_all(self, at_ns: int, *, reason: str = REASON) -> list[OrderRow]:
+        """The broker ends every order of the account and closes every position at any price."""
+        rows = [
+            self._end(order, BrokerStatus.CANCELLED, at_ns, reason=reason)
+            for order in self._live_where(lambda _session: True)
+        ]
+        for order in self._foreign.all():
+            self._foreign.withdraw(order.broker_id, at_ns)
+        for key in self._account.positions():
+            self._close_foreign(key, at_ns)
+        return rows
+
+    def kill_switch(self) -> str | None:
+        """Refuse every order of the day from now on; the reason where the account is not flat."""
+        if any(self._account.positions().values()):
+            return "Kill switch needs all positions closed"
+        if self._live_where(lambda _session: True) or any(
+            order.open_quantity for order in self._foreign.all()
+        ):
+            return "Kill switch needs all pending orders cancelled"
+        self._guards.kill()
+        return None
+
+    def set_loss_exit(self, loss_paise: int, at_ns: int) -> list[OrderRow]:
+        """Exit all once the day has lost so much, at once where it has already."""
+        self._guards.set_loss_exit(loss_paise)
+        return self._exit_on_loss(at_ns)
+
+    def settle(self, at_ns: int) -> list[tuple[InstrumentId, int, str]]:
+        """After the close of its expiry day what is held of a contract is paid in cash (T24).
+
+        Contract, paise a contract, source. The real exchange publishes a mean of the underlying's
+        last half hour; here it is the last price told. Where none was told nothing is settled.
+        """
+        settled: dict[InstrumentId, tuple[InstrumentId, int, str]] = {}
+        for key, net in self._account.positions().items():
+            contract = self._markets[key.instrument].contract
+            session = self.facts.session(contract.exchange)
+            is_due = session is not None and session.close_ns <= at_ns
+            closing = self._closing_paise(contract.underlying)
+            if net and is_due and contract.expiry == self.facts.day and closing is not None:
+                paise = settlement_paise(contract, closing)
+                self._account.settle(key, paise=paise, at_ns=at_ns)
+                source = f"{contract.exchange.value}: {contract.underlying} closed at {closing}"
+                settled[contract.id] = (contract.id, paise, source)
+        return list(settled.values())
+
     def find(self, order_id: OrderId) -> OrderRow | None:
         """The row of an order, `None` when none with this id was ever taken."""
         order = self._by_id.get(order_id)
@@ -148,7 +281,8 @@ class SimulatedExchange:
         market = self._markets.get(tick.instrument)
         assert market is not None, f"a tick of {tick.instrument}, no instrument of the day"
         trade = market.tell(tick)
-        if not market.orders and not self._foreign.is_any:
+        is_idle = not market.orders and not self._foreign.is_any
+        if is_idle and not self._guards.is_loss_exit_set:
             return []
         if not self._is_open(market, tick.at_ns):
             return []
@@ -159,7 +293,7 @@ class SimulatedExchange:
         for order in market.by_priority():
             rows += self._meet_book(market, order, tick.at_ns)
         self._trade_foreign(market, tick.at_ns)
-        return rows
+        return rows + self._exit_on_loss(tick.at_ns)
 
     def square_off(self, at_ns: int) -> list[OrderRow]:
         """The broker cancels our INTRADAY orders and closes INTRADAY positions itself (T11).
@@ -171,17 +305,19 @@ class SimulatedExchange:
             for order in self._live_where(lambda session: session.square_off_ns <= at_ns)
             if order.terms.product is Product.INTRADAY
         ]
-        for key, net in self._account.positions().items():
-            market = self._markets[key.instrument]
-            session = self.facts.session(market.contract.exchange)
+        for key in self._account.positions():
+            session = self.facts.session(self._markets[key.instrument].contract.exchange)
             is_due = session is not None and session.square_off_ns <= at_ns
-            if key.product is Product.INTRADAY and is_due and self._is_open(market, at_ns):
-                self._foreign.close(key, net=net, broker_id=self._next_number(), at_ns=at_ns)
-                self._trade_foreign(market, at_ns)
+            if key.product is Product.INTRADAY and is_due:
+                self._close_foreign(key, at_ns)
         return rows
 
     def expire(self, at_ns: int) -> list[OrderRow]:
         """At the close every order of the day ends."""
+        for foreign in self._foreign.all():
+            session = self.facts.session(self._markets[foreign.key.instrument].contract.exchange)
+            if session is not None and session.close_ns <= at_ns:
+                self._foreign.withdraw(foreign.broker_id, at_ns)
         return [
             self._end(order, BrokerStatus.EXPIRED, at_ns)
             for order in self._live_where(lambda session: session.close_ns <= at_ns)
@@ -220,44 +356,29 @@ class SimulatedExchange:
         return self._foreign.all()
 
     def book_nets(self) -> tuple[BookNet, ...]:
-        """What is bought and sold of every key today, as the broker's positions show it."""
-        bought: Counter[BrokerKey] = Counter()
-        sold: Counter[BrokerKey] = Counter()
-        for one in self._account.executions:
-            (bought if one.side.sign > 0 else sold)[one.key] += one.quantity
-        return tuple(
-            BookNet(
-                instrument=key.instrument, product=key.product, bought=bought[key], sold=sold[key]
-            )
-            for key in sorted(self._account.positions())
-        )
+        """What is bought and sold of every key today; what was settled is there no more."""
+        over = {settled.key for settled in self._account.settlements}
+        return tuple(net for net in book_nets(self._account.executions) if net.key not in over)
 
     def book_foreign(self) -> tuple[ForeignRow, ...]:
         """The orders that bear no id of ours, as the broker's book shows them."""
-        return tuple(
-            ForeignRow(
-                broker_id=order.broker_id,
-                instrument=order.key.instrument,
-                product=order.key.product,
-                side=order.side,
-                quantity=order.quantity,
-                filled_quantity=order.filled_quantity,
-                is_live=order.open_quantity > 0,
-            )
-            for order in self._foreign.all()
-        )
+        return tuple(order.row() for order in self._foreign.all())
 
     def book_trades(self) -> tuple[BookTrade, ...]:
         """Every execution, as the broker's trade book shows it."""
-        return tuple(
-            BookTrade(
-                trade_id=str(number),
-                broker_id=one.broker_id,
-                quantity=one.quantity,
-                value_paise=one.value_paise,
-            )
-            for number, one in enumerate(self._account.executions, 1)
-        )
+        return book_trades(self._account.executions)
+
+    def lot(self, instrument: InstrumentId) -> int:
+        """Contracts in one lot."""
+        return self._markets[instrument].contract.lot_size
+
+    def price_step(self, instrument: InstrumentId) -> int:
+        """The price step in paise."""
+        return self._markets[instrument].contract.price_step_paise
+
+    def is_open(self, instrument: InstrumentId, at_ns: int) -> bool:
+        """Whether its orders match at `at_ns`."""
+        return self._is_open(self._markets[instrument], at_ns)
 
     def last_tick(self, instrument: InstrumentId) -> Tick | None:
         """What was last told of an instrument, `None` before its first tick."""
@@ -285,7 +406,11 @@ class SimulatedExchange:
         is_fresh = market.book.is_fresh(at_ns, self._behaviour.quote_age_ns_max)
         if order.is_stop or not order.is_live or not is_fresh:
             return []
-        quantity, value_paise = fill_from_book(order, market.book)
+        most = None
+        if self._faults.has(*_SLOWING):
+            reach = market.book.reach(order.terms.side, limit_paise=order.terms.limit_paise)
+            most = self._most(market, order, min(reach, order.open_quantity), at_ns)
+        quantity, value_paise = fill_from_book(order, market.book, most=most)
         return self._fill(order, quantity, value_paise, at_ns)
 
     def _print(self, market: Market, trade: Trade, at_ns: int) -> list[OrderRow]:
@@ -293,7 +418,15 @@ class SimulatedExchange:
         rows: list[OrderRow] = []
         volume = trade.quantity
         for order in market.by_priority():
-            quantity = 0 if order.is_stop else fill_from_trade(order, trade, volume=volume)
+            quantity = 0
+            if not order.is_stop:
+                # Asked once for what would trade, and once more where something holds it back.
+                ahead = order.ahead
+                quantity = fill_from_trade(order, trade, volume=volume)
+                most = self._most(market, order, quantity, at_ns)
+                if most is not None and most < quantity:
+                    order.ahead = ahead
+                    quantity = fill_from_trade(order, trade, volume=volume, most=most)
             volume -= quantity
             rows += self._fill(order, quantity, quantity * order.terms.limit_paise, at_ns)
         return rows
@@ -304,7 +437,9 @@ class SimulatedExchange:
         for order in market.by_priority():
             if not (order.is_stop and is_touched(order.terms, trade)):
                 continue
-            objection = self._intake.objection_at_trigger(order, at_ns)
+            objection = self._bad_trigger(order, at_ns) or self._intake.objection_at_trigger(
+                order, at_ns
+            )
             if objection is None:
                 rows.append(order.release(rank=self._next_rank(), at_ns=at_ns))
                 rows += self._meet_book(market, order, at_ns) or [order.row()]
@@ -312,6 +447,61 @@ class SimulatedExchange:
                 word = _END_WORD[objection.refusal]
                 rows.append(self._kill(order, word, objection, at_ns))
         return rows
+
+    def _most(self, market: Market, order: LiveOrder, wanted: int, at_ns: int) -> int | None:
+        """The most contracts that may trade now of `wanted` that could; `None`: all."""
+        key, instrument = order.broker_id, market.contract.id
+        if wanted == 0 or not self._faults.has(*_SLOWING):
+            return None
+        kind = FaultKind.FILLS_WITHHELD
+        if self._faults.strikes(kind, key, at_ns, instrument=instrument):
+            return 0
+        kind = FaultKind.FILLS_SLICED
+        window = self._faults.finds(kind, key, at_ns, instrument=instrument)
+        slice_quantity = wanted if window is None else window.quantity or market.contract.lot_size
+        if slice_quantity >= wanted:
+            return None
+        self._faults.strike(kind)
+        return slice_quantity
+
+    def _bad_trigger(self, order: LiveOrder, at_ns: int) -> Objection | None:
+        kind, instrument = FaultKind.STOP_REFUSED_AT_TRIGGER, order.terms.instrument
+        if not self._faults.strikes(kind, order.broker_id, at_ns, instrument=instrument):
+            return None
+        text = "Price is outside of the permitted range"
+        return Objection(judge=Judge.EXCHANGE, refusal=Refusal.BAND, text=text)
+
+    def _exit_on_loss(self, at_ns: int) -> list[OrderRow]:
+        """The broker's loss exit, marked at the last prices."""
+        if not self._guards.is_loss_exit_set:
+            return []
+        result = self._account.cash_paise - self._account.cash_before_paise
+        for key, net in self._account.positions().items():
+            result += net * (self._markets[key.instrument].last_paise or 0)
+        if not self._guards.take_breach(result):
+            return []
+        return self.exit_all(at_ns, reason="cancelled by the broker's loss exit")
+
+    def _close_foreign(self, key: BrokerKey, at_ns: int) -> None:
+        """The broker closes a key at any price, as far as it can now."""
+        market = self._markets[key.instrument]
+        if not self._is_open(market, at_ns):
+            return
+        net = self._account.net(key)
+        self._foreign.close(key, net=net, broker_id=self._next_number(), at_ns=at_ns)
+        self._trade_foreign(market, at_ns)
+
+    def _closing_paise(self, underlying: str) -> int | None:
+        """The last price told of an index; `None` when none was."""
+        for market in self._markets.values():
+            contract, tick = market.contract, market.book.tick
+            if contract.kind is Kind.INDEX and contract.underlying == underlying:
+                return None if tick is None else tick.last_paise
+        return None
+
+    def _order(self, broker_id: BrokerOrderId) -> LiveOrder:
+        """The order of ours with a broker's number that exists."""
+        return next(order for order in self._orders if order.broker_id == broker_id)
 
     def _fill(
         self, order: LiveOrder, quantity: int, value_paise: int, at_ns: int
@@ -386,6 +576,8 @@ class SimulatedExchange:
         self._rank += 1
         return self._rank
 
+
+_SLOWING = (FaultKind.FILLS_WITHHELD, FaultKind.FILLS_SLICED)
 
 _END_WORD = {Refusal.BAND: BrokerStatus.REJECTED, Refusal.SELF_TRADE: BrokerStatus.CANCELLED}
 """How a released stop ends: the band rejects it, self-trade prevention cancels it."""
