@@ -18,6 +18,10 @@ class Died(BaseException):
     """The process is gone. Nobody inside of it may catch this."""
 
 
+class CallbackFailed(AssertionError):
+    """Something that the loop called went wrong, and nobody heard of it."""
+
+
 class ThreadStarted(AssertionError):
     """Something in a world started a thread: its order would differ from run to run."""
 
@@ -51,6 +55,8 @@ class WorldLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         self._turn()
+        for fault in self._faults:
+            raise fault.get("exception") or CallbackFailed(str(fault))
         super()._run_once()  # type: ignore[misc]
 
     def live(self, main: Coroutine[Any, Any, None]) -> bool:
@@ -67,7 +73,6 @@ class WorldLoop(asyncio.SelectorEventLoop):
             self._forget()
         left = asyncio.all_tasks(self)
         assert not left, f"tasks were left behind: {left}"
-        assert not self._faults, self._faults
         return True
 
     def _forget(self) -> None:
