@@ -10,6 +10,7 @@ from holdfast.brokers.memory import BrokerMemory, read_memory
 from holdfast.brokers.simulated import SimulatedVenue, rebuilding
 from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Tick
+from holdfast.exchange.market_faults import MarketFaults
 from holdfast.ports import Profile, Token
 
 SECOND_NS: Final = 1_000_000_000
@@ -26,13 +27,22 @@ class PlayedBroker:
     """
 
     def __init__(
-        self, venue: SimulatedVenue, ticks: Iterator[Tick], memory: Path, *, until_ns: int | None
+        self,
+        venue: SimulatedVenue,
+        ticks: Iterator[Tick],
+        memory: Path,
+        *,
+        until_ns: int | None,
+        market_faults: MarketFaults | None = None,
     ) -> None:
         """`ticks` from the beginning of the day. `until_ns`: how far it has come; `None`: nowhere.
 
-        Raises what reading the first tick raises.
+        With `market_faults` (new for each process) the feed tells what they make of the ticks; the
+        venue should then have a market of its own. Raises what reading the first tick raises.
         """
         self.venue = venue
+        if market_faults is not None:
+            ticks = market_faults.told(ticks)
         # What a market costs to make is paid here, where nobody waits for an event loop.
         self.ticks: Iterator[Tick] = chain(list(islice(ticks, 1)), ticks)
         self._file = memory
@@ -117,22 +127,48 @@ class PlayedLine:
 class PlayedFeed(PlayedLine):
     """A day's ticks as a feed brings them: as fast as they are taken, or at their time."""
 
-    def __init__(self, broker: PlayedBroker, *, speed: int) -> None:
-        """`speed` times real time; 0 as fast as they are taken."""
+    def __init__(self, broker: PlayedBroker, *, speed: int, cuts: Sequence[int] = ()) -> None:
+        """`speed` times real time; 0 as fast as they are taken.
+
+        At each of `cuts` (UTC ns, in order, none before the first tick to come) the connection
+        breaks; what is told from then on comes after the next connect.
+        """
         super().__init__()
         self.can_wait = speed == 0
         self._broker = broker
         self._speed = speed
+        self._cuts = list(cuts)
         self._next: Tick | None = None
         self._began: tuple[float, int] | None = None
 
     async def packets(self) -> Sequence[Tick]:
-        """The next batch, or what is due by now."""
+        """The next batch, or what is due by now. Raises ConnectionError where it breaks."""
         await self.ping()
-        if self.can_wait:
-            await asyncio.sleep(0)  # data that is always there must not keep others from their turn
-            return tuple(islice(self._broker.ticks, BATCH))
-        return await self._due()
+        if not self.can_wait:
+            return await self._due()
+        await asyncio.sleep(0)  # data that is always there must not keep others from their turn
+        if not self._cuts:
+            held = [] if self._next is None else [self._next]
+            self._next = None
+            return (*held, *islice(self._broker.ticks, BATCH))
+        return await self._until_cut()
+
+    async def _until_cut(self) -> Sequence[Tick]:
+        """What comes before the connection breaks; where nothing does, it breaks."""
+        taken: list[Tick] = []
+        while len(taken) < BATCH and (tick := self._peek()) is not None:
+            if tick.at_ns >= self._cuts[0]:
+                break
+            taken.append(tick)
+            self._next = None
+        if not taken and self._peek() is not None:
+            await self._break()
+        return taken
+
+    async def _break(self) -> None:
+        self._cuts.pop(0)
+        await self.close()
+        raise ConnectionError("the feed was cut")
 
     async def _due(self) -> Sequence[Tick]:
         """Wait until the next tick is due; it, and those that are due with it."""
@@ -142,12 +178,16 @@ class PlayedFeed(PlayedLine):
         loop = asyncio.get_running_loop()
         if self._began is None:
             self._began = loop.time(), first.at_ns
-        await asyncio.sleep(max(self._due_s(first) - loop.time(), 0.0))
+        is_cut = self._is_cut(first)
+        until_ns = self._cuts[0] if is_cut else first.at_ns
+        await asyncio.sleep(max(self._due_s(until_ns) - loop.time(), 0.0))
+        if is_cut:
+            await self._break()
         # From here on nobody else has a turn: one who is cancelled has lost nothing.
         taken = [first]
         self._next = None
         while len(taken) < TURN and (tick := self._peek()) is not None:
-            if self._due_s(tick) > loop.time():
+            if self._due_s(tick.at_ns) > loop.time() or self._is_cut(tick):
                 break
             taken.append(tick)
             self._next = None
@@ -158,7 +198,10 @@ class PlayedFeed(PlayedLine):
             self._next = next(self._broker.ticks, None)
         return self._next
 
-    def _due_s(self, tick: Tick) -> float:
+    def _is_cut(self, tick: Tick) -> bool:
+        return bool(self._cuts) and self._cuts[0] <= tick.at_ns
+
+    def _due_s(self, at_ns: int) -> float:
         assert self._began is not None, "it plays"
         began_s, first_ns = self._began
-        return began_s + (tick.at_ns - first_ns) / (SECOND_NS * self._speed)
+        return began_s + (at_ns - first_ns) / (SECOND_NS * self._speed)

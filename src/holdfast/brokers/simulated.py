@@ -5,10 +5,23 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
+from holdfast.brokers.asked import (
+    GUARDS,
+    Asked,
+    GuardRequest,
+    OrderRequest,
+    ReadRequest,
+    as_if_dead,
+    as_read,
+    losses,
+    subject,
+    unanswered,
+    what_of,
+)
 from holdfast.brokers.memory import BrokerMemory, Remembered, Request
 from holdfast.brokers.wire import Wire
 from holdfast.domain.command import (
@@ -27,11 +40,9 @@ from holdfast.domain.command import (
     Subscribe,
 )
 from holdfast.domain.event import (
-    BOOK,
     Action,
     AnyEvent,
     FundsRead,
-    Guard,
     GuardAnswered,
     Link,
     LinkChanged,
@@ -50,7 +61,6 @@ from holdfast.domain.order import (
     OrderId,
     OrderRow,
     OrderType,
-    Purpose,
     Refusal,
 )
 from holdfast.exchange.checks import Judge, Objection
@@ -65,49 +75,8 @@ from holdfast.exchange.venue import Refused, Result, SimulatedExchange
 YIELD_EVERY: Final = 2_000
 """Ticks that are shown to an exchange between two yields."""
 
-_SECOND_NS: Final = 1_000_000_000
-PLACE_TIMEOUT_NS: Final = 8 * _SECOND_NS
-CHANGE_TIMEOUT_NS: Final = 2 * _SECOND_NS
-READ_TIMEOUT_NS: Final = 5 * _SECOND_NS
-"""How long the client waits for an answer before it calls the request unanswered (T3)."""
-
-OrderRequest = PlaceOrder | ModifyOrder | CancelOrder
-GuardRequest = ExitAll | BrokerKillSwitch | SetLossExit
-
-_ACTIONS: Final[dict[type[OrderRequest], Action]] = {
-    PlaceOrder: Action.PLACE,
-    ModifyOrder: Action.MODIFY,
-    CancelOrder: Action.CANCEL,
-}
-_GUARDS: Final[dict[type[GuardRequest], Guard]] = {
-    ExitAll: Guard.EXIT_ALL,
-    BrokerKillSwitch: Guard.KILL_SWITCH,
-    SetLossExit: Guard.LOSS_EXIT,
-}
-_LOST: Final[dict[Action | Purpose, tuple[FaultKind, FaultKind]]] = {
-    Purpose.ENTRY: (FaultKind.ENTRY_REQUEST_LOST, FaultKind.ENTRY_ANSWER_LOST),
-    Purpose.EXIT: (FaultKind.EXIT_REQUEST_LOST, FaultKind.EXIT_ANSWER_LOST),
-    Purpose.STOP: (FaultKind.STOP_REQUEST_LOST, FaultKind.STOP_ANSWER_LOST),
-    Action.MODIFY: (FaultKind.MODIFY_REQUEST_LOST, FaultKind.MODIFY_ANSWER_LOST),
-    Action.CANCEL: (FaultKind.CANCEL_REQUEST_LOST, FaultKind.CANCEL_ANSWER_LOST),
-}
-"""What loses the request, and what loses its answer."""
-
 Arrival = Callable[[int], None]
 """What happens at the exchange at an instant that is passed to it."""
-
-
-class Asked(NamedTuple):
-    """A request on its way: its name (draws hang on it), when it left, over which connection.
-
-    `heard_ns` is when we hear its answer; `None`: never, and what the client then makes of it is
-    on its way already.
-    """
-
-    name: str
-    at_ns: int
-    connection: int
-    heard_ns: int | None
 
 
 class SimulatedVenue:
@@ -237,29 +206,20 @@ class SimulatedVenue:
         match command:
             case PlaceOrder() | ModifyOrder() | CancelOrder():
                 self._send_order(command, at_ns)
-            case ExitAll() | BrokerKillSwitch() | SetLossExit():
-                self._send_guard(command, at_ns)
             case _:
-                self._send_read(command, at_ns)
+                silence = unanswered(command, at_ns)
+                self._travel(self._wire.name(subject(command)), at_ns, command, silence=silence)
 
     def _send_order(self, command: OrderRequest, at_ns: int) -> None:
         """Let a request about an order travel, unless it is lost on its way."""
-        action = _ACTIONS[type(command)]
-        name = self._wire.name(f"{action.value}/{command.order_id}")
-        timeout_ns = PLACE_TIMEOUT_NS if action is Action.PLACE else CHANGE_TIMEOUT_NS
-        silence = SendFailed(
-            at_ns=at_ns + timeout_ns,
-            order_id=command.order_id,
-            action=action,
-            outcome=Outcome.UNANSWERED,
-            reason="time-out",
-        )
+        silence = unanswered(command, at_ns)
+        name = self._wire.name(subject(command))
         if self.faults.strikes(FaultKind.CONNECT_FAILED, name, at_ns):
             reason = "connection refused"
             failed = replace(silence, at_ns=at_ns, outcome=Outcome.NOT_SENT, reason=reason)
             self._wire.answer(failed)
             return
-        lost = _LOST[command.purpose if isinstance(command, PlaceOrder) else action]
+        lost = losses(command)
         if self.faults.strikes(lost[0], name, at_ns):
             self._wire.answer(silence)
         elif self.faults.strikes(FaultKind.SERVER_ERROR, name, at_ns):
@@ -270,22 +230,6 @@ class SimulatedVenue:
         else:
             is_lost = self.faults.strikes(lost[1], name, at_ns) is not None
             self._travel(name, at_ns, command, silence=silence, is_lost=is_lost)
-
-    def _send_guard(self, command: GuardRequest, at_ns: int) -> None:
-        silence = GuardAnswered(
-            at_ns=at_ns + PLACE_TIMEOUT_NS,
-            guard=_GUARDS[type(command)],
-            is_done=False,
-            reason="time-out",
-        )
-        self._travel(self._wire.name("guard"), at_ns, command, silence=silence)
-
-    def _send_read(
-        self, command: FindOrder | ReadFunds | ReadBook | ReadQuotes, at_ns: int
-    ) -> None:
-        name, what = _named(command)
-        silence = ReadFailed(at_ns=at_ns + READ_TIMEOUT_NS, what=what, reason="time-out")
-        self._travel(self._wire.name(name), at_ns, command, silence=silence)
 
     def _travel(
         self, name: str, at_ns: int, command: Request, *, silence: AnyEvent, is_lost: bool = False
@@ -358,7 +302,7 @@ class SimulatedVenue:
             return []
         if is_live and self.faults.strikes(FaultKind.MODIFY_REFUSED_LATER, name, at_ns):
             assert row is not None
-            self._wire.tell([_as_if_dead(row, at_ns)], at_ns)
+            self._wire.tell([as_if_dead(row, at_ns)], at_ns)
             return []
         forced = self._door.objection(Action.MODIFY, terms, name=name, at_ns=at_ns)
         if row is not None and row.terms.order_type is OrderType.STOP_LIMIT:
@@ -408,7 +352,7 @@ class SimulatedVenue:
             reason = self._do_guard(command, at_ns)
         answered = GuardAnswered(
             at_ns=asked.heard_ns or at_ns,
-            guard=_GUARDS[type(command)],
+            guard=GUARDS[type(command)],
             is_done=reason is None,
             reason=reason or "",
         )
@@ -424,14 +368,12 @@ class SimulatedVenue:
             self._tell(self.exchange.set_loss_exit(command.loss_paise, at_ns), at_ns)
         return None
 
-    def _read(
-        self, command: FindOrder | ReadFunds | ReadBook | ReadQuotes, asked: Asked, at_ns: int
-    ) -> None:
+    def _read(self, command: ReadRequest, asked: Asked, at_ns: int) -> None:
         if asked.heard_ns is None:
             return
         reason = self._door.read_objection(name=asked.name, at_ns=at_ns)
         if reason is not None:
-            failed = ReadFailed(at_ns=asked.heard_ns, what=_named(command)[1], reason=reason)
+            failed = ReadFailed(at_ns=asked.heard_ns, what=what_of(command), reason=reason)
             self._respond(asked, failed)
             return
         match command:
@@ -459,8 +401,8 @@ class SimulatedVenue:
         elif row is None or self.faults.strikes(FaultKind.ORDER_NOT_FOUND, asked.name, at_ns):
             reason = "not found"
         if reason is not None:
-            what = f"order {command.order_id}"
-            self._respond(asked, ReadFailed(at_ns=asked.heard_ns, what=what, reason=reason))
+            failed = ReadFailed(at_ns=asked.heard_ns, what=what_of(command), reason=reason)
+            self._respond(asked, failed)
         elif row is not None and asked.connection == self._connection:
             self._wire.word(row, asked.heard_ns, is_read=True)
 
@@ -485,7 +427,7 @@ class SimulatedVenue:
         if reason:
             return ReadFailed(at_ns=due_ns, what="quotes", reason=reason)
         told = (self.exchange.last_tick(instrument) for instrument in instruments)
-        quotes = tuple(_as_read(tick, due_ns) for tick in told if tick is not None)
+        quotes = tuple(as_read(tick, due_ns) for tick in told if tick is not None)
         return QuotesRead(at_ns=due_ns, quotes=quotes)
 
     # -- what happens by itself
@@ -541,45 +483,6 @@ class SimulatedVenue:
         """Answer a request, over the connection by which it came: a new one hears nothing of it."""
         if asked.heard_ns is not None and asked.connection == self._connection:
             self._wire.answer(event)
-
-
-def _named(command: FindOrder | ReadFunds | ReadBook | ReadQuotes) -> tuple[str, str]:
-    """The subject of a read for its draws, and what a failed one speaks of."""
-    match command:
-        case FindOrder():
-            return f"find/{command.order_id}", f"order {command.order_id}"
-        case ReadFunds():
-            return "funds", "funds"
-        case ReadBook():
-            return "book", BOOK
-        case ReadQuotes():
-            return "quotes", "quotes"
-
-
-def _as_if_dead(row: OrderRow, at_ns: int) -> OrderRow:
-    """The stream's word for a refused modification, which reads like the order's end (T15)."""
-    return replace(
-        row,
-        status=BrokerStatus.REJECTED,
-        venue_at_ns=at_ns,
-        refusal=Refusal.BAND,
-        reason="Price is outside of the permitted range",
-    )
-
-
-def _as_read(tick: Tick, at_ns: int) -> Tick:
-    """A quote as a read answers it: the book and the last trade, no merged extremes."""
-    return replace(
-        tick,
-        at_ns=at_ns,
-        count=1,
-        last_low_paise=None,
-        last_high_paise=None,
-        bid_low_paise=None,
-        bid_high_paise=None,
-        ask_low_paise=None,
-        ask_high_paise=None,
-    )
 
 
 def rebuilding(

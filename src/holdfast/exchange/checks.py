@@ -26,6 +26,16 @@ class ModifyBehaviour(StrEnum):
     IGNORES = "ignores"
 
 
+class SelfTrade(StrEnum):
+    """Which of two orders of one owner dies when they would trade with each other (T6, T29).
+
+    LATER: the one that comes. RESTING: the one that is there.
+    """
+
+    LATER = "later"
+    RESTING = "resting"
+
+
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """What differs between brokers, and what a test wants to be otherwise.
 
@@ -33,6 +43,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     stop_to_limit: ModifyBehaviour = ModifyBehaviour.ACCEPTS
+    self_trade: SelfTrade = SelfTrade.LATER
     quote_age_ns_max: int = 5_000_000_000
     modifications_max: int = 25
 
@@ -208,8 +219,8 @@ def is_in_band(proposal: Proposal) -> str | None:
 
 
 def meets_no_own(proposal: Proposal) -> str | None:
-    """Self-trade prevention: the later of two orders of one owner dies."""
-    if proposal.meets is None:
+    """Self-trade prevention, where it is the later of two orders of one owner that dies."""
+    if proposal.meets is None or proposal.behaviour.self_trade is SelfTrade.RESTING:
         return None
     return f"Self trade with order {proposal.meets.broker_id}"
 

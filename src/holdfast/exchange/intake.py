@@ -65,7 +65,7 @@ class Intake:
             current=current,
             last_paise=market.last_paise,
             reference_paise=market.reference_paise(at_ns),
-            meets=_met(market, terms),
+            meets=met(market, terms),
             need_paise=self._held(asked, without=current) - held_paise,
             free_paise=self._account.cash_paise - held_paise,
         )
@@ -100,7 +100,7 @@ class Intake:
         return self._markets[key.instrument].contract
 
 
-def _met(market: Market, terms: OrderTerms) -> LiveOrder | None:
+def met(market: Market, terms: OrderTerms) -> LiveOrder | None:
     """The first order of ours on the other side that `terms` would trade with in the book."""
     if terms.order_type is OrderType.STOP_LIMIT:
         return None

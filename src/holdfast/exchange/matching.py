@@ -30,6 +30,8 @@ def fill_from_book(order: LiveOrder, book: Book, *, most: int | None = None) -> 
     quantity, value_paise = book.take(terms.side, quantity=wanted, limit_paise=terms.limit_paise)
     if order.is_passive:
         value_paise = quantity * terms.limit_paise
+    if wanted < order.open_quantity and quantity == wanted:
+        return quantity, value_paise  # what was held back has still not met the book
     order.is_passive = order.is_passive or not book.is_swept(terms.side)
     if order.is_passive and order.ahead is None:
         order.ahead = book.ahead(terms.side, terms.limit_paise)

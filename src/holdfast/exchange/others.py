@@ -62,7 +62,9 @@ class Others:
         return self._faults.finds(window.kind, key, window.from_ns) is not None
 
     def _drop_stops(self, at_ns: int) -> list[OrderRow]:
-        rows = []
+        rows: list[OrderRow] = []
+        if not any(window.is_on(at_ns) for window in self._faults.of(FaultKind.STOP_DROPPED)):
+            return rows
         for row in self._resting_stops(None):
             key, instrument = f"drop/{row.broker_id}", row.terms.instrument
             if self._faults.strikes(FaultKind.STOP_DROPPED, key, at_ns, instrument=instrument):

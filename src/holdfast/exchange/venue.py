@@ -24,11 +24,11 @@ from holdfast.domain.order import (
     Side,
 )
 from holdfast.exchange.account import Account, Execution, book_nets, book_trades
-from holdfast.exchange.checks import Behaviour, Judge, ModifyBehaviour, Objection
+from holdfast.exchange.checks import Behaviour, Judge, ModifyBehaviour, Objection, SelfTrade
 from holdfast.exchange.draws import draw
 from holdfast.exchange.faults import FaultKind, Faults
 from holdfast.exchange.guards import BrokerGuards
-from holdfast.exchange.intake import Intake
+from holdfast.exchange.intake import Intake, met
 from holdfast.exchange.market import Market, Trade
 from holdfast.exchange.matching import fill_from_book, fill_from_trade, is_touched
 from holdfast.exchange.order import LiveOrder
@@ -78,6 +78,7 @@ class SimulatedExchange:
         self.facts = facts
         self._faults = faults or Faults(seed)
         self._guards = BrokerGuards()
+        self._withheld: set[BrokerOrderId] = set()
         self._placements: list[Placement] = []
         self._behaviour = behaviour or Behaviour()
         self._account = Account(cash_paise)
@@ -169,7 +170,7 @@ class SimulatedExchange:
             return []
         market = self._markets[order.terms.instrument]
         row = order.release(rank=self._next_rank(), at_ns=at_ns)
-        return [row, *(self._meet_book(market, order, at_ns) or [order.row()])]
+        return [row, *self._enter(market, order, at_ns)]
 
     def fill_at_limit(
         self, order_id: OrderId, at_ns: int, *, quantity: int | None = None
@@ -406,12 +407,31 @@ class SimulatedExchange:
         is_fresh = market.book.is_fresh(at_ns, self._behaviour.quote_age_ns_max)
         if order.is_stop or not order.is_live or not is_fresh:
             return []
+        rows = self._give_way(market, order, at_ns)
         most = None
         if self._faults.has(*_SLOWING):
             reach = market.book.reach(order.terms.side, limit_paise=order.terms.limit_paise)
             most = self._most(market, order, min(reach, order.open_quantity), at_ns)
         quantity, value_paise = fill_from_book(order, market.book, most=most)
-        return self._fill(order, quantity, value_paise, at_ns)
+        return rows + self._fill(order, quantity, value_paise, at_ns)
+
+    def _enter(self, market: Market, order: LiveOrder, at_ns: int) -> list[OrderRow]:
+        """Let a released stop meet the book; the last row of it says what it is then."""
+        rows = self._meet_book(market, order, at_ns)
+        is_told = any(row.broker_id == order.broker_id for row in rows)
+        return rows if is_told else [*rows, order.row()]
+
+    def _give_way(self, market: Market, order: LiveOrder, at_ns: int) -> list[OrderRow]:
+        """Where self-trade prevention hits the resting side: end what `order` would trade with."""
+        rows: list[OrderRow] = []
+        while self._behaviour.self_trade is SelfTrade.RESTING:
+            own = met(market, order.terms)
+            if own is None:
+                break
+            text = f"Self trade with order {order.broker_id}"
+            objection = Objection(judge=Judge.EXCHANGE, refusal=Refusal.SELF_TRADE, text=text)
+            rows.append(self._kill(own, BrokerStatus.CANCELLED, objection, at_ns))
+        return rows
 
     def _print(self, market: Market, trade: Trade, at_ns: int) -> list[OrderRow]:
         """Let resting orders trade by the prints of others, which are there once only."""
@@ -442,7 +462,7 @@ class SimulatedExchange:
             )
             if objection is None:
                 rows.append(order.release(rank=self._next_rank(), at_ns=at_ns))
-                rows += self._meet_book(market, order, at_ns) or [order.row()]
+                rows += self._enter(market, order, at_ns)
             else:
                 word = _END_WORD[objection.refusal]
                 rows.append(self._kill(order, word, objection, at_ns))
@@ -454,7 +474,10 @@ class SimulatedExchange:
         if wanted == 0 or not self._faults.has(*_SLOWING):
             return None
         kind = FaultKind.FILLS_WITHHELD
-        if self._faults.strikes(kind, key, at_ns, instrument=instrument):
+        if self._faults.finds(kind, key, at_ns, instrument=instrument):
+            if key not in self._withheld:  # counted once for an order, however long it lasts
+                self._withheld.add(key)
+                self._faults.strike(kind)
             return 0
         kind = FaultKind.FILLS_SLICED
         window = self._faults.finds(kind, key, at_ns, instrument=instrument)

@@ -2,17 +2,30 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
-from holdfast.brokers.played import BATCH, TURN, PlayedAccount, PlayedFeed, PlayedLine
+from holdfast.brokers.played import (
+    BATCH,
+    TURN,
+    PlayedAccount,
+    PlayedBroker,
+    PlayedFeed,
+    PlayedLine,
+)
+from holdfast.brokers.simulated import SimulatedVenue
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.market import Tick
+from holdfast.exchange.latency import Latency
+from holdfast.exchange.market_faults import MarketFaultKind, MarketFaults, MarketFaultWindow
+from holdfast.exchange.venue import SimulatedExchange
 from holdfast.ports import Profile, Token
 from tests.support.chain import Shown
-from tests.support.desk import CALL, NIFTY
+from tests.support.desk import CALL, FACTS, NIFTY
 from tests.support.shell import tick
 from tests.support.virtual import virtually
+from tests.unit.exchange.floor import at, told
 
 
 def test_the_account_answers_with_what_it_was_made_of() -> None:
@@ -152,6 +165,45 @@ def test_a_feed_that_is_down_brings_nothing_and_forgets_nothing() -> None:
             assert (await feed.packets())[0] == tick(1)
 
     virtually(story())
+
+
+@pytest.mark.parametrize(("speed", "broke_s"), [(0, 0.0), (1, 1.5)])
+def test_a_connection_breaks_at_its_instant_and_nothing_is_lost(speed: int, broke_s: float) -> None:
+    """What came before it is told first; what comes after it, after the next connect."""
+    ticks = [tick(1), tick(2), tick(4), tick(5)]
+    cut_ns = tick(2.5).at_ns
+
+    async def story() -> None:
+        feed = PlayedFeed(Shown(ticks), speed=speed, cuts=[cut_ns])
+        loop = asyncio.get_running_loop()
+        taken: list[Tick] = []
+        await feed.connect()
+        while len(taken) < 2:
+            taken += await feed.packets()
+        with pytest.raises(ConnectionError, match="was cut"):
+            await feed.packets()
+        assert taken == ticks[:2]
+        assert loop.time() == pytest.approx(broke_s)
+        with pytest.raises(ConnectionError, match="is down"):
+            await feed.packets()
+        rest = await drawn(feed)
+        assert [one for _, packet in rest for one in packet] == ticks[2:]
+
+    virtually(story())
+
+
+def test_a_feed_tells_the_market_as_its_faults_have_it(tmp_path: Path) -> None:
+    """The broker's ticks are what is heard; what really trades is the venue's own."""
+    ticks = [told(number) for number in range(5)]
+    mute = MarketFaultWindow(kind=MarketFaultKind.MUTE, from_ns=at(1), until_ns=at(4))
+    faults = MarketFaults(1, [mute])
+    exchange = SimulatedExchange((NIFTY, CALL), FACTS, cash_paise=0, seed=1)
+    venue = SimulatedVenue(exchange, Latency(seed=1), quotes_available=True, market=iter(ticks))
+    broker = PlayedBroker(
+        venue, iter(ticks), tmp_path / "broker", until_ns=None, market_faults=faults
+    )
+    assert list(broker.ticks) == [ticks[0], ticks[4]]
+    assert faults.struck[MarketFaultKind.MUTE] == 3
 
 
 def test_data_that_cannot_be_used_says_so_itself() -> None:

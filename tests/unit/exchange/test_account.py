@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from holdfast.domain.instrument import BrokerKey, Product
 from holdfast.domain.order import BrokerOrderId, Side
-from holdfast.exchange.account import Account, Execution
+from holdfast.exchange.account import Account, Execution, book_nets, book_trades
 from tests.support.desk import CALL
 from tests.unit.exchange.floor import at, oid
 
@@ -62,3 +62,35 @@ def test_what_is_not_conserved_is_found(spoil: Callable[[Account], None]) -> Non
     spoil(account)
     with pytest.raises(AssertionError):
         account.assert_conserved()
+
+
+def test_what_is_settled_is_paid_and_held_no_more() -> None:
+    """At so much a contract; a short pays. The sum of all is conserved."""
+    account = Account(5_000_000)
+    account.book(BOUGHT)
+    account.book(replace(BOUGHT, key=MARGIN, side=Side.SELL))
+    account.settle(INTRADAY, paise=700, at_ns=at(9))
+    account.settle(MARGIN, paise=700, at_ns=at(9))
+    assert account.cash_paise == account.cash_before_paise == 5_000_000
+    assert account.positions() == {INTRADAY: 0, MARGIN: 0}
+    assert [(one.net, one.paise) for one in account.settlements] == [(130, 700), (-130, 700)]
+    account.assert_conserved()
+    account.cash_paise += 700
+    with pytest.raises(AssertionError):
+        account.assert_conserved()
+
+
+def test_the_books_are_folds_of_executions() -> None:
+    """What was bought and sold per key, by key; the trades by number, in order."""
+    sold = replace(BOUGHT, side=Side.SELL, quantity=65, value_paise=65 * 10_100)
+    executions = [replace(BOUGHT, key=MARGIN), BOUGHT, sold]
+    assert [(net.key, net.bought, net.sold) for net in book_nets(executions)] == [
+        (INTRADAY, 130, 65),
+        (MARGIN, 130, 0),
+    ]
+    assert [(t.trade_id, t.quantity) for t in book_trades(executions)] == [
+        ("1", 130),
+        ("2", 130),
+        ("3", 65),
+    ]
+    assert (book_nets([]), book_trades([])) == ((), ())

@@ -99,3 +99,16 @@ def test_a_book_that_was_told_nothing_offers_nothing() -> None:
     assert not made.is_fresh(at(0), 10**18)
     assert made.take(Side.BUY, quantity=65, limit_paise=None) == (0, 0)
     assert made.ahead(Side.BUY, 10_000) == 0
+
+
+@pytest.mark.parametrize(
+    ("side", "limit", "reach"),
+    [(Side.BUY, 10_004, 0), (Side.BUY, 10_005, 130), (Side.BUY, 10_010, 390),
+     (Side.SELL, 9_996, 0), (Side.SELL, 9_990, 390)],
+)  # fmt: skip
+def test_what_is_within_reach_is_counted_and_not_taken(side: Side, limit: int, reach: int) -> None:
+    """Less what we took already."""
+    made = book()
+    assert [made.reach(side, limit_paise=limit) for _ in range(2)] == [reach, reach]
+    made.take(side, quantity=65, limit_paise=limit)
+    assert made.reach(side, limit_paise=limit) == max(reach - 65, 0)

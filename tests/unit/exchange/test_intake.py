@@ -3,11 +3,12 @@
 import pytest
 from msgspec.structs import replace
 
-from holdfast.domain.instrument import Product
+from holdfast.domain.instrument import OptionType, Product
 from holdfast.domain.order import OrderTerms, Refusal, Side
 from holdfast.exchange.checks import Behaviour
 from holdfast.exchange.venue import SimulatedExchange
-from tests.unit.exchange.floor import at, buy, oid, opened, refused, rows, sell, stop
+from tests.support.desk import CALL, FACTS, option
+from tests.unit.exchange.floor import LAKH, at, buy, oid, opened, refused, rows, sell, stop, told
 
 LONG_65 = 65 * 10_005
 
@@ -99,3 +100,41 @@ def test_own_orders_meet_in_the_book_alone(
     rows(exchange.place(oid("A"), resting, at(1)))
     (row, *_) = rows(exchange.place(oid("B"), terms, at(1)))
     assert (row.refusal is Refusal.SELF_TRADE) is meets
+
+
+HEDGE = option(40_003, 24_600, OptionType.CALL)
+SHORT_PAISE = 65 * (10_000 + 294_000)
+SPREAD_PAISE = 65 * (10_000 + 10_000)
+
+
+def hedged(cash: int) -> SimulatedExchange:
+    """One lot of the call short, one of the strike above it long; `cash` paise as of then."""
+    exchange = SimulatedExchange((CALL, HEDGE), FACTS, cash_paise=cash, seed=1)
+    for contract in (CALL, HEDGE):
+        exchange.on_tick(told(0, instrument=contract))
+    rows(exchange.place(oid("H"), replace(buy(10_005), instrument=HEDGE.id), at(1)))
+    rows(exchange.place(oid("E"), sell(9_995), at(1)))
+    return exchange
+
+
+@pytest.mark.proves("T29")
+def test_a_stop_on_a_hedge_costs_the_hedge_its_relief() -> None:
+    """The broker takes the hedge for gone the moment it is for sale, and refuses without cash."""
+    on_hedge = replace(stop(Side.SELL, 9_000, 8_900), instrument=HEDGE.id)
+    exchange = hedged(300 * LAKH)
+    before = exchange.funds_paise
+    assert exchange.cash_paise - before == SPREAD_PAISE
+    rows(exchange.place(oid("S"), on_hedge, at(2)))
+    assert exchange.cash_paise - exchange.funds_paise == SHORT_PAISE
+    exchange.cancel(oid("S"), at(3))
+    assert exchange.funds_paise == before
+    poor = hedged(SHORT_PAISE)
+    assert refused(poor.place(oid("S"), on_hedge, at(2))).refusal is Refusal.FUNDS
+    assert rows(poor.place(oid("S2"), stop(Side.BUY, 10_100, 10_200), at(2))) != []
+
+
+def test_a_short_that_is_hedged_already_needs_less() -> None:
+    """The same short alone is refused for funds."""
+    assert rows(hedged(65 * 10_010 + SPREAD_PAISE).place(oid("X"), buy(9_000), at(2))) != []
+    alone = opened(cash=SPREAD_PAISE)
+    assert refused(alone.place(oid("E"), sell(9_995), at(1))).refusal is Refusal.FUNDS

@@ -109,3 +109,17 @@ def test_a_queue_too_deep_to_be_told_is_counted_once_it_is() -> None:
     assert (made.is_passive, made.ahead) == (True, None)
     fill_from_book(made, book(bids=((9_980, 65), (9_970, 195))))
     assert made.ahead == 195
+
+
+def test_what_trades_at_once_may_be_bounded() -> None:
+    """By whoever slices fills; the rest goes on as before."""
+    made = order(buy(10_010, 195))
+    offered = book(asks=((10_005, 195),))
+    assert fill_from_book(made, offered, most=65) == (65, 65 * 10_005)
+    made.fill(65, 65 * 10_005, at(0))
+    assert fill_from_book(made, offered) == (130, 130 * 10_005)
+    passive = order(buy(10_000, 195))
+    fill_from_book(passive, book(bids=((9_000, 65),)))
+    trade = Trade(low_paise=9_990, high_paise=9_990, quantity=650)
+    assert fill_from_trade(passive, trade, volume=650, most=65) == 65
+    assert fill_from_trade(passive, trade, volume=650) == 195

@@ -5,7 +5,7 @@ import pytest
 from holdfast.domain.instrument import BrokerKey, Product
 from holdfast.domain.order import BrokerOrderId, Side
 from holdfast.exchange.book import Book
-from holdfast.exchange.squareoff import ForeignOrders
+from holdfast.exchange.squareoff import ForeignOrder, ForeignOrders
 from tests.support.desk import CALL, PUT
 from tests.unit.exchange.floor import at, told
 
@@ -58,3 +58,48 @@ def test_it_takes_any_price_and_works_until_all_is_traded() -> None:
     orders.trade(order, book, at(3))
     assert orders.working(CALL.id) == []
     assert [traded.filled_quantity for traded in orders.all()] == [455]
+
+
+def owners(limit_paise: int | None) -> ForeignOrders:
+    """One order of the owner's, for 130."""
+    orders = ForeignOrders()
+    orders.send(
+        ForeignOrder(
+            broker_id=BrokerOrderId("7"),
+            key=KEY,
+            side=Side.SELL,
+            quantity=130,
+            limit_paise=limit_paise,
+            venue_at_ns=at(0),
+        )
+    )
+    return orders
+
+
+def test_an_owners_order_keeps_to_its_limit() -> None:
+    """It rests until somebody pays that, or it is taken back; then nothing trades any more."""
+    orders, book = owners(10_500), Book()
+    book.tell(told(0))
+    (order,) = orders.working(CALL.id)
+    assert orders.trade(order, book, at(1)) is None
+    orders.withdraw(order.broker_id, at(2))
+    assert orders.working(CALL.id) == []
+    assert [(o.open_quantity, o.venue_at_ns) for o in orders.all()] == [(0, at(2))]
+
+
+def test_all_that_happens_to_them_is_news_once() -> None:
+    """Sent, traded, taken back; withdrawing what is over says nothing."""
+    orders, book = owners(None), Book()
+    book.tell(told(0, bids=((9_995, 65),)))
+    (order,) = orders.all()
+    orders.trade(order, book, at(1))
+    orders.withdraw(order.broker_id, at(2))
+    orders.withdraw(order.broker_id, at(3))
+    news = orders.take_news()
+    assert [(row.filled_quantity, row.is_live) for row in news] == [
+        (0, True),
+        (65, True),
+        (65, False),
+    ]
+    assert {(row.broker_id, row.key, row.quantity) for row in news} == {("7", KEY, 130)}
+    assert orders.take_news() == []

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from holdfast.domain.instrument import BrokerKey, Product
 from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerStatus, OrderRow, OrderTerms, OrderType, Refusal, Side
-from holdfast.exchange.checks import Behaviour, ModifyBehaviour
+from holdfast.exchange.checks import Behaviour, ModifyBehaviour, SelfTrade
 from holdfast.exchange.venue import SimulatedExchange
 from tests.support.desk import CALL, CLOSE, FACTS, NIFTY, OPEN, PUT, SESSION
 from tests.unit.exchange.floor import (
@@ -340,6 +340,18 @@ def test_a_modification_that_meets_our_own_order_kills_the_modified_one() -> Non
     (row,) = rows(exchange.modify(oid("S"), sell(9_990), at(3)))
     assert (row.status, row.refusal) == (C, Refusal.SELF_TRADE)
     assert [r.status for r in rows(exchange.cancel(oid("E2"), at(4)))] == [C]
+
+
+@pytest.mark.proves("T29")
+def test_where_the_resting_side_dies_the_later_order_goes_on() -> None:
+    """The entry's remainder is cancelled by our own exit, which trades with the market (T6)."""
+    exchange = held(behaviour=Behaviour(self_trade=SelfTrade.RESTING))
+    exchange.place(oid("E2"), buy(9_990), at(2))
+    taken, own, filled = rows(exchange.place(oid("X"), sell(9_985), at(3)))
+    assert (own.order_id, own.status, own.refusal) == ("E2", C, Refusal.SELF_TRADE)
+    assert (taken.order_id, filled.order_id, filled.status) == ("X", "X", F)
+    assert filled.filled_value_paise == 65 * 9_995
+    exchange.assert_conserved()
 
 
 @pytest.mark.proves("T29")
