@@ -57,9 +57,11 @@ class MarketFeed(Connection, Protocol):
     """A connection that brings market data.
 
     `can_wait`: the data is played and waits for whoever takes it, so that none is ever merged.
+    `is_real_time`: its time passes as the wall's does; that of others may stand still.
     """
 
     can_wait: bool
+    is_real_time: bool
 
     async def packets(self) -> Sequence[Tick]:
         """The next ticks in order, at their time; empty once the data has ended.

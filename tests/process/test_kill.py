@@ -106,7 +106,7 @@ def test_a_day_killed_at_any_moment_goes_on_at_the_next_start(
     )
 
 
-@pytest.mark.proves("RACE-10", "ENT-6")
+@pytest.mark.proves("RACE-10", "ENT-6", "PLC-6")
 def test_a_day_killed_again_and_again_ends_flat_with_every_order_sent_once(
     tmp_path: Path, begun: list[Trading]
 ) -> None:
@@ -124,6 +124,8 @@ def test_a_day_killed_again_and_again_ends_flat_with_every_order_sent_once(
     assert len(placed) == len(set(placed)) >= 10
     assert last.record()["open_positions"] == 0
     assert last.record()["final_state"]["live_orders"] == []
+    used = last.record()["final_state"]["router"]["used"]
+    assert used[3] > len(placed), "the rate is that of the day, not of the process (T7)"
     header = query.day_header(last.folder / schema.FILE_NAME)
     assert header is not None
     print(f"5 kills, {header.trades} trades, {len(placed)} orders")  # noqa: T201 a Show

@@ -135,6 +135,7 @@ class PlayedFeed(PlayedLine):
         """
         super().__init__()
         self.can_wait = speed == 0
+        self.is_real_time = speed == 1
         self._broker = broker
         self._speed = speed
         self._cuts = list(cuts)

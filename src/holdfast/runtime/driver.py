@@ -179,6 +179,8 @@ class Driver:
             self._count(event)
         else:
             self._hear(event)
+        if self._router.is_holding:
+            self._router.hold_from(self._clock.now_ns())
 
     def release(self) -> None:
         """Let go what the router may let go by now."""
@@ -223,7 +225,8 @@ class Driver:
         taken = 0
         while not inbox.is_over:
             if self._router.is_holding and inbox.is_played:
-                await self._hold(inbox, beat)
+                with inbox.standing():
+                    await self._hold(inbox, beat)
             event = inbox.take_nowait()
             if event is None:
                 beat()

@@ -69,6 +69,7 @@ class FeedService(Pings):
         self._come_up()
         ready()
         await self._may_begin()
+        self._inbox.is_played = not self._feed.is_real_time
         while self._taken and not self._inbox.is_left:
             await self._hand_over()
             self._taken = await self._feed.packets()
@@ -80,6 +81,7 @@ class FeedService(Pings):
         if self._feed.can_wait:
             await self._inbox.put_market(self._taken)
         else:
+            await self._inbox.wait_moving()
             for tick in self._taken:
                 self._inbox.offer(tick)
         self._taken = ()

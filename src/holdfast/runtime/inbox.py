@@ -6,8 +6,8 @@ extremes of all, so that a stop that was crossed inside the lag still fires.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -22,7 +22,7 @@ MERGE_ABOVE = 1_024
 class Inbox:
     """Events on their way to the engine. Used from the event loop's thread only.
 
-    `is_played`: the market comes from a source that waits, so that its time may stand still.
+    `is_played`: the market's time is not that of the wall, so that it may stand still.
     """
 
     def __init__(self, *, merge_above: int = MERGE_ABOVE, market_room: int = MARKET_ROOM) -> None:
@@ -33,6 +33,8 @@ class Inbox:
         self._market_room = market_room
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
+        self._moving = asyncio.Event()
+        self._moving.set()
         self._is_closed = False
         self.is_left = False
         self.is_played = False
@@ -55,7 +57,6 @@ class Inbox:
 
     async def put_market(self, ticks: Sequence[Tick]) -> None:
         """Add to the market lane in order, waiting for room: for sources that can wait."""
-        self.is_played = True
         while len(self._market) >= self._market_room and not self._is_closed:
             self._drained.clear()
             await self._drained.wait()
@@ -76,6 +77,7 @@ class Inbox:
 
     def close(self) -> None:
         """Whoever takes should take no more; what waits for room need not wait."""
+        self._moving.set()
         self.is_left = True
         self._is_closed = True
         self._filled.set()
@@ -111,6 +113,19 @@ class Inbox:
             with suppress(TimeoutError):
                 async with asyncio.timeout(within_s):
                     await self._filled.wait()
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """Within it the market stands still: who brings ticks that are played waits for its end."""
+        self._moving.clear()
+        try:
+            yield
+        finally:
+            self._moving.set()
+
+    async def wait_moving(self) -> None:
+        """Return when the market does not stand still."""
+        await self._moving.wait()
 
     def poke(self) -> None:
         """Wake whoever waits, although there may be nothing to take."""

@@ -160,6 +160,8 @@ class Outbox:
     @property
     def due_ns(self) -> int | None:
         """When the next one is to be taken out; `None` when nothing waits, or all for the disk."""
+        if not self._waiting:
+            return None
         dues = (due for one in self._waiting if (due := self._due_ns(one)) is not None)
         return min(dues, default=None)
 

@@ -20,10 +20,12 @@ from holdfast.domain.command import (
     ModifyOrder,
     Notify,
     PlaceOrder,
+    ReadBook,
     ReadFunds,
     Severity,
     Subscribe,
 )
+from holdfast.domain.errors import HoldfastError
 from holdfast.domain.event import (
     BOOK,
     Action,
@@ -81,7 +83,7 @@ class DurableJournal(Protocol):
         ...
 
 
-class Books(Protocol):
+class Decider(Protocol):
     """What the router asks of the engine before something leaves that has waited."""
 
     @property
@@ -135,7 +137,7 @@ class RouterCounts(msgspec.Struct, frozen=True, kw_only=True):
     slowest_ms: int = 0
     breaker: str = "closed"
     breaker_opened: int = 0
-    used: tuple[int, ...] = (0, 0, 0, 0)
+    used: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 class _Tally:
@@ -171,7 +173,7 @@ class Router:
         self._fail = fail
         self._notify = notify
         self._wake = wake
-        self._books: Books | None = None
+        self._engine: Decider | None = None
         self._governor = Governor()
         self._outbox = Outbox(self._governor)
         self._breaker = Breaker()
@@ -187,9 +189,9 @@ class Router:
 
     # -- what it is told at a start
 
-    def check_by(self, books: Books) -> None:
-        """Ask `books` whether what has waited is still wanted."""
-        self._books = books
+    def check_by(self, engine: Decider) -> None:
+        """Ask `engine` whether what has waited is still wanted."""
+        self._engine = engine
 
     def remember(self, order_ids: Iterable[OrderId]) -> None:
         """Ids that the broker has had, from the record or from its book: none is sent again."""
@@ -244,8 +246,7 @@ class Router:
 
     def _enter(self, command: PlaceOrder, sequence: int, at_ns: int) -> None:
         """Entries are refused at once where they cannot leave now; only the disk may take a moment."""
-        until_ns = at_ns + round(DURABLE_WAIT_S * SECOND_NS)
-        one = Waiting(command, at_ns, until_ns=until_ns)
+        one = Waiting(command, at_ns)
         if not self._breaker.is_closed:
             self._give_back(command, at_ns, NO_PATH)
         elif self._outbox.free_ns(one) > at_ns:
@@ -284,6 +285,16 @@ class Router:
         """Whether an entry waits for the disk."""
         return self._outbox.is_holding
 
+    def hold_from(self, now_ns: int) -> None:
+        """An entry that waits for the disk does so for a second from now, unless it does already.
+
+        Whoever drives calls it after each event: how much of the market's time passes before the
+        next one says nothing of the disk.
+        """
+        for one in self._outbox:
+            if one.is_held and one.until_ns is None:
+                one.until_ns = now_ns + round(DURABLE_WAIT_S * SECOND_NS)
+
     def release(self, now_ns: int) -> None:
         """Let go what may leave by now, exits first, and give back what can not any more."""
         if self._breaker.turn(now_ns):
@@ -311,30 +322,52 @@ class Router:
         command = one.command
         if one.durable is not None and one.durable.exception() is not None:
             self._return(one, now_ns, NOT_DURABLE)
-        elif not one.has_waited or not isinstance(command, Change) or self._books is None:
+        elif not one.has_waited or not isinstance(command, Change) or self._engine is None:
             self._submit(one, now_ns)
-        elif not self._books.is_live(command.order_id):
+        elif not self._engine.is_live(command.order_id):
             self._tally.dropped += 1
             _log.warning("not wanted any more", order_id=command.order_id)
-        elif _is_entry(command) and self._books.is_halted:
+        elif _is_entry(command) and self._engine.is_halted:
             self._return(one, now_ns, HALTED)
-        elif _is_outdated(command, self._books):
+        elif _is_outdated(command, self._engine):
             self._tally.outdated += 1
             self._give_back(command, now_ns, OUTDATED, is_outdated=True)
         else:
             self._submit(one, now_ns)
 
     def _submit(self, one: Waiting, at_ns: int) -> None:
-        """Send it, and then say so: what changes something at the broker is a line of the log."""
+        """Send it. It never raises: a venue that does has not answered."""
         command = one.command
         self.sent += 1
         self._governor[category_of(command)].take(at_ns, one.cost)
-        self._venue.submit(command, at_ns)
         if isinstance(command, FindOrder):
             self._polls.ask(command.order_id, at_ns, is_poll=command.is_poll)
         elif isinstance(command, Change):
             self._note(one, command, at_ns)
+        try:
+            self._venue.submit(command, at_ns)
+        except (OSError, HoldfastError) as error:
+            self._take_fault(command, at_ns, error)
+        else:
             _tell(command, at_ns)
+
+    def _take_fault(self, command: AnyCommand, at_ns: int, error: Exception) -> None:
+        """The venue raised instead of answering: it may have left all the same (ORT-3)."""
+        reason = f"{type(error).__name__}: {error}"
+        _log.error("a request failed", command=type(command).__name__, reason=reason)
+        failed: AnyEvent | None
+        if isinstance(command, Change | FindOrder):
+            outcome, order_id = Outcome.UNANSWERED, command.order_id
+            action = Action.FIND if isinstance(command, FindOrder) else action_of(command)
+            failed = SendFailed(
+                at_ns=at_ns, order_id=order_id, action=action, outcome=outcome, reason=reason
+            )
+        else:
+            what = BOOK if isinstance(command, ReadBook) else type(command).__name__
+            failed = ReadFailed(at_ns=at_ns, what=what, reason=reason)
+        failed = self.hear(failed)
+        if failed is not None:
+            self._fail(failed)
 
     def _note(self, one: Waiting, command: Change, at_ns: int) -> None:
         """Remember what is out: the same may have to be sent again."""
@@ -495,6 +528,7 @@ class Router:
     def counts(self, now_ns: int) -> RouterCounts:
         """What it did, for people."""
         tally = self._tally
+        second, minute, hour, day = self._governor[Category.ORDERS].used(now_ns)
         return RouterCounts(
             waiting=len(self._outbox),
             refused=tally.refused,
@@ -510,7 +544,7 @@ class Router:
             slowest_ms=tally.slowest_ns // 1_000_000,
             breaker=self._breaker.state.value,
             breaker_opened=self._breaker.opened,
-            used=self._governor[Category.ORDERS].used(now_ns),
+            used=(second, minute, hour, day),
         )
 
 
@@ -544,14 +578,17 @@ def _is_tried_again(one: Waiting) -> bool:
     return not is_ordinary(one.command) and one.attempts < ATTEMPTS
 
 
-def _is_outdated(command: Change, books: Books) -> bool:
+def _is_outdated(command: Change, engine: Decider) -> bool:
     """Whether its position's fills are others than when it was decided (GWL-4, RACE-2)."""
     if isinstance(command, CancelOrder) or command.fills_seen is None or command.position is None:
         return False
-    return books.fills_of(command.position) != command.fills_seen
+    return engine.fills_of(command.position) != command.fills_seen
 
 
-def _tell(command: Change, at_ns: int) -> None:
+def _tell(command: AnyCommand, at_ns: int) -> None:
+    """What changes something at the broker is a line of the log, after it left."""
+    if not isinstance(command, Change):
+        return
     say = partial(_log.info, type(command).__name__, order_id=command.order_id, market_at_ns=at_ns)
     if isinstance(command, CancelOrder):
         say()

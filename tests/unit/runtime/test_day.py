@@ -3,13 +3,22 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Future
 
 import pytest
 from typing_extensions import override
 
 from holdfast.core.engine import Engine
 from holdfast.domain.audit import Halted
-from holdfast.domain.command import CancelOrder, Notify, PlaceOrder, Severity
+from holdfast.domain.command import (
+    CancelOrder,
+    ModifyOrder,
+    Notify,
+    PlaceOrder,
+    ReadFunds,
+    Severity,
+    Subscribe,
+)
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import (
     AnyEvent,
@@ -21,18 +30,20 @@ from holdfast.domain.event import (
     OperatorRequest,
     OrderAcknowledged,
     ReadFailed,
+    SendFailed,
     ServiceChanged,
     ServiceState,
     StopAsked,
     TimerFired,
 )
 from holdfast.domain.market import Tick
-from holdfast.domain.order import BrokerOrderId, OrderId
+from holdfast.domain.order import BrokerOrderId, OrderId, OrderType, Purpose
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.day import LAST_WORDS_NS, STOP_WORDS_NS, Begun, Day, Standing
+from holdfast.runtime.router import ALREADY, Sent
 from tests.support.chain import END, Filling, beginning, entering, quiet, until
 from tests.support.desk import SECOND, Parrot, settings
-from tests.support.shell import START, MemoryJournal, ToldVenue, ready, tick
+from tests.support.shell import START, MemoryJournal, ToldVenue, placement, ready, tick
 from tests.support.virtual import virtually
 
 
@@ -259,6 +270,111 @@ def test_a_stop_takes_back_waiting_entries_and_hears_their_ends() -> None:
     assert stage.journal.events[-1].at_ns < stopped_ns + STOP_WORDS_NS
     assert stage.clock.now_ns() >= stopped_ns + STOP_WORDS_NS - SECOND
     assert not stage.day.is_over
+
+
+def test_an_entry_that_waits_for_the_disk_is_taken_back_by_a_stop() -> None:
+    """It never leaves, also when the disk answers afterwards, and the engine hears so first."""
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        stage.journal.durable = None
+        await stage.day.inbox.put_market(list(entering(stage.parrot)))
+        driving = asyncio.ensure_future(stage.day.drive(nothing))
+        await until(lambda: bool(stage.journal.asked), every_s=0)
+        driving.cancel()
+        await asyncio.wait({driving})
+        assert stage.day.standing.router.waiting == 1
+        stage.day.pause()
+        await stage.day.settle()
+
+    stage = staged(story)
+    assert not [c for c in stage.venue.asked() if isinstance(c, PlaceOrder)]
+    [failed] = stage.journaled(SendFailed)
+    events = stage.journal.events
+    assert events.index(failed) < events.index(stage.journaled(StopAsked)[0])
+    assert stage.day.standing.live_orders == ()
+
+
+def test_the_writer_wakes_the_day_from_its_own_thread() -> None:
+    """What an entry waited for is on the disk: nobody waits for the next tick to look."""
+
+    async def story() -> None:
+        stage = Stage()
+        stage.begin()
+        waiting: Future[None] = Future()
+        stage.journal.wait_durable = lambda sequence: waiting  # type: ignore[method-assign] # noqa: ARG005
+        for one in entering(stage.parrot):
+            stage.day.inbox.offer(one)
+        driving = asyncio.ensure_future(stage.day.drive(nothing))
+        await until(lambda: stage.day.inbox.depth == (0, 0), every_s=0)
+        disk = threading.Thread(target=waiting.set_result, args=(None,))
+        disk.start()
+        async with asyncio.timeout(0.9):  # an idle day looks by itself each second
+            await until(
+                lambda: any(isinstance(c, PlaceOrder) for c in stage.venue.asked()), every_s=0.001
+            )
+        disk.join()
+        driving.cancel()
+        await asyncio.wait({driving})
+
+    asyncio.run(story())
+
+
+@pytest.mark.proves("RACE-3", "EXE-2", "I-02")
+def test_a_thousand_tasks_that_close_one_position_send_one_closing_order() -> None:
+    """While its price falls through the stop: the stop becomes the exit, once, in its own order."""
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        await stage.enter()
+        close = OperatorAsked(
+            at_ns=stage.clock.now_ns(), request=OperatorRequest.CLOSE, reason="now", position=1
+        )
+
+        async def ask() -> None:
+            await asyncio.sleep(0)
+            stage.day.tell(close)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(1_000):
+                group.create_task(ask())
+        await stage.play([tick(62, 8_700), tick(62.1, 8_700)])
+
+    stage = staged(story, Filling())
+    assert len(stage.journaled(OperatorAsked)) == 1_000
+    closing = [c for c in stage.venue.asked() if not isinstance(c, Subscribe | ReadFunds)]
+    changed = [c for c in closing if isinstance(c, ModifyOrder)]
+    placed = [c.order_id for c in closing if isinstance(c, PlaceOrder)]
+    assert len(placed) == len(set(placed)) == 2, "the entry and its stop"
+    assert {c.order_id for c in changed} == {placed[1]}
+    assert all(c.terms.order_type is OrderType.LIMIT for c in changed)
+
+
+@pytest.mark.proves("GWL-5", "PLC-6", "I-31")
+def test_what_an_earlier_process_of_the_day_sent_is_neither_sent_again_nor_free() -> None:
+    """Its record tells the router: ids are used up, and the rate is not assumed to be full (T7)."""
+    lost = placement(Purpose.ENTRY, "SSIM001261120-E0001-1-0")
+
+    async def story(stage: Stage) -> None:
+        sent = [Sent(START - number, None) for number in range(7)]
+        told = [*sent, Sent(START - 9, lost.order_id)]
+        begun = Begun(
+            engine=stage.engine, beginning=beginning(), write_halt=stage.halts.append, sent=told
+        )
+        stage.day.begin(begun, stage.venue, stage.journal)
+        assert stage.day.standing.router.used == (8, 8, 8, 8)
+        for link in Link:
+            stage.day.tell(LinkChanged(at_ns=START, link=link, is_up=True))
+        stage.day.tell(ready("engine"))
+        await stage.play(entering(stage.parrot))
+
+    stage = staged(story)
+    assert lost.order_id not in [
+        c.order_id for c in stage.venue.asked() if isinstance(c, PlaceOrder)
+    ]
+    [failed] = stage.journaled(SendFailed)
+    assert isinstance(failed, SendFailed)
+    assert (failed.order_id, failed.reason) == (lost.order_id, ALREADY)
 
 
 def test_what_was_told_before_the_stop_is_taken_before_it_and_what_comes_after_at_once() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from concurrent.futures import Future
 
 import pytest
 from msgspec.structs import replace
@@ -31,7 +32,8 @@ from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderRow, Purpose
 from holdfast.runtime.checkpoint import Checkpoint
 from holdfast.runtime.driver import YIELD_EVERY
 from holdfast.runtime.inbox import Inbox
-from tests.support.chain import entering
+from holdfast.runtime.router import NOT_DURABLE, Sent
+from tests.support.chain import entering, until
 from tests.support.desk import DAY, NIFTY, OPEN, SECOND, Parrot, settings
 from tests.support.shell import START, Shell, empty_book, placement, tick
 from tests.support.virtual import virtually
@@ -163,6 +165,145 @@ def test_an_order_that_did_not_leave_is_heard_of_at_once() -> None:
     assert failed.at_ns == OPEN + round(60.1 * SECOND)
     assert shell.engine.live_orders == ()
     assert shell.driver.events == len(shell.journal.events)
+
+
+@pytest.mark.proves("T7", "I-44")
+def test_what_waits_for_its_turn_leaves_between_answers_and_deadlines_of_its_time() -> None:
+    """Stamped with that time, also when the next event comes much later (T7)."""
+    shell = Shell().begin()
+    shell.driver.take(tick(10))
+    at_ns = shell.clock.now_ns()
+    shell.router.resume([Sent(at_ns, None)] * 10)
+    exit_ = placement(Purpose.EXIT)
+    shell.engine.is_live = lambda order_id: True  # type: ignore[method-assign] # noqa: ARG005
+    shell.router.execute(exit_, sequence=1, at_ns=at_ns)
+    due_ns = at_ns + SECOND
+    shell.venue.say(ReadFailed(at_ns=due_ns, what="at its time", reason=""))
+    fired = [event.at_ns for event in shell.journal.events if isinstance(event, TimerFired)]
+    shell.driver.take(tick(30))
+    assert (due_ns, exit_) in shell.venue.submitted
+    later = [event.at_ns for event in shell.journal.events if isinstance(event, TimerFired)]
+    assert later[len(fired) :] == sorted(later[len(fired) :])
+    assert shell.router.due_ns is None
+
+
+@pytest.mark.proves("ORT-1")
+def test_what_is_tried_again_is_not_told_to_the_engine() -> None:
+    """No record, no step; the exit leaves again before the next tick is taken."""
+    shell = protected()
+    shell.driver.take(tick(62.5, 9_300))
+    shell.driver.take(tick(63, 8_750))
+    exit_ = shell.venue.asked()[-1]
+    assert isinstance(exit_, ModifyOrder)
+    count = len(shell.journal.rows)
+    failed = SendFailed(
+        at_ns=OPEN + 63 * SECOND,
+        order_id=exit_.order_id,
+        action=Action.MODIFY,
+        outcome=Outcome.NOT_SENT,
+    )
+    shell.venue.say(failed)
+    shell.driver.advance(OPEN + 63 * SECOND + SECOND // 2)
+    assert failed not in shell.journal.rows[count:]
+    assert shell.venue.asked()[-2:] == [exit_, exit_]
+
+
+def slowly(shell: Shell) -> list[Future[None]]:
+    """Let the disk take its time; what is waited for."""
+    futures: list[Future[None]] = []
+
+    def wait_durable(sequence: int) -> Future[None]:
+        shell.journal.asked.append(sequence)
+        futures.append(Future())
+        return futures[-1]
+
+    shell.journal.wait_durable = wait_durable  # type: ignore[method-assign]
+    return futures
+
+
+def test_a_market_that_is_played_stands_still_for_the_disk_and_nothing_else_does() -> None:
+    """Its time may pass a thousand times as fast: no disk would be in time. Others have their turns."""
+    shell = Shell().begin()
+    futures = slowly(shell)
+    turns: list[tuple[float, int]] = []
+
+    async def story() -> None:
+        inbox = Inbox()
+        loop = asyncio.get_running_loop()
+
+        async def disk() -> None:
+            await until(lambda: bool(futures), every_s=0)
+            for _ in range(3):
+                await asyncio.sleep(0.1)
+                turns.append((loop.time(), shell.driver.ticks))
+            inbox.put(FundsRead(at_ns=OPEN + 61 * SECOND, available_paise=7))
+            await asyncio.sleep(0.1)
+            assert shell.journal.events[-1] == FundsRead(
+                at_ns=OPEN + 61 * SECOND, available_paise=7
+            )
+            futures[0].set_result(None)
+            inbox.poke()
+
+        async with asyncio.TaskGroup() as group:
+            inbox.is_played = True
+            group.create_task(shell.driver.run(inbox, lambda _ticks: None))
+            group.create_task(disk())
+            await inbox.put_market([*entering(shell.parrot), tick(61.5)])
+            inbox.end_market()
+
+    virtually(story())
+    assert [at for at, _ in turns] == pytest.approx([0.1, 0.2, 0.3])
+    assert len({ticks for _, ticks in turns}) == 1, "no tick was taken"
+    [(left_ns, _)] = [one for one in shell.venue.submitted if isinstance(one[1], PlaceOrder)]
+    assert left_ns == OPEN + 61 * SECOND
+    assert shell.driver.ticks == 10
+
+
+def test_a_disk_that_does_not_come_back_costs_a_second_and_the_entry() -> None:
+    """The engine hears of it, and the market goes on."""
+    shell = Shell().begin()
+    slowly(shell)
+    took: list[float] = []
+
+    async def story() -> None:
+        inbox = Inbox()
+        inbox.is_played = True
+        await inbox.put_market([*entering(shell.parrot), tick(61.5)])
+        inbox.end_market()
+        await shell.driver.run(inbox, lambda _ticks: None)
+        took.append(asyncio.get_running_loop().time())
+
+    virtually(story())
+    assert took == [pytest.approx(1.0)]
+    assert [event.reason for event in shell.journal.events if isinstance(event, SendFailed)] == [
+        NOT_DURABLE
+    ]
+    assert not [one for one in shell.venue.asked() if isinstance(one, PlaceOrder)]
+    assert shell.driver.ticks == 10
+
+
+def test_a_market_in_real_time_goes_on_and_the_entry_leaves_when_it_may() -> None:
+    """Ticks are taken, rules run, exits leave; the entry follows once its intent is durable (2.3)."""
+    shell = Shell().begin()
+    futures = slowly(shell)
+
+    async def story() -> None:
+        inbox = Inbox()
+        for one in [*entering(shell.parrot), tick(60.5)]:
+            inbox.offer(one)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(shell.driver.run(inbox, lambda _ticks: None))
+            await asyncio.sleep(0.01)
+            assert shell.driver.ticks == 10
+            assert not [one for one in shell.venue.asked() if isinstance(one, PlaceOrder)]
+            futures[0].set_result(None)
+            inbox.poke()
+            await asyncio.sleep(0.01)
+            inbox.end_market()
+
+    virtually(story())
+    [(left_ns, _)] = [one for one in shell.venue.submitted if isinstance(one[1], PlaceOrder)]
+    assert left_ns == OPEN + SECOND * 605 // 10
 
 
 def test_the_same_events_in_the_same_order_give_the_same_journal() -> None:

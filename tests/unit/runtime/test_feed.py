@@ -1,7 +1,8 @@
 """The market feed: ready at its first packet, cut and back without a lost tick, refused in order."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 
 import pytest
 from typing_extensions import override
@@ -251,3 +252,40 @@ def test_a_day_without_a_tick_is_over_at_once() -> None:
         assert chain.journaled(Tick) == []
         told = [e for e in chain.journal.events if isinstance(e, ServiceChanged)]
         assert ServiceState.READY in [e.state for e in told if e.service == "feed"]
+
+
+@pytest.mark.parametrize("speed", [0, 1, 10])
+def test_only_a_market_in_real_time_goes_on_while_an_entry_waits_for_the_disk(speed: int) -> None:
+    """An exit must not wait for it there; elsewhere a second may pass in no time at all."""
+
+    async def story(chain: Chain) -> None:
+        await chain.until_market(1)
+
+    chain = lived(lambda _chain: [tick(number) for number in range(1, 4)], story, speed=speed)
+    assert chain.day.inbox.is_played == (speed != 1)
+
+
+@pytest.mark.parametrize("speed", [2, 500])
+def test_a_market_that_is_played_fast_is_not_merged_while_it_stands_still(speed: int) -> None:
+    """Seconds of its time pass while a disk answers: what piled up would be what the engine sees."""
+    futures: list[Future[None]] = []
+
+    def market(chain: Chain) -> Iterable[Tick]:
+        def wait_durable(sequence: int) -> Future[None]:
+            chain.journal.asked.append(sequence)
+            futures.append(Future())
+            return futures[-1]
+
+        chain.journal.wait_durable = wait_durable  # type: ignore[method-assign]
+        return [*entering(chain.parrot), *quiet(60.3, 119, every_s=0.02)]
+
+    async def story(chain: Chain) -> None:
+        await until(lambda: bool(futures))
+        await asyncio.sleep(0.5)
+        futures[0].set_result(None)
+        chain.day.inbox.poke()
+        await until(lambda: chain.overs > 0)
+
+    chain = lived(market, story, speed=speed)
+    standing = chain.day.standing
+    assert (standing.open_positions, standing.merged_ticks) == (1, 0)

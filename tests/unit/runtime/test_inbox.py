@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import given
@@ -299,3 +300,51 @@ def _merged(batch: list[Tick]) -> Tick:
     for later in rest:
         first = merge(first, later)
     return first
+
+
+def test_whoever_waits_is_woken_by_a_word_or_a_poke() -> None:
+    """By what was there before it waited neither: that was there to be taken."""
+
+    async def story() -> None:
+        inbox = Inbox()
+        loop = asyncio.get_running_loop()
+        inbox.offer(tick(1))
+        took = []
+        for wake in (inbox.poke, lambda: inbox.put(funds(1)), lambda: None):
+            began_s = loop.time()
+            loop.call_later(2.0, wake)
+            await inbox.wait_poke(5.0)
+            took.append(loop.time() - began_s)
+        assert took == [2.0, 2.0, 5.0]
+        drained(inbox)
+        loop.call_later(2.0, inbox.poke)
+        await inbox.wait_event(5.0)
+        assert loop.time() == 11.0
+
+    virtually(story())
+
+
+def test_a_market_that_stands_still_goes_on_in_the_end() -> None:
+    """After what it waited for, also when that failed, and when nobody takes any more."""
+
+    async def story() -> None:
+        inbox = Inbox()
+        await inbox.wait_moving()
+        went = []
+
+        async def bring() -> None:
+            await inbox.wait_moving()
+            went.append(1)
+
+        with suppress(ZeroDivisionError), inbox.standing():
+            bringing = asyncio.ensure_future(bring())
+            await asyncio.sleep(1)
+            assert not went
+            raise ZeroDivisionError
+        await bringing
+        with inbox.standing():
+            inbox.close()
+            await bring()
+        assert went == [1, 1]
+
+    virtually(story())

@@ -27,6 +27,7 @@ from holdfast.research.stories import SignalStory, Stories
 from holdfast.research.text import average, clock, figures, rupees, table
 from holdfast.runtime.day import Standing
 from holdfast.runtime.health import ServiceStatus
+from holdfast.runtime.router import RouterCounts
 from holdfast.store import query, rows
 
 
@@ -244,7 +245,19 @@ def _services(program: Program | None) -> str:
         for one in program.services
     ]
     stopping = "  it is being stopped\n" if program.shutting_down else ""
-    return stopping + "\n".join(table(headings, rows, left=(0, 1, 4, 5))) + "\n"
+    services = "\n".join(table(headings, rows, left=(0, 1, 4, 5)))
+    return f"{stopping}{services}\n{_orders(program.standing.router)}"
+
+
+def _orders(router: RouterCounts) -> str:
+    second, minute, hour, day = router.used
+    return (
+        f"  orders sent: {second} in a second, {minute} in a minute, {hour} in an hour, {day} today;"
+        f" {router.waiting} waiting, {router.refused} refused for the rate\n"
+        f"  order path: breaker {router.breaker}, {router.failed} calls failed,"
+        f" {router.retried} tried again, {router.outdated} outdated,"
+        f" slowest answer {router.slowest_ms} ms\n"
+    )
 
 
 def _is_open(position: rows.Position) -> bool:

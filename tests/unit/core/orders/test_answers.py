@@ -14,7 +14,7 @@ from holdfast.domain.audit import (
     PositionOpened,
 )
 from holdfast.domain.command import FindOrder, ModifyOrder, Notify, PlaceOrder, ReadFunds
-from holdfast.domain.event import Action, OperatorRequest, Outcome
+from holdfast.domain.event import Action, OperatorRequest, Outcome, SendFailed
 from holdfast.domain.order import (
     BrokerOrderId,
     BrokerStatus,
@@ -341,3 +341,51 @@ def test_positions_stay_in_the_order_of_their_numbers() -> None:
     assert [position.number for position in state.live] == [1, 2]
     assert desk.last(PlaceOrder).purpose is Purpose.STOP
     assert state.day.trades == 2
+
+
+@pytest.mark.proves("GWL-4")
+def test_what_never_left_because_fills_came_is_asked_anew_in_the_same_step() -> None:
+    """No pause, no alarm, no refusal counted: nobody said no, the exit goes on with what is held."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.breach(70)
+    first = desk.last(ModifyOrder)
+    desk.forget()
+    desk.at(70.2)
+    desk.tell(
+        SendFailed(
+            at_ns=desk.now,
+            order_id=stop.order_id,
+            action=Action.MODIFY,
+            outcome=Outcome.NOT_SENT,
+            is_outdated=True,
+        )
+    )
+    assert desk.last(ModifyOrder).order_id == first.order_id
+    assert desk.all(Notify) == []
+    assert desk.state.positions[1].refusals == 0
+
+
+@pytest.mark.proves("GWL-4")
+def test_a_closing_order_that_never_left_because_fills_came_is_placed_anew_at_once() -> None:
+    """Under the next attempt: an id is never used twice."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.forget()
+    desk.at(60.4)
+    desk.tell(
+        SendFailed(
+            at_ns=desk.now,
+            order_id=stop.order_id,
+            action=Action.PLACE,
+            outcome=Outcome.NOT_SENT,
+            is_outdated=True,
+        )
+    )
+    again = desk.last(PlaceOrder)
+    assert (again.purpose, again.terms) == (Purpose.STOP, stop.terms)
+    assert again.order_id != stop.order_id
+    assert desk.all(Notify) == []
