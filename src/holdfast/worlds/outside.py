@@ -6,6 +6,7 @@ a `Line`, which is cut when that process dies.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -122,14 +123,18 @@ class WatchedExchange(SimulatedExchange):
         return tally
 
     @override
-    def place(self, order_id: OrderId, terms: OrderTerms, at_ns: int) -> list[Result]:
-        results = super().place(order_id, terms, at_ns)
+    def place(
+        self, order_id: OrderId, terms: OrderTerms, at_ns: int, **more: Any
+    ) -> list[Result]:
+        results = super().place(order_id, terms, at_ns, **more)
         self.watch(at_ns)
         return results
 
     @override
-    def modify(self, order_id: OrderId, terms: OrderTerms, at_ns: int) -> list[Result]:
-        results = super().modify(order_id, terms, at_ns)
+    def modify(
+        self, order_id: OrderId, terms: OrderTerms, at_ns: int, **more: Any
+    ) -> list[Result]:
+        results = super().modify(order_id, terms, at_ns, **more)
         self.watch(at_ns)
         return results
 
