@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from holdfast.worlds.campaign import Tally, campaign
+from holdfast.worlds.campaign import Tally, campaign, judged
 from holdfast.worlds.mixes import MIXES, script
 from holdfast.worlds.shrink import shrink
 from holdfast.worlds.story import command_of, cut_to, told
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--worlds", type=int, default=2_000, help="how many (default %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--processes", type=int, default=min(os.cpu_count() or 1, 2))
+    parser.add_argument("--stop", action="store_true", help="end at the first broken world, untold")
     parser.add_argument("--no-floors", action="store_true", help="a violation alone fails")
     return parser
 
@@ -62,6 +63,8 @@ def _one(asked: argparse.Namespace) -> int:
 
 def _many(asked: argparse.Namespace) -> int:
     seeds = range(asked.first, asked.first + asked.worlds)
+    if asked.stop:
+        return _until_broken(asked, seeds)
     progress = _Progress(asked.worlds, full=asked.full)
     tally = campaign(
         seeds, processes=asked.processes, mix=asked.mix, full=asked.full, progress=progress
@@ -70,6 +73,17 @@ def _many(asked: argparse.Namespace) -> int:
     for verdict in tally.broken[:STORIES_MAX]:
         _tell(verdict, asked)
     return _conclude(tally, has_floors=not asked.no_floors and asked.mix is None)
+
+
+def _until_broken(asked: argparse.Namespace, seeds: range) -> int:
+    """Name the first world in which something is broken; nothing else is wanted to be known."""
+    scripts = (script(seed, asked.mix, full=asked.full) for seed in seeds)
+    for number, verdict in enumerate(judged(scripts, processes=asked.processes), 1):
+        if verdict.checker is not None:
+            _say(f"{verdict.checker}: {verdict.text} [seed {verdict.seed}, world {number}]")
+            return 1
+    _say(f"nothing was broken in {len(seeds)} worlds")
+    return 0
 
 
 def _tell(verdict: Verdict, asked: argparse.Namespace) -> None:

@@ -181,11 +181,11 @@ class BooksAreTheBrokers(Checker):
             ours[position.key] += position.holding.quantity
         foreign = world.foreign_nets()
         for key, net in world.exchange.positions().items():
-            if ours[key] + foreign[key] != net:
+            if net not in (ours[key], ours[key] + foreign[key]):
                 self.broken(f"{key.instrument}: {ours[key]} here, {net} at the broker")
-        if world.state.drifts and not world.is_anybody_else_in_it:
-            key = min(world.state.drifts)
-            self.broken(f"a difference in {key.instrument} that nobody made")
+        for key, drift in sorted(world.state.drifts.items()):
+            if drift.is_present and not world.is_anybody_else_in_it:
+                self.broken(f"a difference in {key.instrument} that nobody made")
 
 
 class ProfitIsTheExchanges(Checker):

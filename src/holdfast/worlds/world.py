@@ -453,6 +453,7 @@ class Process:
 
     def _schedule(self) -> None:
         self._next_slot()
+        self.world.disk.takes_nothing = False
         for act in self.world.script.acts:
             at_ns = BEGIN_NS + act.at_ns
             if at_ns >= self.began_ns:
