@@ -35,12 +35,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mix", choices=list(MIXES), help="what is done to it; else by the seed")
     parser.add_argument("--full", action="store_true", help="whole sessions, not ten minutes")
     parser.add_argument("--only", help="the numbers of the acts to keep, or 'none'")
-    parser.add_argument("--until", type=int, metavar="S", help="end the world after so many seconds")
+    parser.add_argument(
+        "--until", type=int, metavar="S", help="end the world after so many seconds"
+    )
     parser.add_argument("--shrink", action="store_true", help="make a failing world short")
     parser.add_argument("--worlds", type=int, default=2_000, help="how many (default %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--processes", type=int, default=min(os.cpu_count() or 1, 2))
+    parser.add_argument("--untold", action="store_true", help="name broken worlds, tell no story")
     parser.add_argument("--stop", action="store_true", help="end at the first broken world, untold")
+    parser.add_argument("--skip", default="", metavar="N,N", help="seeds to leave out")
     parser.add_argument("--no-floors", action="store_true", help="a violation alone fails")
     return parser
 
@@ -54,7 +58,9 @@ def _one(asked: argparse.Namespace) -> int:
     if world is not None:
         _say(*told(world))
     if verdict.checker is None:
-        _say(f"nothing was broken: {verdict.ticks} ticks, {verdict.fills} fills, {verdict.lives} lives")
+        _say(
+            f"nothing was broken: {verdict.ticks} ticks, {verdict.fills} fills, {verdict.lives} lives"
+        )
         return 0
     _say(f"BROKEN at {verdict.second:.2f} s: {verdict.checker}: {verdict.text}")
     _say("again: " + command_of(one, full=asked.full))
@@ -62,7 +68,9 @@ def _one(asked: argparse.Namespace) -> int:
 
 
 def _many(asked: argparse.Namespace) -> int:
-    seeds = range(asked.first, asked.first + asked.worlds)
+    left_out = {int(seed) for seed in asked.skip.split(",") if seed}
+    wanted = range(asked.first, asked.first + asked.worlds)
+    seeds = [seed for seed in wanted if seed not in left_out]
     if asked.stop:
         return _until_broken(asked, seeds)
     progress = _Progress(asked.worlds, full=asked.full)
@@ -70,12 +78,12 @@ def _many(asked: argparse.Namespace) -> int:
         seeds, processes=asked.processes, mix=asked.mix, full=asked.full, progress=progress
     )
     _say(*tally.figures())
-    for verdict in tally.broken[:STORIES_MAX]:
+    for verdict in tally.broken[: 0 if asked.untold else STORIES_MAX]:
         _tell(verdict, asked)
     return _conclude(tally, has_floors=not asked.no_floors and asked.mix is None)
 
 
-def _until_broken(asked: argparse.Namespace, seeds: range) -> int:
+def _until_broken(asked: argparse.Namespace, seeds: Sequence[int]) -> int:
     """Name the first world in which something is broken; nothing else is wanted to be known."""
     scripts = (script(seed, asked.mix, full=asked.full) for seed in seeds)
     for number, verdict in enumerate(judged(scripts, processes=asked.processes), 1):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
+from typing_extensions import override
 
 from holdfast.domain.event import Link, OperatorRequest
 from holdfast.domain.instrument import Instrument
@@ -42,6 +43,7 @@ class Kill(Act, frozen=True, kw_only=True):
     skip: int
     down_ns: int
 
+    @override
     def __str__(self) -> str:
         """In words."""
         more = f", {self.skip} later" if self.skip else ""
@@ -53,6 +55,7 @@ class Stop(Act, frozen=True, kw_only=True):
 
     down_ns: int
 
+    @override
     def __str__(self) -> str:
         """In words."""
         return f"the program is stopped in order; down for {self.down_ns / SECOND:.1f} s"
@@ -63,6 +66,7 @@ class Ask(Act, frozen=True, kw_only=True):
 
     request: OperatorRequest
 
+    @override
     def __str__(self) -> str:
         """In words."""
         return f"a person asks: {self.request.value}"
@@ -74,6 +78,7 @@ class LinkDown(Act, frozen=True, kw_only=True):
     link: Link
     lasts_ns: int
 
+    @override
     def __str__(self) -> str:
         """In words."""
         return f"the connection of {self.link.value} is gone for {self.lasts_ns / SECOND:.1f} s"
@@ -84,6 +89,7 @@ class DiskFull(Act, frozen=True, kw_only=True):
 
     lasts_ns: int
 
+    @override
     def __str__(self) -> str:
         """In words."""
         return f"the disk takes nothing for {self.lasts_ns / SECOND:.1f} s"
@@ -94,6 +100,7 @@ class Skew(Act, frozen=True, kw_only=True):
 
     off_ns: int
 
+    @override
     def __str__(self) -> str:
         """In words."""
         return f"the host's clock is set {self.off_ns / SECOND:+.3f} s off"
@@ -124,6 +131,7 @@ class BrokerFault(Act, frozen=True, kw_only=True):
             quantity=self.quantity,
         )
 
+    @override
     def __str__(self) -> str:
         """In words."""
         often = "" if self.share_bps == 10_000 else f" ({self.share_bps // 100} % of the times)"
@@ -157,6 +165,7 @@ class MarketFault(Act, frozen=True, kw_only=True):
             instrument=one,
         )
 
+    @override
     def __str__(self) -> str:
         """In words."""
         whom = "market" if self.contract is None else f"contract {self.contract}"

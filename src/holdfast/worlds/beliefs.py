@@ -24,7 +24,7 @@ from holdfast.worlds.checkers import Checker, Seen, shown
 from holdfast.worlds.ground import SECOND
 
 if TYPE_CHECKING:
-    from holdfast.worlds.world import World
+    pass
 
 _LEVELS = (HaltLevel.NONE, HaltLevel.PAUSE, HaltLevel.FLATTEN, HaltLevel.PANIC)
 _ASKS = {

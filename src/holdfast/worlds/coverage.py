@@ -10,7 +10,11 @@ from holdfast.domain.order import OrderState
 
 Pair = tuple[OrderState, OrderEvent]
 
-UNREACHED: Final[dict[Pair, str]] = {}
+UNREACHED: Final[dict[Pair, str]] = {
+    (OrderState.PLANNED, event): "an order is sent in the step that makes it"
+    for event in OrderEvent
+    if event is not OrderEvent.SEND
+}
 """Pairs that no world can reach, each with the reason. All others must be reached."""
 
 

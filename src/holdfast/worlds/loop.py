@@ -9,7 +9,7 @@ import selectors
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 from typing_extensions import override
 
@@ -88,10 +88,10 @@ def no_threads() -> Iterator[None]:
     """Fail whatever starts a thread inside."""
     start = threading.Thread.start
 
-    def refuse(thread: threading.Thread) -> NoReturn:
+    def refuse(thread: threading.Thread) -> None:
         raise ThreadStarted(f"a world started the thread {thread.name}")
 
-    threading.Thread.start = refuse  # type: ignore[method-assign]
+    threading.Thread.start = refuse  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:

@@ -48,9 +48,7 @@ class _Walk:
 
     def _index(self, at_ns: int) -> Tick:
         venue_ns = at_ns // SECOND * SECOND
-        return Tick(
-            at_ns=at_ns, instrument=INDEX.id, last_paise=self._spot, venue_at_ns=venue_ns
-        )
+        return Tick(at_ns=at_ns, instrument=INDEX.id, last_paise=self._spot, venue_at_ns=venue_ns)
 
     def _option(self, contract: Instrument, base_ns: int, bits: bytes, number: int) -> Tick:
         mine = bits[8 + 8 * number : 16 + 8 * number]

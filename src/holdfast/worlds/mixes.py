@@ -54,9 +54,7 @@ def script(seed: int, mix: str | None = None, *, full: bool = False) -> Script:
         mixed = mix or list(MIXES)[(seed + stretch) % len(MIXES)]
         chance = Chance(seed, f"mix {mixed}" if not stretch else f"mix {mixed} {stretch}")
         later_ns = stretch * SECONDS * SECOND
-        acts += (
-            replace(act, at_ns=act.at_ns + later_ns) for act in MIXES[mixed](chance, CALM_S)
-        )
+        acts += (replace(act, at_ns=act.at_ns + later_ns) for act in MIXES[mixed](chance, CALM_S))
     return Script(
         seed=seed,
         mix="a whole session" if full else name,
@@ -79,7 +77,7 @@ def _broker(chance: Chance, calm_s: int, kinds: Sequence[FaultKind], count: int)
     """Some faults of the broker, each for a while."""
     for number in range(count):
         part = chance.part(f"broker {number}")
-        lasts_ns = part.one_of("lasts", (5, 15, 40, 120)) * SECOND
+        lasts_ns = part.one_of("lasts", (10, 30, 80, 200)) * SECOND
         kind = part.one_of("kind", kinds)
         share_bps = 10_000 if kind in ONCE else part.one_of("share", (3_000, 7_000, 10_000))
         yield BrokerFault(
@@ -191,14 +189,14 @@ _ALL: Final = tuple(FaultKind)
 
 def _requests(chance: Chance, calm_s: int) -> Mixed:
     """Requests that are lost, slow, or answered by nobody."""
-    yield from _broker(chance, calm_s, (*_LOST, *_SLOW), 7)
+    yield from _broker(chance, calm_s, (*_LOST, *_SLOW), 11)
     yield from _broker(chance.part("more"), calm_s, _READS, 2)
 
 
 def _answers(chance: Chance, calm_s: int) -> Mixed:
     """Refusals of every class, and modifications that are none."""
-    yield from _broker(chance, calm_s, _REFUSED, 5)
-    yield from _broker(chance.part("more"), calm_s, _CHANGED, 4)
+    yield from _broker(chance, calm_s, _REFUSED, 7)
+    yield from _broker(chance.part("more"), calm_s, _CHANGED, 7)
 
 
 def _words(chance: Chance, calm_s: int) -> Mixed:
@@ -263,4 +261,3 @@ MIXES: Final = {
     "quiet": _nothing,
 }
 """Every mix by its name, in the order in which seeds go round."""
-

@@ -123,17 +123,13 @@ class WatchedExchange(SimulatedExchange):
         return tally
 
     @override
-    def place(
-        self, order_id: OrderId, terms: OrderTerms, at_ns: int, **more: Any
-    ) -> list[Result]:
+    def place(self, order_id: OrderId, terms: OrderTerms, at_ns: int, **more: Any) -> list[Result]:
         results = super().place(order_id, terms, at_ns, **more)
         self.watch(at_ns)
         return results
 
     @override
-    def modify(
-        self, order_id: OrderId, terms: OrderTerms, at_ns: int, **more: Any
-    ) -> list[Result]:
+    def modify(self, order_id: OrderId, terms: OrderTerms, at_ns: int, **more: Any) -> list[Result]:
         results = super().modify(order_id, terms, at_ns, **more)
         self.watch(at_ns)
         return results

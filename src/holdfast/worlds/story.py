@@ -1,6 +1,7 @@
 """A world told in the words of the domain: what was done to it, what it did, and what was broken."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from holdfast.core.engine import Step
 from holdfast.domain.audit import (
@@ -109,12 +110,8 @@ def _lines(moment: Moment) -> Iterator[str]:
     elif isinstance(what, Execution):
         yield f"{when} ## {_execution(what)}"
     elif isinstance(what, Step):
-        for audit in what.audits:
-            if text := _audit(audit):
-                yield f"{when}    {text}"
-        for command in what.commands:
-            if text := _command(command):
-                yield f"{when} -> {text}"
+        yield from (f"{when}    {text}" for audit in what.audits if (text := _audit(audit)))
+        yield from (f"{when} -> {text}" for one in what.commands if (text := _command(one)))
     elif text := _event(what):
         yield f"{when} <- {text}"
 
@@ -148,29 +145,6 @@ def _command(command: AnyCommand) -> str:
             return ""
 
 
-def _event(event: object) -> str:
-    match event:
-        case OrderAcknowledged():
-            return f"{event.order_id} was taken as {event.broker_id}"
-        case OrderUpdated():
-            return _update(event)
-        case SendFailed():
-            why = "" if event.refusal is None else f" ({event.refusal.value})"
-            text = f"{event.action.value} of {event.order_id} {event.outcome.value}{why}"
-            return f"{text}: {event.reason}"
-        case OperatorAsked():
-            return f"a person asks: {event.request.value} {event.position or ''}".rstrip()
-        case LinkChanged():
-            return f"{event.link.value} is {'up' if event.is_up else 'down'}"
-        case BookRead():
-            nets = ", ".join(f"{one.net} of {one.instrument}" for one in event.nets if one.net)
-            return f"the book: {len(event.orders)} orders, holds {nets or 'nothing'}"
-        case ReadFailed():
-            return f"reading {event.what} failed: {event.reason}"
-        case _:
-            return ""
-
-
 def _update(event: OrderUpdated) -> str:
     row = event.row
     word = "read" if event.is_read else "told"
@@ -181,34 +155,54 @@ def _update(event: OrderUpdated) -> str:
     )
 
 
-def _audit(audit: AnyAudit) -> str:
-    match audit:
-        case IntentFormed():
-            return f"position {audit.intent.position} is wanted: {audit.intent.quantity}"
-        case PositionOpened():
-            return f"position {audit.position} opens in {audit.instrument}"
-        case EntryEnded():
-            return f"position {audit.position} never came to be: {audit.reason}"
-        case ProtectionVerified():
-            return f"position {audit.position} is protected by {audit.order_id}"
-        case ProtectionLost():
-            return f"position {audit.position} is no longer protected: {audit.reason}"
-        case LevelMoved():
-            return f"the stop of position {audit.position} moves to {audit.stop_paise / 100:.2f}"
-        case ExitDecided():
-            return f"position {audit.position} must be closed: {audit.exit.rule}"
-        case PositionClosed():
-            return f"position {audit.position} is closed, net {audit.net_paise / 100:.2f}"
-        case Halted():
-            return f"halt: {audit.level.value} ({audit.reason})"
-        case Anomaly():
-            return f"alarm: {audit.what} {audit.values}"
-        case Drift():
-            return f"drift in {audit.instrument}: {audit.ours} here, {audit.theirs} there ({audit.reason})"
-        case Remedied():
-            return f"the book decides: {audit.difference.value} of {audit.order_id}"
-        case EntriesBlocked():
-            return f"entries wait for: {audit.term}" if audit.term else "ready to enter"
-        case _:
-            return ""
+_Words = Callable[[Any], str]
 
+_AUDITS: Final[dict[type, _Words]] = {
+    IntentFormed: lambda it: f"position {it.intent.position} is wanted: {it.intent.quantity}",
+    PositionOpened: lambda it: f"position {it.position} opens in {it.instrument}",
+    EntryEnded: lambda it: f"position {it.position} never came to be: {it.reason}",
+    ProtectionVerified: lambda it: f"position {it.position} is protected by {it.order_id}",
+    ProtectionLost: lambda it: f"position {it.position} is no longer protected: {it.reason}",
+    LevelMoved: lambda it: f"the stop of position {it.position} moves to {it.stop_paise / 100:.2f}",
+    ExitDecided: lambda it: f"position {it.position} must be closed: {it.exit.rule}",
+    PositionClosed: lambda it: f"position {it.position} is closed, net {it.net_paise / 100:.2f}",
+    Halted: lambda it: f"halt: {it.level.value} ({it.reason})",
+    Anomaly: lambda it: f"alarm: {it.what} {it.values}",
+    Drift: lambda it: f"drift in {it.instrument}: {it.ours} here, {it.theirs} there ({it.reason})",
+    Remedied: lambda it: f"the book decides: {it.difference.value} of {it.order_id}",
+    EntriesBlocked: lambda it: f"entries wait for: {it.term}" if it.term else "ready to enter",
+}
+"""How each audit is told; others are not."""
+
+
+def _audit(audit: AnyAudit) -> str:
+    words = _AUDITS.get(type(audit))
+    return "" if words is None else words(audit)
+
+
+def _event(event: object) -> str:
+    words = _EVENTS.get(type(event))
+    return "" if words is None else words(event)
+
+
+def _failure(event: SendFailed) -> str:
+    why = "" if event.refusal is None else f" ({event.refusal.value})"
+    text = f"{event.action.value} of {event.order_id} {event.outcome.value}{why}"
+    return f"{text}: {event.reason}"
+
+
+def _book(event: BookRead) -> str:
+    nets = ", ".join(f"{one.net} of {one.instrument}" for one in event.nets if one.net)
+    return f"the book: {len(event.orders)} orders, holds {nets or 'nothing'}"
+
+
+_EVENTS: Final[dict[type, _Words]] = {
+    OrderAcknowledged: lambda it: f"{it.order_id} was taken as {it.broker_id}",
+    OrderUpdated: _update,
+    SendFailed: _failure,
+    OperatorAsked: lambda it: f"a person asks: {it.request.value} {it.position or ''}".rstrip(),
+    LinkChanged: lambda it: f"{it.link.value} is {'up' if it.is_up else 'down'}",
+    BookRead: _book,
+    ReadFailed: lambda it: f"reading {it.what} failed: {it.reason}",
+}
+"""How each event is told; others are not."""

@@ -14,6 +14,7 @@ from holdfast.worlds.ground import SECOND
 if TYPE_CHECKING:
     from holdfast.worlds.world import World
 
+
 class NoIdTwice(Checker):
     """An id reaches the broker once; the broker does not tell two apart."""
 
@@ -57,7 +58,9 @@ class NothingSoldThatIsNotHeld(Checker):
     def after_exchange(self, world: "World", at_ns: int) -> None:
         for key, net in world.tally.net.items():
             if net < 0:
-                self.broken(f"our orders have sold {-net} more of {key.instrument} than they bought")
+                self.broken(
+                    f"our orders have sold {-net} more of {key.instrument} than they bought"
+                )
 
 
 class CloserNeverExceedsPosition(Checker):

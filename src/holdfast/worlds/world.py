@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import structlog
 from msgspec.structs import replace
@@ -57,9 +57,8 @@ from holdfast.worlds.acts import (
 )
 from holdfast.worlds.beliefs import BELIEFS
 from holdfast.worlds.checkers import Broken, Seen, Watchers
-from holdfast.worlds.endings import ENDINGS
-from holdfast.worlds.truths import TRUTHS
 from holdfast.worlds.disk import Disk, DiskJournal
+from holdfast.worlds.endings import ENDINGS
 from holdfast.worlds.feed import Feed
 from holdfast.worlds.ground import BEGIN_NS, DAY, FACTS, INDEX, SECOND
 from holdfast.worlds.loop import Died, WorldLoop, no_threads
@@ -67,6 +66,7 @@ from holdfast.worlds.market import ticks
 from holdfast.worlds.outside import Line, Outside, Tally, WatchedExchange
 from holdfast.worlds.speaker import Speaker
 from holdfast.worlds.terms import Terms, terms
+from holdfast.worlds.truths import TRUTHS
 
 SLOT_NS = SECOND // 2
 """So often the feed brings what has come, and everything else gets its turn."""
@@ -317,9 +317,7 @@ class Process:
         self.is_stopping = False
         self.broken: Broken | None = None
         self.loop = WorldLoop(self._turn)
-        self.journal = DiskJournal(
-            world.disk, partial(self.boundary, Boundary.RECORD), self._later
-        )
+        self.journal = DiskJournal(world.disk, partial(self.boundary, Boundary.RECORD), self._later)
         self.engine: WatchedEngine
         self.day: Day
         self._kill: Kill | None = None
@@ -390,11 +388,10 @@ class Process:
         self.day = Day(
             clock, ends_ns=world.end_ns + self.off_ns, progress=_nobody, notify=_nobody_notified
         )
-        line = Line(
-            world.outside, off_ns=self.off_ns, sending=self._sending, sent=self._sent
-        )
+        line = Line(world.outside, off_ns=self.off_ns, sending=self._sending, sent=self._sent)
         begun = self._begun()
         self.engine.watch = self._watch
+        self._arm_at_once()
         self.day.begin(begun, line, self.journal)
         self._schedule()
         await self.day.drive(_nobody_waits)
@@ -451,12 +448,18 @@ class Process:
 
     # -- what is done to it
 
+    def _arm_at_once(self) -> None:
+        """A death at the very beginning may come before the first turn of the loop."""
+        for act in self.world.script.acts:
+            if isinstance(act, Kill) and BEGIN_NS + act.at_ns == self.began_ns:
+                self._take(act)
+
     def _schedule(self) -> None:
         self._next_slot()
         self.world.disk.takes_nothing = False
         for act in self.world.script.acts:
             at_ns = BEGIN_NS + act.at_ns
-            if at_ns >= self.began_ns:
+            if at_ns > self.began_ns or (at_ns == self.began_ns and not isinstance(act, Kill)):
                 self._at(at_ns, partial(self._take, act))
             lasts_ns = getattr(act, "lasts_ns", 0)
             if lasts_ns and at_ns + lasts_ns >= self.began_ns:
@@ -577,7 +580,7 @@ def _nothing_logged(*_told: object, **_fields: object) -> None:
 def quiet() -> Iterator[None]:
     """Let nothing be logged: the story is told from what happened."""
     before: dict[str, Any] = structlog.get_config()
-    structlog.configure(wrapper_class=_Mute, cache_logger_on_first_use=False)
+    structlog.configure(wrapper_class=cast("Any", _Mute), cache_logger_on_first_use=False)
     try:
         yield
     finally:
