@@ -1,5 +1,5 @@
 # The one entry point. Needs make and python3 (3.11 or later); everything else it fetches by itself.
-# A target stands here only once something is behind it; to come: sim, faults, kill, soak, screenshots.
+# A target stands here only once something is behind it; to come: faults, soak, screenshots.
 
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -12,10 +12,10 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(READY))
 endif
 
-.PHONY: help setup run test check lint fmt docs bench kill mutants lock dist clean
+.PHONY: help setup run test check lint fmt docs bench kill sim mutants mutants-worlds lock dist clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 setup: $(READY) ## make .venv (every other target does so by itself)
 
@@ -39,6 +39,7 @@ lint: $(READY)
 	$(PY) -m mypy
 	.venv/bin/lint-imports --cache-dir build/cache/imports
 	$(PY) -m tools.mutants --check
+	$(PY) -m tools.mutate_worlds --check
 
 fmt: $(READY) ## format, and mend what the linter can mend
 	$(PY) -m ruff format $(CODE)
@@ -59,6 +60,12 @@ kill: $(READY) ## kill -9 at fifty moments of a day and at every write of the jo
 mutants: $(READY) ## break the code on purpose: every break must fail a test
 	$(PY) -m tools.mutants
 	$(PY) -m tools.mutate_core
+
+sim: $(READY) ## play 2,000 worlds: faults, crashes, strangers; fails below its floors
+	$(PY) -m holdfast.worlds --worlds $${HOLDFAST_WORLDS:-2000}
+
+mutants-worlds: $(READY) ## break safety code on purpose: within 500 worlds a checker must notice
+	$(PY) -m tools.mutate_worlds
 
 lock: $(READY) ## resolve the dependencies anew into locks/
 	$(LOCK) --upgrade pyproject.toml -o locks/run.txt

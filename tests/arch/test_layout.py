@@ -32,6 +32,7 @@ NOT_MIRRORED = {
 
 LOADED_BY_NAME = {
     "holdfast.store.migrations.env": "loaded by alembic",
+    "holdfast.worlds.__main__": "started as `python -m holdfast.worlds`",
 }
 """Modules that nothing imports, each with what loads it."""
 

@@ -155,6 +155,11 @@ class Day:
         with suppress(RuntimeError):  # the loop has ended: nobody listens
             self._loop.call_soon_threadsafe(self.tell, event)
 
+    def let_pass(self, to_ns: int) -> None:
+        """Time has passed although nothing was heard: what was due until `to_ns` is delivered."""
+        if self._driver is not None and self._is_taking and not self._is_closed:
+            self._driver.advance(to_ns)
+
     def _wake(self) -> None:
         """What an entry waited for is on the disk, says the writer, on whatever thread."""
         with suppress(RuntimeError):  # the loop has ended: nobody waits

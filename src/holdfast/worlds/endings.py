@@ -1,0 +1,282 @@
+"""Checkers of how things come to rest: protected, flat, reconciled, ready, and even, by themselves."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from holdfast.core.books.postings import Account
+from holdfast.core.engine import Engine
+from holdfast.core.readiness import first_failing
+from holdfast.domain.instrument import BrokerKey
+from holdfast.domain.order import BrokerOrderId, BrokerStatus
+from holdfast.runtime.recover import recover
+from holdfast.worlds.checkers import Checker, Seen, shown
+from holdfast.worlds.ground import SECOND
+
+if TYPE_CHECKING:
+    from holdfast.worlds.world import World
+
+PROTECTED_NS = 8 * SECOND
+"""The five seconds after which an unprotected position is closed, and what a round trip takes."""
+
+QUIET_NS = 12 * SECOND
+"""So long after the last fault what it did is taken to be over."""
+
+READY_NS = 60 * SECOND
+"""So long after the last fault the program is ready again by itself."""
+
+CLOCK_NS = SECOND // 2
+"""So far a clock may be off before nothing is entered by it (T30, decisions 1.7)."""
+
+WATERMARK_NS = 3 * SECOND
+"""The two seconds of the promise, and a turn of the loop."""
+
+A_PERSONS = ("halted", "daily_loss", "rules")
+"""Terms that only a person, or the next day, can make true again."""
+
+
+class EveryPositionIsProtected(Checker):
+    """What is held at the exchange has closing orders there, but for seconds, when nothing is wrong."""
+
+    promise = "2.5, T9"
+
+    def __init__(self) -> None:
+        """Since when each position was not covered."""
+        self._since_ns: dict[int, int] = {}
+        self._looked_ns = 0
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        world, now_ns = seen.world, seen.world.now_ns
+        if now_ns - self._looked_ns < SECOND:
+            return
+        self._looked_ns = now_ns
+        tally = world.tally
+        naked = {number for number, held in tally.held.items() if held > tally.closing[number]}
+        if world.is_troubled(now_ns, QUIET_NS) or world.is_anybody_else_in_it:
+            naked = set()
+        self._since_ns = {number: self._since_ns.get(number, now_ns) for number in sorted(naked)}
+        for number, since_ns in self._since_ns.items():
+            if now_ns - since_ns > PROTECTED_NS:
+                self.broken(
+                    f"position {number} holds {tally.held[number]}, {tally.closing[number]} of it"
+                    f" covered at the broker, for {(now_ns - since_ns) / SECOND:.0f} s"
+                )
+
+
+class RulesRun(Checker):
+    """The rules look at every open position at least each two seconds."""
+
+    promise = "I-01, RSK-7"
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        world = seen.world
+        if world.since_start_ns < WATERMARK_NS:
+            return
+        for position in seen.state.live:
+            age_ns = seen.state.now_ns - position.evaluated_at_ns
+            if position.is_open and age_ns > WATERMARK_NS:
+                text = f"position {position.number} was last looked at {age_ns / SECOND:.1f} s ago"
+                self.broken(text)
+
+
+class RecoveryDecidesAlike(Checker):
+    """What a start folds decides as was recorded, and leaves nothing out."""
+
+    promise = "2.9, 2.12, REC-2"
+
+    @override
+    def on_start(self, world: "World") -> None:
+        if not world.recovered:
+            return
+        last = world.recovered[-1]
+        if last.differences:
+            self.broken(f"{last.differences} decisions differ, the first: {last.first_difference}")
+        if last.left_out or last.faults:
+            self.broken(f"events {last.left_out} were left out: {last.faults}")
+
+
+class ReadyAgain(Checker):
+    """A minute after the last fault the program is ready, unless a person's word is wanted."""
+
+    promise = "liveness"
+
+    def __init__(self) -> None:
+        """Not looked."""
+        self._has_looked = False
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        world = seen.world
+        if self._has_looked or world.now_ns < world.calm_ns + READY_NS:
+            return
+        self._has_looked = True
+        if abs(world.off_of_process) > CLOCK_NS:
+            return  # such a clock is not sane: every price looks old, or comes from the future
+        failing = first_failing(seen.state)
+        if failing is not None and failing[0] not in A_PERSONS:
+            self.broken(f"not ready a minute after the last fault: {failing[0]} {failing[1]}")
+
+
+class FlatAtTheEnd(Checker):
+    """A minute after the close-out nothing of ours is held, and nothing can fill any more."""
+
+    promise = "liveness, PLC-5"
+
+    @override
+    def at_end(self, world: "World") -> None:
+        live = [row for row in world.exchange.orders() if row.status is BrokerStatus.WORKING]
+        if live:
+            self.broken(f"{live[0].order_id} still works at the exchange")
+        if world.state.live:
+            open_ = [one.number for one in world.state.live]
+            self.broken(f"positions {open_} are open in the books")
+        if world.is_anybody_else_in_it:
+            return
+        for key, net in world.exchange.positions().items():
+            if net:
+                self.broken(f"{net} of {key.instrument} are held at the exchange")
+
+
+class EveryFillIsBooked(Checker):
+    """What the exchange filled of each order of ours, the books hold, to the contract and paisa."""
+
+    promise = "2.3, invariant 4, I-52"
+
+    @override
+    def at_end(self, world: "World") -> None:
+        booked = {one.broker_id: one for one in world.state.orders.values()}
+        for row in world.exchange.orders():
+            order = booked.get(row.broker_id)
+            if order is None:
+                if row.filled_quantity or row.status is BrokerStatus.WORKING:
+                    self.broken(f"{row.order_id} ({row.broker_id}) is not in the books")
+                continue
+            theirs = row.filled_quantity, row.filled_value_paise
+            if (order.filled_quantity, order.filled_value_paise) != theirs:
+                self.broken(f"{shown(order)} is booked, the exchange filled {theirs[0]}")
+
+
+class NothingIsUnknown(Checker):
+    """At rest no order is in question, and the broker's book holds nothing that is awaited."""
+
+    promise = "2.1, 2.7, REC-1"
+
+    @override
+    def at_end(self, world: "World") -> None:
+        for name in sorted(world.state.orders):
+            order = world.state.orders[name]
+            if order.is_live:
+                self.broken(f"{shown(order)} has come to no end")
+        if world.state.book.open_points:
+            self.broken(f"the book is not settled: {world.state.book.open_points[0]}")
+
+
+class BooksAreTheBrokers(Checker):
+    """At rest a difference with the broker's positions is known as one, and only strangers make one."""
+
+    promise = "2.7, T5, I-104"
+
+    @override
+    def at_end(self, world: "World") -> None:
+        ours: Counter[BrokerKey] = Counter()
+        for position in world.state.positions.values():
+            ours[position.key] += position.holding.quantity
+        foreign = world.foreign_nets()
+        for key, net in world.exchange.positions().items():
+            if net not in (ours[key], ours[key] + foreign[key]):
+                self.broken(f"{key.instrument}: {ours[key]} here, {net} at the broker")
+        for key, drift in sorted(world.state.drifts.items()):
+            if drift.is_present and not world.is_anybody_else_in_it:
+                self.broken(f"a difference in {key.instrument} that nobody made")
+
+
+class ProfitIsTheExchanges(Checker):
+    """What our books realised is what the account's cash has moved by, to the paisa."""
+
+    promise = "invariant 11"
+
+    @override
+    def at_end(self, world: "World") -> None:
+        if world.is_anybody_else_in_it:
+            return
+        realised = -world.state.ledger.balance_e4(Account.REALISED)
+        moved = (world.exchange.cash_paise - world.terms.cash_paise) * 10_000
+        if realised != moved:
+            self.broken(f"realised {realised / 1e6:.2f} here, {moved / 1e6:.2f} at the exchange")
+
+
+class ExchangeIsConserved(Checker):
+    """The exchange itself lost nothing: else nothing here proves anything."""
+
+    promise = "design 14"
+
+    @override
+    def at_end(self, world: "World") -> None:
+        try:
+            world.exchange.assert_conserved()
+        except AssertionError as error:
+            self.broken(str(error))
+
+
+class FoldIsTheState(Checker):
+    """The journal folded again is the engine that lived, byte for byte."""
+
+    promise = "2.9, 2.12, RACE-9"
+
+    @override
+    def at_end(self, world: "World") -> None:
+        process = world.process
+        if process is None or world.script.seed % FOLD_EVERY:
+            return
+        found = recover(lambda: iter(world.disk.rows), world.make)
+        if found is not None and _image(found[0]) != _image(process.engine):
+            self.broken("the fold of the journal is another engine than the one that lived")
+
+
+def _image(engine: Engine) -> bytes | None:
+    """The engine as bytes, without the deadlines that were replaced: they mean nothing."""
+    timers = engine._state.timers  # noqa: SLF001 nobody steps it any more
+    timers._heap = sorted((at_ns, key) for key, at_ns in timers._at.items())  # noqa: SLF001
+    return engine.image()
+
+
+FOLD_EVERY = 4
+"""One world in so many is folded again at its end: that costs half as much as the world itself."""
+
+
+class NoTwoNumbersTheSame(Checker):
+    """Every record has its number, in order, and the broker's numbers name one order each."""
+
+    promise = "B-14"
+
+    @override
+    def at_end(self, world: "World") -> None:
+        numbers = [number for number, _ in world.disk.rows]
+        if numbers != sorted(set(numbers)):
+            self.broken("records are out of order")
+        seen: set[BrokerOrderId] = set()
+        for name in sorted(world.state.orders):
+            broker_id = world.state.orders[name].broker_id
+            if broker_id is not None and broker_id in seen:
+                self.broken(f"{broker_id} is in the books twice")
+            if broker_id is not None:
+                seen.add(broker_id)
+
+
+ENDINGS: tuple[type[Checker], ...] = (
+    EveryPositionIsProtected,
+    RulesRun,
+    RecoveryDecidesAlike,
+    ReadyAgain,
+    ExchangeIsConserved,
+    EveryFillIsBooked,
+    NothingIsUnknown,
+    BooksAreTheBrokers,
+    FlatAtTheEnd,
+    ProfitIsTheExchanges,
+    FoldIsTheState,
+    NoTwoNumbersTheSame,
+)

@@ -1,0 +1,263 @@
+"""What is done to the worlds: mixes of acts, drawn from the seed alone.
+
+Each world is of one mix, by its seed's number, so that a campaign has all of them in equal parts.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from holdfast.domain.event import Link, OperatorRequest
+from holdfast.exchange.faults import ONCE, FaultKind
+from holdfast.exchange.market_faults import MOVING, MarketFaultKind
+from holdfast.worlds.acts import (
+    AnyAct,
+    Ask,
+    Boundary,
+    BrokerFault,
+    DiskFull,
+    Kill,
+    LinkDown,
+    MarketFault,
+    Script,
+    Skew,
+    Stop,
+)
+from holdfast.worlds.chance import Chance
+from holdfast.worlds.ground import SECOND
+
+MINUTES: Final = 10
+SECONDS: Final = MINUTES * 60
+CALM_S: Final = 450
+"""From then on nothing is done to a world any more: it must come to rest by itself."""
+
+CLOSE_S: Final = 540
+"""From then on positions are closed; a minute later everything must be flat."""
+
+FULL_S: Final = 37 * SECONDS
+"""From 09:16 to 15:26 IST: the close-out, then the broker's own."""
+
+_MS: Final = 1_000_000
+
+
+def script(seed: int, mix: str | None = None, *, full: bool = False) -> Script:
+    """The script of a seed. `mix` is the seed's own where none is named.
+
+    A full one is a whole session, a different mix in each of its stretches of ten minutes.
+    """
+    name = mix or list(MIXES)[seed % len(MIXES)]
+    seconds = FULL_S if full else SECONDS
+    calm_s, close_s = CALM_S + seconds - SECONDS, CLOSE_S + seconds - SECONDS
+    acts: list[AnyAct] = []
+    for stretch in range(seconds // SECONDS):
+        mixed = mix or list(MIXES)[(seed + stretch) % len(MIXES)]
+        chance = Chance(seed, f"mix {mixed}" if not stretch else f"mix {mixed} {stretch}")
+        later_ns = stretch * SECONDS * SECOND
+        acts += (replace(act, at_ns=act.at_ns + later_ns) for act in MIXES[mixed](chance, CALM_S))
+    return Script(
+        seed=seed,
+        mix="a whole session" if full else name,
+        seconds=seconds,
+        calm_s=calm_s,
+        close_s=close_s,
+        acts=tuple(sorted(acts, key=lambda act: act.at_ns)),
+    )
+
+
+Mixed = Iterator[AnyAct]
+
+
+def _at(chance: Chance, calm_s: int, lasts_ns: int = 0) -> int:
+    """When something begins, so that it has ended when the calm begins."""
+    return chance.within("at", 5_000, max(calm_s * 1_000 - lasts_ns // _MS, 5_001)) * _MS
+
+
+def _broker(chance: Chance, calm_s: int, kinds: Sequence[FaultKind], count: int) -> Mixed:
+    """Some faults of the broker, each for a while."""
+    for number in range(count):
+        part = chance.part(f"broker {number}")
+        lasts_ns = part.one_of("lasts", (10, 30, 80, 200)) * SECOND
+        kind = part.one_of("kind", kinds)
+        share_bps = 10_000 if kind in ONCE else part.one_of("share", (3_000, 7_000, 10_000))
+        yield BrokerFault(
+            at_ns=_at(part, calm_s, lasts_ns), kind=kind, lasts_ns=lasts_ns, share_bps=share_bps
+        )
+
+
+def _market(chance: Chance, calm_s: int, kinds: Sequence[MarketFaultKind], count: int) -> Mixed:
+    """Some faults of the market and its feed."""
+    for number in range(count):
+        part = chance.part(f"market {number}")
+        kind = part.one_of("kind", kinds)
+        lasts_ns = part.one_of("lasts", (2, 8, 25, 70)) * SECOND
+        yield MarketFault(
+            at_ns=_at(part, calm_s, lasts_ns),
+            kind=kind,
+            lasts_ns=lasts_ns,
+            share_bps=part.one_of("share", (500, 3_000, 10_000)),
+            delay_ns=part.one_of("delay", (1, 4, 20)) * SECOND,
+            bps=part.one_of("bps", (-2_500, -600, 600, 2_500)),
+            contract=part.one_of("contract", (None, None, 2, 3)),
+        )
+
+
+def _kills(chance: Chance, calm_s: int, count: int) -> Mixed:
+    """Some deaths, each at a boundary of any kind."""
+    for number in range(count):
+        part = chance.part(f"kill {number}")
+        yield Kill(
+            at_ns=_at(part, calm_s - 20),
+            boundary=part.one_of("boundary", tuple(Boundary)),
+            skip=part.one_of("skip", (0, 0, 1, 3, 8)),
+            down_ns=part.one_of("down", (200, 1_500, 4_000, 15_000)) * _MS,
+        )
+
+
+def _stops(chance: Chance, calm_s: int, count: int) -> Mixed:
+    """Some orderly stops."""
+    for number in range(count):
+        part = chance.part(f"stop {number}")
+        down_ns = part.one_of("down", (1_000, 10_000)) * _MS
+        yield Stop(at_ns=_at(part, calm_s - 20), down_ns=down_ns)
+
+
+def _people(chance: Chance, calm_s: int, count: int) -> Mixed:
+    """Some requests of a person; a halt is lifted again, now and then."""
+    asked = (
+        OperatorRequest.PAUSE,
+        OperatorRequest.FLATTEN,
+        OperatorRequest.PANIC,
+        OperatorRequest.CLOSE,
+        OperatorRequest.CLOSE,
+        OperatorRequest.RESUME,
+        OperatorRequest.ACKNOWLEDGE,
+    )
+    for number in range(count):
+        part = chance.part(f"person {number}")
+        request = part.one_of("request", asked)
+        at_ns = _at(part, calm_s - 60)
+        yield Ask(at_ns=at_ns, request=request)
+        is_halt = request in asked[:3]
+        if is_halt and part.happens("lifted", 8_000):
+            lifted_ns = at_ns + part.within("lifted after", 5, 50) * SECOND
+            yield Ask(at_ns=lifted_ns, request=OperatorRequest.UNLOCK)
+
+
+def _lines(chance: Chance, calm_s: int, count: int) -> Mixed:
+    """Some connections that are gone for a while."""
+    for number in range(count):
+        part = chance.part(f"line {number}")
+        lasts_ns = part.one_of("lasts", (1, 6, 30)) * SECOND
+        link = part.one_of("link", (Link.ORDERS, Link.FEED))
+        yield LinkDown(at_ns=_at(part, calm_s, lasts_ns), link=link, lasts_ns=lasts_ns)
+
+
+def _disks(chance: Chance, calm_s: int, count: int) -> Mixed:
+    """A disk that takes nothing for a while."""
+    for number in range(count):
+        part = chance.part(f"disk {number}")
+        lasts_ns = part.one_of("lasts", (2, 10, 60)) * SECOND
+        yield DiskFull(at_ns=_at(part, calm_s, lasts_ns), lasts_ns=lasts_ns)
+
+
+def _clocks(chance: Chance, calm_s: int, count: int) -> Mixed:
+    """A host whose clock is set, with the death that makes a start see it."""
+    for number in range(count):
+        part = chance.part(f"clock {number}")
+        at_ns = _at(part, calm_s - 20)
+        off_ns = part.one_of("off", (-800, -50, 120, 1_400)) * _MS
+        yield Skew(at_ns=at_ns, off_ns=off_ns)
+        yield Kill(at_ns=at_ns, boundary=Boundary.TURN, skip=1, down_ns=2 * SECOND)
+
+
+def _of(*prefixes: str) -> tuple[FaultKind, ...]:
+    return tuple(kind for kind in FaultKind if kind.value.startswith(prefixes))
+
+
+_LOST: Final = tuple(kind for kind in FaultKind if kind.value.endswith("_lost"))
+_SLOW: Final = _of("server_error", "request_slow", "answer_slow", "connect_failed")
+_REFUSED: Final = _of("refused", "token", "ip_", "self_trade")
+_CHANGED: Final = _of("modify_", "fill", "stop_to", "stop_refused", "stop_dropped")
+_STREAM: Final = _of("update_", "stream_")
+_READS: Final = _of("book_", "order_", "quotes_", "funds_", "guard_")
+_OTHERS: Final = tuple(kind for kind in FaultKind if kind in ONCE)
+_FEED: Final = tuple(kind for kind in MarketFaultKind if kind not in MOVING)
+_MOVES: Final = tuple(kind for kind in MarketFaultKind if kind in MOVING)
+_ALL: Final = tuple(FaultKind)
+
+
+def _requests(chance: Chance, calm_s: int) -> Mixed:
+    """Requests that are lost, slow, or answered by nobody."""
+    yield from _broker(chance, calm_s, (*_LOST, *_SLOW), 11)
+    yield from _broker(chance.part("more"), calm_s, _READS, 2)
+
+
+def _answers(chance: Chance, calm_s: int) -> Mixed:
+    """Refusals of every class, and modifications that are none."""
+    yield from _broker(chance, calm_s, _REFUSED, 7)
+    yield from _broker(chance.part("more"), calm_s, _CHANGED, 7)
+
+
+def _words(chance: Chance, calm_s: int) -> Mixed:
+    """A stream that stammers, and reads that are wrong."""
+    yield from _broker(chance, calm_s, _STREAM, 5)
+    yield from _broker(chance.part("more"), calm_s, _READS, 4)
+
+
+def _hands(chance: Chance, calm_s: int) -> Mixed:
+    """The owner and the broker trade, and a person asks."""
+    yield from _broker(chance, calm_s, _OTHERS, 3)
+    yield from _people(chance, calm_s, 3)
+
+
+def _deaths(chance: Chance, calm_s: int) -> Mixed:
+    """A process that dies again and again, while the broker is not at its best."""
+    yield from _kills(chance, calm_s, 5)
+    yield from _stops(chance, calm_s, 1)
+    yield from _broker(chance, calm_s, _ALL, 4)
+
+
+def _sight(chance: Chance, calm_s: int) -> Mixed:
+    """A feed that shows too little, too late, or nonsense, in a market that jumps."""
+    yield from _market(chance, calm_s, _FEED, 4)
+    yield from _market(chance.part("more"), calm_s, _MOVES, 3)
+    yield from _lines(chance, calm_s, 1)
+
+
+def _machine(chance: Chance, calm_s: int) -> Mixed:
+    """The host: its disk, its clock, its lines."""
+    yield from _disks(chance, calm_s, 2)
+    yield from _clocks(chance, calm_s, 2)
+    yield from _lines(chance, calm_s, 2)
+    yield from _broker(chance, calm_s, _ALL, 2)
+
+
+def _everything(chance: Chance, calm_s: int) -> Mixed:
+    """All of it at once."""
+    yield from _broker(chance, calm_s, _ALL, 6)
+    yield from _market(chance, calm_s, tuple(MarketFaultKind), 2)
+    yield from _kills(chance, calm_s, 2)
+    yield from _people(chance, calm_s, 2)
+    yield from _lines(chance, calm_s, 1)
+    yield from _disks(chance, calm_s, 1)
+
+
+def _nothing(_chance: Chance, _calm_s: int) -> Mixed:
+    """A good day."""
+    yield from ()
+
+
+MIXES: Final = {
+    "requests": _requests,
+    "answers": _answers,
+    "words": _words,
+    "hands": _hands,
+    "deaths": _deaths,
+    "sight": _sight,
+    "machine": _machine,
+    "everything": _everything,
+    "everything else": _everything,
+    "quiet": _nothing,
+}
+"""Every mix by its name, in the order in which seeds go round."""

@@ -1,0 +1,183 @@
+"""Checkers of what the exchange itself saw: orders, fills, positions, and how much we asked of it."""
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
+from holdfast.domain.order import OrderId, Purpose
+from holdfast.exchange.venue import Placement
+from holdfast.worlds.checkers import Checker, reason_of
+from holdfast.worlds.ground import SECOND
+
+if TYPE_CHECKING:
+    from holdfast.worlds.world import World
+
+
+class NoIdTwice(Checker):
+    """An id reaches the broker once; the broker does not tell two apart."""
+
+    promise = "2.1, T21, GWL-5"
+
+    def __init__(self) -> None:
+        """Nothing was placed."""
+        self._seen: set[OrderId] = set()
+        self._count = 0
+
+    @override
+    def after_exchange(self, world: "World", at_ns: int) -> None:
+        placements = world.exchange.placed_in_order
+        while self._count < len(placements):
+            placed = placements[self._count]
+            self._count += 1
+            if placed.order_id in self._seen:
+                self.broken(f"{placed.order_id} reached the broker twice")
+            self._seen.add(placed.order_id)
+
+
+class OneOrderPerIntent(Checker):
+    """However often an entry is asked for, no more is ever bought than the intent said."""
+
+    promise = "2.1, I-25"
+
+    @override
+    def after_exchange(self, world: "World", at_ns: int) -> None:
+        for number, quantity in world.tally.entered.items():
+            wanted = world.intents.get(number)
+            if wanted is not None and quantity > wanted:
+                self.broken(f"position {number} may come to {quantity}, {wanted} were wanted")
+
+
+class NothingSoldThatIsNotHeld(Checker):
+    """What our orders have sold of a key never exceeds what our orders have bought of it."""
+
+    promise = "2.6, I-42, T4"
+
+    @override
+    def after_exchange(self, world: "World", at_ns: int) -> None:
+        for key, net in world.tally.net.items():
+            if net < 0:
+                self.broken(
+                    f"our orders have sold {-net} more of {key.instrument} than they bought"
+                )
+
+
+class CloserNeverExceedsPosition(Checker):
+    """All closing orders of a position together can close no more than its own fills opened."""
+
+    promise = "2.6, T2, T23, RACE-1"
+
+    @override
+    def after_exchange(self, world: "World", at_ns: int) -> None:
+        held = world.tally.held
+        for number, quantity in world.tally.closing.items():
+            if quantity > max(held[number], 0):
+                text = f"position {number} holds {held[number]}, {quantity} could be closed"
+                self.broken(text)
+
+
+class RationKept(Checker):
+    """What could be sold at once is held, at the broker and by key, the owner's trades included.
+
+    Where somebody else has traded the contract our books may be behind for a while.
+    """
+
+    promise = "2.6, T4"
+
+    @override
+    def after_exchange(self, world: "World", at_ns: int) -> None:
+        nets = world.exchange.positions()
+        for key, quantity in world.tally.selling.items():
+            held = max(nets.get(key, 0), 0)
+            if quantity > held and not world.was_foreign(key, at_ns):
+                self.broken(f"{quantity} of {key.instrument} could be sold, {held} are held")
+
+
+class ProductKept(Checker):
+    """Every order of a position has its contract and product, and closers its other side."""
+
+    promise = "T8"
+
+    def __init__(self) -> None:
+        """Nothing was entered."""
+        self._entered: dict[int, Placement] = {}
+        self._count = 0
+
+    @override
+    def after_exchange(self, world: "World", at_ns: int) -> None:
+        placements = world.exchange.placed_in_order
+        while self._count < len(placements):
+            self._look(world, placements[self._count])
+            self._count += 1
+
+    def _look(self, world: "World", placed: Placement) -> None:
+        reason = reason_of(world, placed.order_id)
+        if placed.terms.product is not world.terms.settings.entries.product:
+            self.broken(f"{placed.order_id} was sent as {placed.terms.product.value}")
+        if reason.purpose is Purpose.ENTRY:
+            self._entered.setdefault(reason.position, placed)
+            return
+        entered = self._entered.get(reason.position)
+        if entered is None:
+            self.broken(f"{placed.order_id} closes what was never entered")
+        elif placed.terms.instrument != entered.terms.instrument:
+            self.broken(f"{placed.order_id} is of another contract than its entry")
+        elif placed.terms.side is entered.terms.side:
+            self.broken(f"{placed.order_id} adds to what it should close")
+
+
+class WithinRates(Checker):
+    """No window of the broker's order limits is exceeded, and no order modified too often."""
+
+    promise = "T7, GWL-4"
+
+    WINDOWS = ((1, 10), (60, 250))
+
+    def __init__(self) -> None:
+        """Nothing was sent."""
+        self._sent: deque[int] = deque()
+        self._modified: Counter[OrderId] = Counter()
+
+    @override
+    def on_send(self, world: "World", command: AnyCommand, at_ns: int) -> None:
+        if not isinstance(command, PlaceOrder | ModifyOrder | CancelOrder):
+            return
+        now_ns = at_ns - world.off_of_process
+        self._sent.append(now_ns)
+        while now_ns - self._sent[0] >= 60 * SECOND:
+            self._sent.popleft()
+        for seconds, most in self.WINDOWS:
+            count = sum(1 for one in self._sent if now_ns - one < seconds * SECOND)
+            if count > most:
+                self.broken(f"{count} requests about orders in {seconds} s, {most} are allowed")
+        if isinstance(command, ModifyOrder):
+            self._modified[command.order_id] += 1
+            if self._modified[command.order_id] > 25:
+                self.broken(f"{command.order_id} is modified for the 26th time")
+
+
+class EntryDurableFirst(Checker):
+    """An entry leaves only when its intent is on the disk."""
+
+    promise = "invariant 2, I-31"
+
+    @override
+    def on_send(self, world: "World", command: AnyCommand, at_ns: int) -> None:
+        if isinstance(command, PlaceOrder) and command.purpose is Purpose.ENTRY:
+            assert world.process is not None
+            journal = world.process.journal
+            if not journal.is_durable(command.order_id):
+                self.broken(f"{command.order_id} left before its intent was durable")
+
+
+TRUTHS: tuple[type[Checker], ...] = (
+    NoIdTwice,
+    OneOrderPerIntent,
+    NothingSoldThatIsNotHeld,
+    CloserNeverExceedsPosition,
+    RationKept,
+    ProductKept,
+    WithinRates,
+    EntryDurableFirst,
+)
