@@ -52,7 +52,6 @@ def test_no_way_on_from_a_resting_stop_comes_to_a_bad_end() -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.proves("T11", "T14", "RACE-2", "I-42")
-@pytest.mark.xfail(reason="foreign orders of the stream do not act yet", strict=True)
 def test_the_owners_sale_in_between_oversells_nothing() -> None:
     """The owner sells half of it at any moment: what is left to sell follows in the same step."""
     found = seen("the owner sells", is_held=True, silences=1, kinds=ALL, depth=5)

@@ -122,8 +122,8 @@ class Storm:
         """A day begins with a book that shows nothing."""
         for event in beginning(self.now):
             self.driver.take(event)
-        for _ in range(2):
-            self.driver.take(_empty(self.now))
+        for number in range(2):
+            self.driver.take(_empty(self.now + number))
         self.driver.take(FundsRead(at_ns=self.now, available_paise=500_000_00))
 
     async def blow(self) -> None:

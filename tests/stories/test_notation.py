@@ -17,7 +17,10 @@ SEEN = "=> nothing\n"
 SHOWN = (
     *(f"RACE-{number}" for number in (1, 2, 3, 4, 5, 7, 8, 9, 11)),
     *(f"T{number}" for number in (*range(1, 10), *range(11, 19), *range(21, 26))),
-    *(f"I-{number:02d}" for number in (1, 4, 7, 25, *range(27, 43), *range(44, 49))),
+    *(
+        f"I-{number:02d}"
+        for number in (1, 4, 7, 25, *range(27, 35), *range(36, 43), *range(44, 49))
+    ),
     *(f"I-{number:02d}" for number in (50, 51, 52, 55, 56, 67, 99, 102, 103, 104, 120, 127, 130)),
     *("B-08", "B-10", "B-11", "B-14", "B-19"),
 )

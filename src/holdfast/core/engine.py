@@ -377,6 +377,7 @@ class Engine:
         """
         if any(one.hears_ticks and one.name not in self._parked for one in self._strategies):
             return None
+        self._state.timers.tidy()
         return image.encode({name: getattr(self, f"_{name}") for name in _PARTS})
 
     def restore(self, taken: bytes) -> None:
@@ -616,7 +617,7 @@ class Engine:
         if order.asked is Action.MODIFY and order.is_live and not leaving.may_act(state, position):
             asking.find(state, order)  # nothing is repeated blindly (T11)
         else:
-            asking.chase(state, order)
+            asking.chase(state, order, closing.newest_terms(state, order))
         closing.tend(state, position)
 
     def _close_candle(self, identity: InstrumentId, interval_s: int) -> None:

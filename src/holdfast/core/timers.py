@@ -64,6 +64,10 @@ class Timers:
             if at_ns < to_ns:
                 self.set(key, to_ns)
 
+    def tidy(self) -> None:
+        """Forget deadlines that were replaced, and how the others came: it means nothing."""
+        self._heap = sorted((at_ns, key) for key, at_ns in self._at.items())
+
     @property
     def deadline_ns(self) -> int | None:
         """The earliest deadline, `None` when there is none."""

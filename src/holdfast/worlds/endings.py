@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from holdfast.core.books.postings import Account
-from holdfast.core.engine import Engine
 from holdfast.core.readiness import first_failing
 from holdfast.domain.instrument import BrokerKey
 from holdfast.domain.order import BrokerOrderId, BrokerStatus
@@ -232,15 +231,8 @@ class FoldIsTheState(Checker):
         if process is None or world.script.seed % FOLD_EVERY:
             return
         found = recover(lambda: iter(world.disk.rows), world.make)
-        if found is not None and _image(found[0]) != _image(process.engine):
+        if found is not None and found[0].image() != process.engine.image():
             self.broken("the fold of the journal is another engine than the one that lived")
-
-
-def _image(engine: Engine) -> bytes | None:
-    """The engine as bytes, without the deadlines that were replaced: they mean nothing."""
-    timers = engine._state.timers  # noqa: SLF001 nobody steps it any more
-    timers._heap = sorted((at_ns, key) for key, at_ns in timers._at.items())  # noqa: SLF001
-    return engine.image()
 
 
 FOLD_EVERY = 4

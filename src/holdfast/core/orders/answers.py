@@ -68,7 +68,7 @@ def _take_silence(state: State, order: Order, action: Action) -> None:
     """Nobody answered. A placement is looked for; a closing one needs a person's eyes (T3)."""
     if order.state is not OrderState.UNKNOWN:
         return
-    asking.take_silence(state, order)
+    asking.take_silence(state, order, closing.newest_terms(state, order))
     if action is Action.PLACE:
         bookread.ask(state)
     if action is Action.PLACE and order.purpose is not Purpose.ENTRY:

@@ -40,10 +40,20 @@ def place(state: State, position: Position, reason: OrderReason, *, terms: Order
     return order
 
 
-def modify(state: State, order: Order, terms: OrderTerms, *, is_ordinary: bool = False) -> None:
-    """Ask for these terms; the broker's number is known by then. `is_ordinary`: it only trails."""
+def modify(
+    state: State,
+    order: Order,
+    terms: OrderTerms,
+    *,
+    is_ordinary: bool = False,
+    is_repeat: bool = False,
+) -> None:
+    """Ask for these terms; the broker's number is known by then.
+
+    `is_ordinary`: it only trails. `is_repeat`: it was asked for before and has not been seen.
+    """
     assert order.broker_id is not None
-    order.ask(Action.MODIFY, terms, state.now_ns)
+    order.ask(Action.MODIFY, terms, state.now_ns, is_repeat=is_repeat)
     order.is_ordinary = is_ordinary
     state.send(
         ModifyOrder(
@@ -112,8 +122,10 @@ def forget_settled(state: State, order: Order) -> None:
             watch(state, order, READ_AFTER_NS)
 
 
-def chase(state: State, order: Order) -> None:
+def chase(state: State, order: Order, newest: OrderTerms) -> None:
     """The order's watch ran out: look for it, or repeat what may be repeated.
+
+    `newest` are the terms that a repeated modification asks for (T3).
 
     A modification that was given up is not repeated: what becomes of it is its owner's decision.
     """
@@ -127,26 +139,26 @@ def chase(state: State, order: Order) -> None:
     is_repeatable = order.asked in (Action.MODIFY, Action.CANCEL)
     is_late = state.now_ns - order.asked_at_ns >= REPEAT_AFTER_NS
     if is_repeatable and is_late and not is_given_up(state, order):
-        repeat(state, order)
+        _repeat(state, order, newest)
     else:
         find(state, order)
 
 
-def repeat(state: State, order: Order) -> None:
+def _repeat(state: State, order: Order, newest: OrderTerms) -> None:
     """Send an unanswered modification or cancel once more."""
     if order.asked is Action.MODIFY and order.state is not OrderState.CANCELLING:
-        modify(state, order, order.terms, is_ordinary=order.is_ordinary)
+        modify(state, order, newest, is_ordinary=order.is_ordinary, is_repeat=True)
     else:
         cancel(state, order)
 
 
-def take_silence(state: State, order: Order) -> None:
+def take_silence(state: State, order: Order, newest: OrderTerms) -> None:
     """A request went unanswered: repeat it once at once (T3), or look for the order.
 
     A connection that fails at once would otherwise spend every request of the day in seconds.
     """
     if order.asked in (Action.MODIFY, Action.CANCEL) and order.asked_times == 1:
-        repeat(state, order)
+        _repeat(state, order, newest)
     else:
         find(state, order)
 

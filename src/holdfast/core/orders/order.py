@@ -179,10 +179,13 @@ class Order:
         is_asked = event is OrderEvent.QUESTION
         self.in_question = self.state is OrderState.UNKNOWN and (is_asked or self.in_question)
 
-    def ask(self, action: Action, terms: OrderTerms, at_ns: int) -> None:
+    def ask(
+        self, action: Action, terms: OrderTerms, at_ns: int, *, is_repeat: bool = False
+    ) -> None:
         """Record a request of ours that leaves now.
 
-        `asked_first_ns` is kept, and `asked_times` counts, over repeats of the same request.
+        `asked_first_ns` is kept, and `asked_times` counts, over repeats of the same request:
+        one that `is_repeat` may ask for the terms of now.
         """
         event = {
             Action.PLACE: OrderEvent.SEND,
@@ -190,7 +193,7 @@ class Order:
             Action.CANCEL: OrderEvent.CANCEL,
         }[action]
         self.note(event)
-        if self.asked is not action or terms != self.terms:
+        if self.asked is not action or not (is_repeat or terms == self.terms):
             self.asked_first_ns, self.asked_times = at_ns, 0
         self.most_quantity = max(self.most_quantity, terms.quantity)
         if terms not in self.own_terms:

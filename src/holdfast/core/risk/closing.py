@@ -509,6 +509,15 @@ def exit_terms(state: State, position: Position, *, quantity: int) -> OrderTerms
     )
 
 
+def newest_terms(state: State, order: Order) -> OrderTerms:
+    """What a repeated modification asks for: an exit at the price of now, the total as asked (T3)."""
+    position = state.positions[order.position]
+    is_exit = order.asked is Action.MODIFY and order.terms.order_type is OrderType.LIMIT
+    if position.exit is None or not is_exit or order.purpose is Purpose.ENTRY:
+        return order.terms
+    return exit_terms(state, position, quantity=order.terms.quantity)
+
+
 def exit_price_paise(state: State, position: Position) -> int:
     """A marketable price inside the band, deeper with every rung.
 

@@ -136,7 +136,7 @@ def test_a_search_is_repeated_every_half_second() -> None:
     assert due_after(state) == READ_AFTER_NS
     for wait_ns in (SECOND_NS, 2 * SECOND_NS, 9 * SECOND_NS):
         commands = later(state, wait_ns)
-        asking.chase(state, order)
+        asking.chase(state, order, order.terms)
         assert commands == [FindOrder(order_id=order.id)]
         assert due_after(state) == LOOK_NS
 
@@ -144,10 +144,10 @@ def test_a_search_is_repeated_every_half_second() -> None:
 def test_an_order_that_ended_or_rests_is_not_chased() -> None:
     """A watch that ran out late asks nothing."""
     state, order = resting()
-    asking.chase(state, order)
+    asking.chase(state, order, order.terms)
     order.fail(Action.PLACE, Outcome.REFUSED, at_ns=NOW)
     order.state = OrderState.REJECTED
-    asking.chase(state, order)
+    asking.chase(state, order, order.terms)
     assert (state.out.commands, due_after(state)) == ([], None)
 
 
@@ -168,7 +168,7 @@ def test_a_modification_is_read_then_repeated_then_given_up(
     state, order = resting()
     asking.modify(state, order, LIMIT)
     commands = later(state, waited_ns)
-    asking.chase(state, order)
+    asking.chase(state, order, order.terms)
     assert [type(command) for command in commands] == [expected]
     assert asking.is_given_up(state, order) is (waited_ns >= GIVE_UP_AFTER_NS)
 
@@ -180,7 +180,7 @@ def test_a_cancel_is_repeated_for_ever() -> None:
     asking.cancel(state, order)
     for wait_ns in (3 * SECOND_NS, 30 * SECOND_NS):
         commands = later(state, wait_ns)
-        asking.chase(state, order)
+        asking.chase(state, order, order.terms)
         assert commands == [CancelOrder(order_id=order.id, broker_id=BrokerOrderId("B1"))]
         assert not asking.is_given_up(state, order)
 
@@ -199,11 +199,11 @@ def test_silence_is_answered_by_one_repeat_at_once_and_then_by_reading(action: A
     for _ in range(3):
         commands = later(state, 0)
         order.fail(action, Outcome.UNANSWERED, at_ns=NOW)
-        asking.take_silence(state, order)
+        asking.take_silence(state, order, order.terms)
         asked += [type(command) for command in commands]
     assert asked == [expected, FindOrder, FindOrder]
     commands = later(state, REPEAT_AFTER_NS)
-    asking.chase(state, order)
+    asking.chase(state, order, order.terms)
     assert [type(command) for command in commands] == [expected]
 
 
@@ -211,7 +211,7 @@ def test_an_unanswered_placement_is_looked_for_at_once() -> None:
     """And never sent again."""
     state, order = sent()
     order.fail(Action.PLACE, Outcome.UNANSWERED, at_ns=NOW)
-    asking.take_silence(state, order)
+    asking.take_silence(state, order, order.terms)
     assert state.out.commands == [FindOrder(order_id=order.id)]
 
 
@@ -222,7 +222,7 @@ def test_a_late_silence_of_a_modification_repeats_the_cancel_that_followed() -> 
     asking.cancel(state, order)
     commands = later(state, SECOND_NS)
     order.fail(Action.MODIFY, Outcome.UNANSWERED, at_ns=NOW)
-    asking.take_silence(state, order)
+    asking.take_silence(state, order, order.terms)
     assert [type(command) for command in commands] == [CancelOrder]
 
 
@@ -237,7 +237,7 @@ def test_an_order_held_back_may_be_asked_again_when_its_time_comes() -> None:
     assert not asking.may_ask(state, order)
     later(state, SECOND_NS)
     assert asking.may_ask(state, order)
-    asking.chase(state, order)
+    asking.chase(state, order, order.terms)
     asking.forget_settled(state, order)
     assert due_after(state) is None
 
@@ -249,7 +249,7 @@ def test_a_watch_that_ends_before_the_hold_waits_for_its_end() -> None:
     asking.watch(state, order, LOOK_NS)
     assert due_after(state) == LOOK_NS
     later(state, LOOK_NS)
-    asking.chase(state, order)
+    asking.chase(state, order, order.terms)
     assert due_after(state) == SECOND_NS - LOOK_NS
 
 
