@@ -515,33 +515,44 @@ def exit_price_paise(state: State, position: Position) -> int:
     With no usable price it is the band's edge around the last known one; every refusal by the band
     halves the distance to the last price (T13, T16) until the band can have moved.
     """
-    quote = state.quote(position.id)
-    price = _rung_paise(state, position)
+    last = state.quote(position.id).last_paise
+    low, high = state.quote(position.id).extremes(state.now_ns)
+    price = _into_band(state, position, _rung_paise(state, position), (low, high))
     if state.now_ns - position.band_refused_at_ns < EDGE_AFTER_NS:
         halvings = min(position.band_refusals, BAND_HALVINGS_MAX)
-        price = quote.last_paise + (price - quote.last_paise) // 2**halvings
-    instrument = position.instrument
-    is_sale = position.closing_side is Side.SELL
-    rounded = instrument.round_up(price) if is_sale else instrument.round_down(price)
-    return max(rounded, instrument.price_step_paise)
+        price = last + (price - last) // 2**halvings
+        price = _into_band(state, position, price, (last, last))
+    return max(price, position.instrument.price_step_paise)
+
+
+def _into_band(
+    state: State, position: Position, price_paise: int, extremes: tuple[int, int]
+) -> int:
+    """The nearest price on the step that is allowed around every reference between the extremes.
+
+    Where no price is, it is the edge at which a counterpart is likeliest.
+    """
+    instrument, rules = position.instrument, state.price_rules(position.instrument)
+    low, high = extremes
+    lowest = instrument.round_up(rules.band(high)[0])
+    highest = instrument.round_down(rules.band(low)[1])
+    if position.closing_side is Side.SELL:
+        return max(min(instrument.round_up(price_paise), highest), lowest)
+    return min(max(instrument.round_down(price_paise), lowest), highest)
 
 
 def _rung_paise(state: State, position: Position) -> int:
-    """The price of the present rung, not rounded: the touch or beyond it, inside the band."""
+    """The price of the present rung: the touch or beyond it; without one the band decides."""
     quote = state.quote(position.id)
-    now = state.now_ns
-    limits = state.settings.freshness
-    rules = state.price_rules(position.instrument)
-    low, high = quote.extremes(now)
+    now, limits = state.now_ns, state.settings.freshness
     usable = quote.fault(now, limits) is None or quote.has_read(now, limits)
     side = position.closing_side
-    is_sale = side is Side.SELL
-    edge = rules.band(high)[0] if is_sale else rules.band(low)[1]
     touch = quote.closing_paise(side.opposite.sign) if usable else None
     if touch is None or position.ladder_step >= len(LADDER_BPS):
-        return edge
-    price = touch + side.sign * (touch * LADDER_BPS[position.ladder_step] // 10_000)
-    return max(price, edge) if is_sale else min(price, edge)
+        low, high = quote.extremes(now)
+        rules = state.price_rules(position.instrument)
+        return rules.band(high)[0] if side is Side.SELL else rules.band(low)[1]
+    return touch + side.sign * (touch * LADDER_BPS[position.ladder_step] // 10_000)
 
 
 def take_revival(state: State, position: Position, order: Order) -> None:
