@@ -152,6 +152,17 @@ def _refusal(deed: Deed, now: View | None) -> str:
         case OperatorRequest.RESUME if now.halt not in RESUMABLE:
             stands = f"halted ({now.halt.value}): {now.halt_reason}"
             return f"{stands}; a flatten or a panic is lifted with: holdfast unlock"
+        case OperatorRequest.UNLOCK if (
+            now.halt is not HaltLevel.NONE and now.in_the_way is not None
+        ):
+            return f"not unlocked, {now.in_the_way}: close and explain what is left first"
+        case _:
+            return _names_nothing(deed, now)
+
+
+def _names_nothing(deed: Deed, now: View) -> str:
+    """Why what a request names is not there; empty when it is, or names nothing."""
+    match deed.do:
         case OperatorRequest.CLOSE if deed.position not in (*now.live, *now.closed):
             live = ", ".join(str(number) for number in now.live) or "none"
             return f"there is no position {deed.position}; open: {live}"

@@ -6,6 +6,7 @@ from holdfast.core.bookread import SETTLED_NS
 from holdfast.core.books.positions import Position
 from holdfast.core.orders.order import Order
 from holdfast.core.readiness import first_failing
+from holdfast.core.risk.halt import unclean
 from holdfast.core.state import State
 from holdfast.domain.decision import HaltLevel, Values
 from holdfast.domain.instrument import BrokerKey, InstrumentId, Product
@@ -66,6 +67,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     may go out. `broker` is what the newest read of its book shows that is not nothing, and
     `broker_read_ns` when that read began, `None`: it was not read since the start. `touched_ns` is
     when something last happened to an order of ours, `open_points` what the next read must tell.
+    `in_the_way` is why an unlock would lift nothing now, `None`: it would.
     """
 
     now_ns: int
@@ -82,6 +84,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     broker_read_ns: int | None
     touched_ns: int
     open_points: tuple[str, ...]
+    in_the_way: str | None
 
     @property
     def is_flat(self) -> bool:
@@ -115,6 +118,7 @@ def view(state: State) -> View:
         broker_read_ns=None if read is None else read.began_at_ns,
         touched_ns=max((_touched_ns(order) for order in orders), default=0),
         open_points=state.book.open_points,
+        in_the_way=unclean(state),
     )
 
 

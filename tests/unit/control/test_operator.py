@@ -127,8 +127,15 @@ def test_resume_lifts_a_pause_and_nothing_more(halt: OperatorRequest) -> None:
     refused = counter.do(OperatorRequest.RESUME)
     assert "holdfast unlock" in refused.refused
     assert len(counter.asked) == told
-    unlocked = counter.do(OperatorRequest.UNLOCK)
-    assert unlocked.after is not None and unlocked.after.halt is HaltLevel.NONE  # noqa: PT018
+
+
+def test_an_unlock_is_refused_while_anything_is_held() -> None:
+    """With what is in the way; nobody is told."""
+    counter = holding()
+    counter.do(OperatorRequest.FLATTEN)
+    told = len(counter.asked)
+    assert "position 1 is open" in counter.do(OperatorRequest.UNLOCK).refused
+    assert len(counter.asked) == told
 
 
 @pytest.mark.parametrize("lift", [OperatorRequest.RESUME, OperatorRequest.UNLOCK])

@@ -58,7 +58,9 @@ def test_the_brokers_newest_book_is_shown_where_it_holds_something() -> None:
     desk.book(nets={CALL: 65, PUT: 0})
     shown = desk.engine.view
     assert [(one.symbol, one.net) for one in shown.broker] == [(CALL.symbol, 65)]
-    assert shown.broker_read_ns == desk.now
+    read = desk.state.book.last
+    assert read is not None
+    assert shown.broker_read_ns == read.began_at_ns
 
 
 def test_differences_are_listed_in_order_of_their_keys_until_they_are_gone() -> None:

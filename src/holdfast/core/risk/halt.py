@@ -52,7 +52,7 @@ def unclean(state: State) -> str | None:
             return f"order {name} is {state.orders[name].state.value}"
     for point in state.book.open_points:
         return f"the broker's book: {point}"
-    for key in sorted(state.drifts):
+    for key in sorted(key for key, one in state.drifts.items() if not one.is_acknowledged):
         return f"a difference in {key.instrument} that nobody has acknowledged"
     return None
 

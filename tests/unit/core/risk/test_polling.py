@@ -7,6 +7,7 @@ from holdfast.core.orders import asking
 from holdfast.core.orders.ids import OrderReason
 from holdfast.core.readiness import first_failing
 from holdfast.core.risk import polling, protection
+from holdfast.core.risk.closing import BAND_HALVINGS_MAX
 from holdfast.core.risk.polling import POLLS_MAX, is_path_working
 from holdfast.core.settings import GuardSettings
 from holdfast.core.state import State
@@ -34,12 +35,13 @@ def polls(desk: Desk) -> list[tuple[str, bool]]:
 
 
 def unstopped(desk: Desk) -> PlaceOrder:
-    """A position of a minute whose stop was refused for funds, and nothing else; its entry."""
+    """A position of a minute whose stop the band refused again and again, and nothing else; its entry."""
     desk.at(60).spot()
     entry = desk.intend(Side.BUY)
     desk.acknowledge(entry.order_id)
     desk.fill(entry, price=100.0)
-    desk.fail(desk.last(PlaceOrder).order_id, Action.PLACE, Outcome.REFUSED, Refusal.BAND)
+    for _ in range(BAND_HALVINGS_MAX + 1):
+        desk.fail(desk.last(PlaceOrder).order_id, Action.PLACE, Outcome.REFUSED, Refusal.BAND)
     desk.forget()
     return entry
 
