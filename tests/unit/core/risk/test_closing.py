@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from holdfast.core import ration
 from holdfast.core.orders.ids import ATTEMPT_MAX
 from holdfast.core.risk import closing
 from holdfast.core.risk.closing import (
@@ -1146,11 +1147,11 @@ def test_two_positions_in_one_contract_never_offer_more_than_both_hold() -> None
     desk.hold_by_hand(Side.BUY)
     desk.hold_by_hand(Side.BUY)
     state, key = desk.state, desk.state.positions[1].key
-    assert closing.could_close(state, key, Side.SELL) == 390
-    assert closing.room(state, key, Side.SELL) == 0
+    assert ration.could_close(state, key, Side.SELL) == 390
+    assert ration.room(state, key, Side.SELL) == 0
     state.positions[2].missing = 65
-    assert closing.room(state, key, Side.SELL) == -65
-    assert closing.room(state, key, Side.BUY) == 0
+    assert ration.room(state, key, Side.SELL) == -65
+    assert ration.room(state, key, Side.BUY) == 0
 
 
 @pytest.mark.proves("T4")
