@@ -144,15 +144,20 @@ def _compare(
         _agree(state, key, theirs)
     else:
         _take_explained(state, key, ours=ours, theirs=theirs, foreign=foreign)
-        point = _book(state, passes[1], key, theirs)
+        point = _book(state, passes, key, theirs)
     reduction.note_aside(state, key)
     _share_out(state, key)
     return point
 
 
-def _book(state: State, read: BookRead, key: BrokerKey, theirs: int) -> str | None:
+def _book(
+    state: State, passes: tuple[BookRead, BookRead], key: BrokerKey, theirs: int
+) -> str | None:
     """Book what others have closed of ours, so that what is closed ends; says what it waits for."""
-    reduced = reduction.take_closed(state, key, read)
+    if not reduction.is_due(state, key):
+        return None
+    is_early = _is_early(state, passes, key)
+    reduced = None if is_early else reduction.take_closed(state, key, passes[1])
     if reduced is None:
         return f"{key.instrument}: what others closed is not booked yet"
     for position in reduced:

@@ -12,7 +12,7 @@ from functools import partial
 from holdfast.core import adoption, reduction
 from holdfast.core.books.positions import Position
 from holdfast.core.entries.gates import spent_key
-from holdfast.core.orders import asking
+from holdfast.core.orders import answers, asking
 from holdfast.core.orders.ids import read_order_id
 from holdfast.core.orders.life import FORBIDDEN, OrderEvent, rows_of
 from holdfast.core.orders.order import Fill, Order
@@ -31,7 +31,7 @@ from holdfast.domain.audit import (
 from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
 from holdfast.domain.decision import Intent
 from holdfast.domain.event import Action
-from holdfast.domain.order import OrderId, Purpose
+from holdfast.domain.order import BrokerOrderId, OrderId, Purpose
 
 Change = ModifyOrder | CancelOrder
 
@@ -212,7 +212,16 @@ def _stand_reductions(
             position = state.positions.get(audit.position)
             if position is not None and position.open_quantity >= audit.quantity:
                 part = Fill(audit.quantity, audit.value_paise)
-                do(partial(reduction.fold_booked, state, position, audit.order, part))
+                do(partial(_reduce, state, position, audit.order, part))
+
+
+def _reduce(state: State, position: Position, number: BrokerOrderId, part: Fill) -> None:
+    """Book it again as it was booked; what is said of it was said."""
+    commands, audits = len(state.out.commands), len(state.out.audits)
+    reduction.fold_booked(state, position, number, part)
+    answers.finish(state, position)
+    del state.out.commands[commands:]
+    del state.out.audits[audits:]
 
 
 def _stand_exits(

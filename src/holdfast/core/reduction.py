@@ -26,6 +26,13 @@ RULE = "closed_by_others"
 """Stands for the rule that decided where others closed all of a position."""
 
 
+def is_due(state: State, key: BrokerKey) -> bool:
+    """Whether others have closed something of ours in a key that is not booked yet."""
+    side = Side.SELL if _against_ours(state, key) < 0 else Side.BUY
+    held = ration.held_in(state, key)
+    return _against_ours(state, key) != 0 and any(one.closing_side is side for one in held)
+
+
 def take_closed(state: State, key: BrokerKey, read: BookRead) -> tuple[Position, ...] | None:
     """Book what others have closed of ours in a key; the caller has found that it explains the net.
 
