@@ -10,7 +10,7 @@ nobody could explain for ten seconds stays until then (promise 7).
 import msgspec
 from msgspec.structs import replace
 
-from holdfast.core import ration
+from holdfast.core import ration, reduction
 from holdfast.core.bookread import SETTLED_NS, key_of_terms
 from holdfast.core.orders import answers
 from holdfast.core.settings import SECOND_NS
@@ -139,11 +139,31 @@ def _compare(
         return f"{key.instrument} was traded a moment ago" if is_open else None
     else:
         return _take_unexplained(state, key, ours=ours, theirs=theirs, foreign=foreign)
+    point = None
     if ours == theirs:
         _agree(state, key, theirs)
     else:
         _take_explained(state, key, ours=ours, theirs=theirs, foreign=foreign)
+        point = _book(state, passes, key, theirs)
+    reduction.note_aside(state, key)
     _share_out(state, key)
+    return point
+
+
+def _book(
+    state: State, passes: tuple[BookRead, BookRead], key: BrokerKey, theirs: int
+) -> str | None:
+    """Book what others have closed of ours, so that what is closed ends; says what it waits for."""
+    if not reduction.is_due(state, key):
+        return None
+    is_early = _is_early(state, passes, key)
+    reduced = None if is_early else reduction.take_closed(state, key, passes[1])
+    if reduced is None:
+        return f"{key.instrument}: what others closed is not booked yet"
+    for position in reduced:
+        answers.settle(state, position)
+    if ration.ours_in(state, key) == theirs:
+        _agree(state, key, theirs)
     return None
 
 

@@ -15,6 +15,7 @@ from holdfast.core import (
     drift,
     foreign,
     image,
+    ration,
     reconcile,
     record,
     restart,
@@ -204,7 +205,7 @@ class Engine:
             self._on_event(event)
         out = state.out
         if out.commands or type(event) is not Tick:
-            closing.check_ration(state)
+            ration.check_ration(state)
         if not out.commands and not out.audits:
             return NOTHING
         done = Step(commands=tuple(out.commands), audits=tuple(out.audits))

@@ -18,7 +18,7 @@ from holdfast.core.books.postings import Account, Ledger
 from holdfast.core.market.candles import CandleBuilder, CandleSeries, Forming
 from holdfast.core.market.history import HistoryFold
 from holdfast.core.market.quotes import Connection, Quote
-from holdfast.core.orders.order import Order
+from holdfast.core.orders.order import Fill, Order
 from holdfast.core.settings import EngineSettings
 from holdfast.core.state import (
     BookWatch,
@@ -52,7 +52,7 @@ _ENUMS: Final = (
     Account, Action, BrokerStatus, Direction, Exchange, HaltLevel, Link, OrderState, Product,
     Purpose, Rank, Refusal, ServiceState, Side,
 )  # fmt: skip
-_TUPLES: Final = (BrokerKey, Holding, TimerKey)
+_TUPLES: Final = (BrokerKey, Fill, Holding, TimerKey)
 
 _NAMES: Final[Mapping[type, str]] = {
     kind: kind.__name__ for kind in (*_OBJECTS, *_VALUES, *_ENUMS, *_TUPLES)

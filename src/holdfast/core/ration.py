@@ -8,10 +8,13 @@ from collections.abc import Sequence
 
 from holdfast.core.bookread import AGAIN_NS, is_near_square_off
 from holdfast.core.books.positions import Position
+from holdfast.core.orders.order import Order
+from holdfast.core.risk.halt import raise_halt
 from holdfast.core.state import State
 from holdfast.domain.book import ForeignRow
+from holdfast.domain.decision import HaltLevel, Values
 from holdfast.domain.instrument import BrokerKey, Product
-from holdfast.domain.order import Side
+from holdfast.domain.order import Purpose, Side
 
 
 def missing_of(held: Sequence[tuple[int, int]], *, sold: int, bought: int) -> dict[int, int]:
@@ -47,8 +50,17 @@ def foreign_in(state: State, key: BrokerKey) -> list[ForeignRow]:
 
 
 def outside(state: State, key: BrokerKey) -> int:
-    """What others have added to the net of a key by orders that we know of, signed."""
-    return sum(row.signed_fill for row in foreign_in(state, key))
+    """What others have added to the net of a key by orders that we know of, signed.
+
+    What is booked as having closed ours is in ours (`core/reduction.py`).
+    """
+    rows = foreign_in(state, key)
+    return sum(row.signed_fill - _booked(state, row) for row in rows)
+
+
+def _booked(state: State, row: ForeignRow) -> int:
+    booked = state.booked.get(row.broker_id)
+    return 0 if booked is None else row.side.sign * booked.quantity
 
 
 def share_out(state: State, key: BrokerKey) -> tuple[Position, ...]:
@@ -109,3 +121,95 @@ def _is_shown_open(state: State, position: Position) -> bool:
     wanted = sum(one.closable_quantity for one in held_in(state, key))
     sign = 1 if position.holding.quantity > 0 else -1
     return shown * sign >= wanted
+
+
+# -- what ours could close
+
+
+def allowed_quantity(state: State, position: Position) -> int:
+    """What a position may close now: all that it may, less what an excess in its key has sold.
+
+    The broker nets what one position closed too much against what the others hold: until that is
+    brought back the youngest of them close less, because together they would go beyond the net.
+    """
+    closable = position.closable_quantity
+    against = sum(
+        other.closable_quantity
+        for other in state.live
+        if other.key == position.key
+        and other.is_excess
+        and other.closing_side is not position.closing_side
+    )
+    if not against or position.is_excess:
+        return closable
+    younger = sum(
+        other.closable_quantity
+        for other in state.live
+        if other.key == position.key
+        and other.number > position.number
+        and other.closing_side is position.closing_side
+    )
+    return max(closable - max(against - younger, 0), 0)
+
+
+def could_close(state: State, key: BrokerKey, side: Side) -> int:
+    """What all closing orders in a key could still fill on one side, at worst."""
+    return sum(
+        order.could_fill
+        for position in state.live
+        if position.key == key
+        for order in closing_orders(state, position)
+        if order.terms.side is side
+    )
+
+
+def room(state: State, key: BrokerKey, side: Side) -> int:
+    """What could yet be offered on one side of a key; below 0 where less is held than is offered.
+
+    What the broker does not hold counts as not held (`Position.missing`).
+    """
+    closable = sum(
+        allowed_quantity(state, position)
+        for position in state.live
+        if position.key == key and position.closing_side is side
+    )
+    return closable - could_close(state, key, side)
+
+
+def check_ration(state: State) -> None:
+    """Halt entries where closing orders could fill more than our fills say is held (T4).
+
+    It is told once, until it is over. What only the broker lacks is the reconciliation's to tell.
+    """
+    over = {key for key, side in _offered(state) if _is_over(state, key, side)}
+    for key in sorted(over - state.over_offered):
+        values: Values = {"key": key.instrument, "product": key.product.value}
+        state.alarm("closing orders could fill more than is held", values)
+        raise_halt(state, HaltLevel.PAUSE, f"more could be closed than is held of {key.instrument}")
+    state.over_offered = over
+
+
+def _offered(state: State) -> list[tuple[BrokerKey, Side]]:
+    """Each key and side on which something could still be closed, in order."""
+    offered = {
+        (position.key, order.terms.side)
+        for position in state.live
+        for order in closing_orders(state, position)
+    }
+    return sorted(offered)
+
+
+def _is_over(state: State, key: BrokerKey, side: Side) -> bool:
+    held = sum(
+        position.open_quantity
+        for position in state.live
+        if position.key == key and position.closing_side is side
+    )
+    return could_close(state, key, side) > held
+
+
+def closing_orders(state: State, position: Position) -> list[Order]:
+    """All that could still fill of a position but its entry."""
+    names = dict.fromkeys((*position.closers, *position.strays))
+    orders = [state.orders[name] for name in names]
+    return [o for o in orders if o.is_live and o.purpose is not Purpose.ENTRY]

@@ -9,22 +9,29 @@ Each order, exit and level is a part of its own: one that cannot be taken over l
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from holdfast.core import adoption
+from holdfast.core import adoption, reduction
 from holdfast.core.books.positions import Position
 from holdfast.core.entries.gates import spent_key
-from holdfast.core.orders import asking
+from holdfast.core.orders import answers, asking
 from holdfast.core.orders.ids import read_order_id
 from holdfast.core.orders.life import FORBIDDEN, OrderEvent, rows_of
-from holdfast.core.orders.order import Order
+from holdfast.core.orders.order import Fill, Order
 from holdfast.core.risk import guards
 from holdfast.core.risk.levels import compile_levels
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
-from holdfast.domain.audit import AnyAudit, ExitDecided, Halted, IntentFormed, LevelMoved
+from holdfast.domain.audit import (
+    AnyAudit,
+    ExitDecided,
+    Halted,
+    IntentFormed,
+    LevelMoved,
+    ReducedOutside,
+)
 from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
 from holdfast.domain.decision import Intent
 from holdfast.domain.event import Action
-from holdfast.domain.order import OrderId, Purpose
+from holdfast.domain.order import BrokerOrderId, OrderId, Purpose
 
 Change = ModifyOrder | CancelOrder
 
@@ -60,6 +67,7 @@ def stand(
     _stand_changes(state, _changes(now[0]), _changes(recorded[0]), do)
     _stand_exits(state, now[1], recorded[1], do)
     guards.stand(state, tuple(recorded[0]))
+    _stand_reductions(state, now[1], recorded[1], do)
     for audit in recorded[1]:
         if isinstance(audit, Halted):
             state.halt, state.halt_reason = audit.level, audit.reason
@@ -192,6 +200,28 @@ def _change(state: State, order: Order, command: Change) -> None:
 
 
 # -- decisions
+
+
+def _stand_reductions(
+    state: State, now: Sequence[AnyAudit], recorded: Sequence[AnyAudit], do: Do
+) -> None:
+    """What was booked as closed by others is closed; what is booked now is theirs as well."""
+    known = [one for one in now if isinstance(one, ReducedOutside)]
+    for audit in recorded:
+        if isinstance(audit, ReducedOutside) and audit not in known and audit.order is not None:
+            position = state.positions.get(audit.position)
+            if position is not None and position.open_quantity >= audit.quantity:
+                part = Fill(audit.quantity, audit.value_paise)
+                do(partial(_reduce, state, position, audit.order, part))
+
+
+def _reduce(state: State, position: Position, number: BrokerOrderId, part: Fill) -> None:
+    """Book it again as it was booked; what is said of it was said."""
+    commands, audits = len(state.out.commands), len(state.out.audits)
+    reduction.fold_booked(state, position, number, part)
+    answers.finish(state, position)
+    del state.out.commands[commands:]
+    del state.out.audits[audits:]
 
 
 def _stand_exits(

@@ -4,13 +4,12 @@ All orders are of the day: what is held at the close has no protection until the
 again, and that is told. Besides fills only a published settlement ends a position.
 """
 
-from holdfast.core import bookread, ration
+from holdfast.core import bookread, ration, reduction
 from holdfast.core.books.charges import exercise_charges
 from holdfast.core.books.positions import Position
-from holdfast.core.books.postings import postings_of_fill
 from holdfast.core.orders import answers
 from holdfast.core.orders.order import Fill
-from holdfast.core.risk import closing, limits
+from holdfast.core.risk import closing
 from holdfast.core.state import State
 from holdfast.domain.decision import Exit, Values
 from holdfast.domain.event import Settled
@@ -94,19 +93,16 @@ def _fault(state: State, event: Settled) -> str | None:
 
 def _settle(state: State, position: Position, event: Settled) -> None:
     """Fold the settlement like a fill that no order made, with the charge of an exercise."""
-    quantity, cost_before = position.open_quantity, position.holding.cost_paise
+    quantity = position.open_quantity
     held_side = position.closing_side.opposite
     values: Values = {"source": event.source, "paise": event.settlement_paise}
     closing.decide(state, position, Exit(rule="settled", values=values))
     fill = Fill(quantity, quantity * event.settlement_paise)
-    take = position.take_entry if position.closing_side is position.side else position.take_exit
-    realised = take(fill, event.at_ns)
     rates = state.charge_rates(position.instrument)
     charges = exercise_charges(rates, held_side, fill.value_paise)
-    position.charges = position.charges + charges
-    cost_change = position.holding.cost_paise - cost_before
-    state.ledger.post(postings_of_fill(cost_change, realised, charges))
-    limits.renew(state, position)
+    reduction.reduce(
+        state, position, fill, charges, at_ns=event.at_ns, number=None, source=event.source
+    )
     if held_side is Side.SELL and event.settlement_paise:
         state.alarm("a short was settled in the money", {"position": position.number})
     answers.settle(state, position)

@@ -10,7 +10,7 @@ import msgspec
 from holdfast.core.books.positions import Position
 from holdfast.core.books.postings import Ledger
 from holdfast.core.market.quotes import Connection, Quote
-from holdfast.core.orders.order import Order
+from holdfast.core.orders.order import Fill, Order
 from holdfast.core.settings import EngineSettings
 from holdfast.core.timers import Timers
 from holdfast.domain.audit import Anomaly, AnyAudit, DriftKind
@@ -180,7 +180,8 @@ class State:
     """The engine's books, clocks and levels.
 
     `foreign` are the orders of others, by the broker's number, `foreign_heard_ns` when a key's were
-    last heard of. `extra` is what the broker holds of a key beside our fills and theirs, once it is
+    last heard of. `booked` is how much of each has closed positions of ours and is in their fills;
+    `aside` what others had done in a key when last nothing of ours was held there. `extra` is what the broker holds of a key beside our fills and theirs, once it is
     believed. `unowned` are orders that bear our id and belong to nothing, once told. `drifts` are
     the differences that a person should see.
     """
@@ -222,6 +223,8 @@ class State:
         self.guard = GuardWatch()
         self.foreign: dict[BrokerOrderId, ForeignRow] = {}
         self.foreign_heard_ns: dict[BrokerKey, int] = {}
+        self.booked: dict[BrokerOrderId, Fill] = {}
+        self.aside: dict[BrokerKey, int] = {}
         self.extra: dict[BrokerKey, int] = {}
         self.unowned: set[BrokerOrderId] = set()
         self.drifts: dict[BrokerKey, Drifted] = {}

@@ -6,7 +6,7 @@ import msgspec
 
 from holdfast.domain.decision import Denial, Exit, HaltLevel, Intent, Signal, Values
 from holdfast.domain.instrument import InstrumentId, Product
-from holdfast.domain.order import OrderId
+from holdfast.domain.order import BrokerOrderId, OrderId, Side
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -107,6 +107,22 @@ class PositionClosed(Audit, frozen=True, kw_only=True):
     closed_at_ns: int
     unprotected_ns: int
     without_stop_ns: int
+
+
+class ReducedOutside(Audit, frozen=True, kw_only=True):
+    """Contracts left a position without an order of ours, on `side`, worth `value_paise` in all.
+
+    `order` is the broker's number of the order of others that closed them, `None`: a settlement.
+    """
+
+    position: int
+    instrument: InstrumentId
+    side: Side
+    quantity: int
+    value_paise: int
+    venue_at_ns: int
+    reason: str
+    order: BrokerOrderId | None
 
 
 class QuotesStale(Audit, frozen=True, kw_only=True):
@@ -275,6 +291,7 @@ AnyAudit = (
     | LevelMoved
     | ExitDecided
     | PositionClosed
+    | ReducedOutside
     | QuotesStale
     | QuotesFresh
     | StalePolicyActed

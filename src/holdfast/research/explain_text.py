@@ -9,6 +9,7 @@ from holdfast.domain.audit import (
     PositionClosed,
     ProtectionLost,
     ProtectionVerified,
+    ReducedOutside,
     StalePolicyActed,
 )
 from holdfast.domain.decision import Exit, ExitPlan, Intent, Sizing
@@ -148,7 +149,7 @@ def _moments(explanation: Explanation) -> Iterator[str]:
         yield f"  {clock_ms(moment.at_ns)}  {_moment(moment.audit)}"
 
 
-def _moment(audit: AnyMoment) -> str:  # noqa: PLR0911 one answer for each kind
+def _moment(audit: AnyMoment) -> str:  # noqa: C901, PLR0911 one answer for each kind
     match audit:
         case ProtectionVerified():
             return (
@@ -165,8 +166,16 @@ def _moment(audit: AnyMoment) -> str:  # noqa: PLR0911 one answer for each kind
             return f"exit: {_exit(audit.exit)}"
         case EntryEnded():
             return f"the entry ended without a fill: {audit.reason}"
+        case ReducedOutside():
+            return _reduced(audit)
         case PositionClosed():
             return f"closed by {audit.rule}"
+
+
+def _reduced(audit: ReducedOutside) -> str:
+    price = average(audit.value_paise, audit.quantity)
+    order = f" ({audit.order})" if audit.order else ""
+    return f"{audit.reason}{order}: {audit.side} {audit.quantity} at {price}"
 
 
 def _exit(decided: Exit) -> str:

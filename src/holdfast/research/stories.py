@@ -14,6 +14,7 @@ from holdfast.domain.audit import (
     PositionClosed,
     ProtectionLost,
     ProtectionVerified,
+    ReducedOutside,
     SignalSeen,
     StalePolicyActed,
 )
@@ -101,6 +102,7 @@ AnyMoment = (
     | StalePolicyActed
     | ExitDecided
     | EntryEnded
+    | ReducedOutside
     | PositionClosed
 )
 """What is told about a position after its intent."""

@@ -293,6 +293,27 @@ def _filled(
     _post(held, sequence, event.at_ns, order.position, moved)
 
 
+def _reduced(held: Rows, sequence: int, at_ns: int, told: audit.ReducedOutside) -> None:
+    """A fill that no order of ours made: others closed a part of a position, or it was settled."""
+    held.put(
+        rows.Fill(
+            sequence=sequence,
+            day=held.day,
+            order_id=f"{told.order or 'settlement'}/{told.position}",
+            position=told.position,
+            instrument=told.instrument,
+            side=told.side.value,
+            quantity=told.quantity,
+            value_paise=told.value_paise,
+            at_ns=at_ns,
+            venue_at_ns=told.venue_at_ns,
+        )
+    )
+    paid_paise = told.value_paise * told.side.sign
+    moved = {"premium": paid_paise, "cash": -paid_paise}
+    _post(held, sequence, at_ns, told.position, moved)
+
+
 def _post(
     held: Rows, sequence: int, at_ns: int, position: int | None, moved: dict[str, int]
 ) -> None:
@@ -332,6 +353,8 @@ def _audit(held: Rows, sequence: int, at_ns: int, told: audit.AnyAudit) -> None:
             _count(held, sequence, halt=level.value)
         case audit.PositionClosed():
             _closed(held, sequence, at_ns, told)
+        case audit.ReducedOutside():
+            _reduced(held, sequence, at_ns, told)
         case (
             audit.EntryFilled()
             | audit.EntryEnded()

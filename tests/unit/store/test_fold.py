@@ -6,7 +6,7 @@ from itertools import groupby
 import pytest
 from msgspec.structs import replace
 
-from holdfast.domain.audit import Difference, Halted, Remedied
+from holdfast.domain.audit import Difference, Halted, ReducedOutside, Remedied
 from holdfast.domain.decision import HaltLevel
 from holdfast.domain.event import (
     Action,
@@ -17,6 +17,7 @@ from holdfast.domain.event import (
     SendFailed,
     TimerFired,
 )
+from holdfast.domain.instrument import InstrumentId
 from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderId, Side
 from holdfast.store import rows
 from holdfast.store.fold import Rows, fold
@@ -269,3 +270,29 @@ def test_what_only_the_whole_book_tells_of_orders_is_projected_too() -> None:
     placed_at = {order.order_id: order.position for order in held.held(rows.Order)}
     assert placed_at == {"E1": 1, "X9": 3}
     assert sum(posting.amount_paise for posting in held.held(rows.Posting)) == 0
+
+
+@pytest.mark.proves("T5", "T24")
+@pytest.mark.parametrize(
+    ("number", "named"), [(BrokerOrderId("77"), "77/1"), (None, "settlement/1")]
+)
+def test_contracts_that_left_without_an_order_of_ours_are_a_fill(
+    number: BrokerOrderId | None, named: str
+) -> None:
+    """Others closed them, or they were settled: cash and premium move as by a fill of ours."""
+    told = ReducedOutside(
+        position=1,
+        instrument=InstrumentId("NSE_FNO:1"),
+        side=Side.SELL,
+        quantity=65,
+        value_paise=585_000,
+        venue_at_ns=T0 + 1,
+        reason="closed by others",
+        order=number,
+    )
+    held = folded([BEGUN, Decided(at_ns=T0 + 2, cause=1, commands=(), audits=(told,))])
+    [fill] = held.held(rows.Fill)
+    assert (fill.order_id, fill.position, fill.side) == (named, 1, "SELL")
+    assert (fill.quantity, fill.value_paise, fill.venue_at_ns) == (65, 585_000, T0 + 1)
+    posted = {one.account: one.amount_paise for one in held.held(rows.Posting)}
+    assert posted == {"premium": -585_000, "cash": 585_000}

@@ -330,10 +330,10 @@ def settle(state: State, position: Position) -> None:
     """Ask for what the position needs now, keep its clocks, and end it when nothing is left."""
     closing.tend(state, position)
     protection.keep_clocks(state, position)
-    _finish(state, position)
+    finish(state, position)
 
 
-def _finish(state: State, position: Position) -> None:
+def finish(state: State, position: Position) -> None:
     """End a position once nothing is held and nothing of it can fill any more."""
     if position.is_closed or position.is_open:
         return

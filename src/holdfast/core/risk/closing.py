@@ -18,7 +18,6 @@ from holdfast.core.orders.ids import ATTEMPT_MAX, SLICE_MAX, OrderReason
 from holdfast.core.orders.order import Order
 from holdfast.core.orders.slices import may_take_more, most_of, share_out, split
 from holdfast.core.risk import leaving, protection
-from holdfast.core.risk.halt import raise_halt
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import Drifted, State
 from holdfast.core.timers import Rank, TimerKey
@@ -26,7 +25,6 @@ from holdfast.domain.audit import ExitDecided
 from holdfast.domain.command import Notify, Severity
 from holdfast.domain.decision import Exit, HaltLevel, Values
 from holdfast.domain.event import Action
-from holdfast.domain.instrument import BrokerKey
 from holdfast.domain.order import OrderId, OrderTerms, OrderType, Purpose, Refusal, Side
 
 LADDER_BPS = (0, 50, 100, 200, 500)
@@ -81,7 +79,7 @@ def tend(state: State, position: Position) -> None:
     _tend_strays(state, position)
     closers = live_closers(state, position)
     _call_barred(state, position, closers)
-    allowed = 0 if _yields(state, position) else allowed_quantity(state, position)
+    allowed = 0 if _yields(state, position) else ration.allowed_quantity(state, position)
     unwanted = [c for c in closers if not allowed or c.terms.side is not position.closing_side]
     for closer in unwanted:
         _tend_unwanted(state, closer)
@@ -147,98 +145,6 @@ def most_of_slice(position: Position) -> int:
     """The largest closing order: that of the contract, less where the broker refused it (T13)."""
     most = most_of(position.instrument)
     return most if position.slice_most is None else min(most, position.slice_most)
-
-
-# -- the ration of a broker key (T4)
-
-
-def allowed_quantity(state: State, position: Position) -> int:
-    """What a position may close now: all that it may, less what an excess in its key has sold.
-
-    The broker nets what one position closed too much against what the others hold: until that is
-    brought back the youngest of them close less, because together they would go beyond the net.
-    """
-    closable = position.closable_quantity
-    against = sum(
-        other.closable_quantity
-        for other in state.live
-        if other.key == position.key
-        and other.is_excess
-        and other.closing_side is not position.closing_side
-    )
-    if not against or position.is_excess:
-        return closable
-    younger = sum(
-        other.closable_quantity
-        for other in state.live
-        if other.key == position.key
-        and other.number > position.number
-        and other.closing_side is position.closing_side
-    )
-    return max(closable - max(against - younger, 0), 0)
-
-
-def could_close(state: State, key: BrokerKey, side: Side) -> int:
-    """What all closing orders in a key could still fill on one side, at worst."""
-    return sum(
-        order.could_fill
-        for position in state.live
-        if position.key == key
-        for order in _closing_orders(state, position)
-        if order.terms.side is side
-    )
-
-
-def room(state: State, key: BrokerKey, side: Side) -> int:
-    """What could yet be offered on one side of a key; below 0 where less is held than is offered.
-
-    What the broker does not hold counts as not held (`Position.missing`).
-    """
-    closable = sum(
-        allowed_quantity(state, position)
-        for position in state.live
-        if position.key == key and position.closing_side is side
-    )
-    return closable - could_close(state, key, side)
-
-
-def check_ration(state: State) -> None:
-    """Halt entries where closing orders could fill more than our fills say is held (T4).
-
-    It is told once, until it is over. What only the broker lacks is the reconciliation's to tell.
-    """
-    over = {key for key, side in _offered(state) if _is_over(state, key, side)}
-    for key in sorted(over - state.over_offered):
-        values: Values = {"key": key.instrument, "product": key.product.value}
-        state.alarm("closing orders could fill more than is held", values)
-        raise_halt(state, HaltLevel.PAUSE, f"more could be closed than is held of {key.instrument}")
-    state.over_offered = over
-
-
-def _offered(state: State) -> list[tuple[BrokerKey, Side]]:
-    """Each key and side on which something could still be closed, in order."""
-    offered = {
-        (position.key, order.terms.side)
-        for position in state.live
-        for order in _closing_orders(state, position)
-    }
-    return sorted(offered)
-
-
-def _is_over(state: State, key: BrokerKey, side: Side) -> bool:
-    held = sum(
-        position.open_quantity
-        for position in state.live
-        if position.key == key and position.closing_side is side
-    )
-    return could_close(state, key, side) > held
-
-
-def _closing_orders(state: State, position: Position) -> list[Order]:
-    """All that could still fill of a position but its entry."""
-    names = dict.fromkeys((*position.closers, *position.strays))
-    orders = [state.orders[name] for name in names]
-    return [o for o in orders if o.is_live and o.purpose is not Purpose.ENTRY]
 
 
 # -- entries and strays
@@ -524,33 +430,44 @@ def exit_price_paise(state: State, position: Position) -> int:
     With no usable price it is the band's edge around the last known one; every refusal by the band
     halves the distance to the last price (T13, T16) until the band can have moved.
     """
-    quote = state.quote(position.id)
-    price = _rung_paise(state, position)
+    last = state.quote(position.id).last_paise
+    low, high = state.quote(position.id).extremes(state.now_ns)
+    price = _into_band(state, position, _rung_paise(state, position), (low, high))
     if state.now_ns - position.band_refused_at_ns < EDGE_AFTER_NS:
         halvings = min(position.band_refusals, BAND_HALVINGS_MAX)
-        price = quote.last_paise + (price - quote.last_paise) // 2**halvings
-    instrument = position.instrument
-    is_sale = position.closing_side is Side.SELL
-    rounded = instrument.round_up(price) if is_sale else instrument.round_down(price)
-    return max(rounded, instrument.price_step_paise)
+        price = last + (price - last) // 2**halvings
+        price = _into_band(state, position, price, (last, last))
+    return max(price, position.instrument.price_step_paise)
+
+
+def _into_band(
+    state: State, position: Position, price_paise: int, extremes: tuple[int, int]
+) -> int:
+    """The nearest price on the step that is allowed around every reference between the extremes.
+
+    Where no price is, it is the edge at which a counterpart is likeliest.
+    """
+    instrument, rules = position.instrument, state.price_rules(position.instrument)
+    low, high = extremes
+    lowest = instrument.round_up(rules.band(high)[0])
+    highest = instrument.round_down(rules.band(low)[1])
+    if position.closing_side is Side.SELL:
+        return max(min(instrument.round_up(price_paise), highest), lowest)
+    return min(max(instrument.round_down(price_paise), lowest), highest)
 
 
 def _rung_paise(state: State, position: Position) -> int:
-    """The price of the present rung, not rounded: the touch or beyond it, inside the band."""
+    """The price of the present rung: the touch or beyond it; without one the band decides."""
     quote = state.quote(position.id)
-    now = state.now_ns
-    limits = state.settings.freshness
-    rules = state.price_rules(position.instrument)
-    low, high = quote.extremes(now)
+    now, limits = state.now_ns, state.settings.freshness
     usable = quote.fault(now, limits) is None or quote.has_read(now, limits)
     side = position.closing_side
-    is_sale = side is Side.SELL
-    edge = rules.band(high)[0] if is_sale else rules.band(low)[1]
     touch = quote.closing_paise(side.opposite.sign) if usable else None
     if touch is None or position.ladder_step >= len(LADDER_BPS):
-        return edge
-    price = touch + side.sign * (touch * LADDER_BPS[position.ladder_step] // 10_000)
-    return max(price, edge) if is_sale else min(price, edge)
+        low, high = quote.extremes(now)
+        rules = state.price_rules(position.instrument)
+        return rules.band(high)[0] if side is Side.SELL else rules.band(low)[1]
+    return touch + side.sign * (touch * LADDER_BPS[position.ladder_step] // 10_000)
 
 
 def take_revival(state: State, position: Position, order: Order) -> None:
@@ -567,7 +484,7 @@ def take_revival(state: State, position: Position, order: Order) -> None:
 
 def join(state: State, position: Position, order: Order) -> None:
     """Take a closing order in: beside others only where together they close no more than held."""
-    others = sum(one.could_fill for one in _closing_orders(state, position))
+    others = sum(one.could_fill for one in ration.closing_orders(state, position))
     if not others or others + order.could_fill <= position.closable_quantity:
         names = [closer.name for closer in live_closers(state, position)]
         position.closers = [*names, order.name]

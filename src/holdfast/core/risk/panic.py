@@ -8,7 +8,7 @@ it shows an account flat of ours, and asks the broker's guards where ours did no
 from enum import StrEnum
 from typing import Final
 
-from holdfast.core import bookread
+from holdfast.core import bookread, ration
 from holdfast.core.bookread import SETTLED_NS
 from holdfast.core.books.positions import Position
 from holdfast.core.risk import guards, leaving, polling
@@ -171,8 +171,7 @@ def is_flat(state: State, before: BookRead, read: BookRead) -> bool:
     ours = {position.key for position in state.positions.values()}
     for key in sorted(ours):
         net = sum(one.net for one in read.nets if one.key == key)
-        foreign = sum(row.signed_fill for row in read.foreign if row.key == key)
-        if net not in (0, foreign):
+        if net not in (0, ration.outside(state, key)):
             return False
     return True
 

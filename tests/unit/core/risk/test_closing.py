@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from holdfast.core import ration
 from holdfast.core.orders.ids import ATTEMPT_MAX
 from holdfast.core.risk import closing
 from holdfast.core.risk.closing import (
@@ -791,6 +792,37 @@ def test_a_price_goes_no_further_than_the_band(side: Side, edge: int) -> None:
     assert closing.exit_price_paise(state, position) == edge
 
 
+@pytest.mark.proves("T13")
+@pytest.mark.parametrize(("side", "edge"), [(Side.BUY, 11_200), (Side.SELL, 7_200)])
+def test_a_touch_beyond_the_far_edge_is_priced_at_that_edge(side: Side, edge: int) -> None:
+    """The book has run away from the trades: the touch itself is refused, the edge fills better."""
+    state, position = ready_state(), a_position(side=side)
+    for volume, last in ((130, 12_000), (195, 8_000), (260, 10_000)):
+        state.quotes[CALL.id].take(packet(last=last, volume=volume))
+    bid, ask = (15_000, 15_100) if side is Side.BUY else (5_000, 5_100)
+    state.quotes[CALL.id].take(packet(last=10_000, bid=bid, ask=ask, volume=260))
+    assert closing.exit_price_paise(state, position) == edge
+
+
+@pytest.mark.proves("T13")
+@pytest.mark.parametrize(("side", "prices"), [(Side.BUY, (2_115, 1_120)), (Side.SELL, (10, 505))])
+def test_half_way_back_lies_inside_the_band_of_the_last_price(
+    side: Side, prices: Sequence[int]
+) -> None:
+    """On the step too: the far edge of a cheap contract is rounded into the band."""
+    state, position = ready_state(), a_position(side=side)
+    now = state.now_ns = NOW + 120 * SECOND
+    bid, ask = (9_000, 9_100) if side is Side.BUY else (5, 10)
+    last = 118 if side is Side.BUY else 1_000
+    tick = packet(last=last, bid=bid, ask=ask, volume=130, at=now, venue=now)
+    state.quotes[CALL.id].take(tick)
+    position.band_refused_at_ns = now
+    found = []
+    for position.band_refusals in range(2):
+        found.append(closing.exit_price_paise(state, position))
+    assert found == list(prices)
+
+
 @pytest.mark.parametrize(("side", "edge"), [(Side.BUY, 7_200), (Side.SELL, 11_200)])
 def test_the_band_lies_around_the_last_minutes_extreme(side: Side, edge: int) -> None:
     """For a sale the highest trade, for a purchase the lowest: the exchange may use either."""
@@ -1115,11 +1147,11 @@ def test_two_positions_in_one_contract_never_offer_more_than_both_hold() -> None
     desk.hold_by_hand(Side.BUY)
     desk.hold_by_hand(Side.BUY)
     state, key = desk.state, desk.state.positions[1].key
-    assert closing.could_close(state, key, Side.SELL) == 390
-    assert closing.room(state, key, Side.SELL) == 0
+    assert ration.could_close(state, key, Side.SELL) == 390
+    assert ration.room(state, key, Side.SELL) == 0
     state.positions[2].missing = 65
-    assert closing.room(state, key, Side.SELL) == -65
-    assert closing.room(state, key, Side.BUY) == 0
+    assert ration.room(state, key, Side.SELL) == -65
+    assert ration.room(state, key, Side.BUY) == 0
 
 
 @pytest.mark.proves("T4")
