@@ -295,7 +295,7 @@ def _tell_bad(held: Held, kind: str, second: float) -> None:
             desk.book(entered, resting, nets={CALL: 195 - 65 * number})
 
 
-@pytest.mark.proves("PSY-4", "I-55", "I-103", "I-51", "T22")
+@pytest.mark.proves("PSY-4", "PLC-5", "I-55", "I-103", "I-51", "T22")
 @pytest.mark.parametrize("kind", BAD_READS)
 def test_a_bad_read_changes_nothing(kind: str) -> None:
     """Failed, empty, stale, repeated, behind, torn: no fill, no cut, no cancel, no order, no end."""
@@ -314,7 +314,7 @@ def test_a_bad_read_changes_nothing(kind: str) -> None:
     assert state.orders[held.stop.order_id].state is OrderState.WORKING
 
 
-@pytest.mark.proves("I-51")
+@pytest.mark.proves("I-51", "PLC-5")
 def test_an_exit_goes_on_while_no_read_succeeds() -> None:
     """A snapshot that fails ends no exit of what is known to be ours."""
     held = Held()

@@ -143,6 +143,7 @@ def test_a_quiet_packet_counts_as_looking() -> None:
 # -- by the clock
 
 
+@pytest.mark.proves("RSK-4")
 def test_the_sweep_comes_every_second_while_something_is_held() -> None:
     """It begins a second after the first fill and ends with the last position."""
     desk = a_desk()
