@@ -70,8 +70,8 @@ def test_every_position_and_every_cadence_is_judged_by_the_same_rules(
 def test_no_part_but_a_broker_makes_up_a_brokers_word() -> None:
     """
     Acknowledgements and rows of orders come from what stands behind the port, chosen once by the
-    mode; the way out to a broker holds none that it could give instead. (The engine's self-test
-    makes one, of a position that is no position.)
+    mode; the way out to a broker holds none that it could give instead. The engine's self-test
+    makes one, of a position that is no position.
     """
     makers = {
         module.path
