@@ -1269,7 +1269,7 @@ def test_only_a_move_of_the_stop_is_ordinary() -> None:
 # -- again and again
 
 
-@pytest.mark.proves("EXE-2", "I-37")
+@pytest.mark.proves("EXE-2")
 def test_one_exit_asked_for_a_thousand_times_is_one_request() -> None:
     """Whoever asks, and whatever state the stop is in meanwhile."""
     desk = a_desk()

@@ -237,6 +237,7 @@ def test_what_is_not_open_blocks_by_what_it_realised() -> None:
     assert limits.worst_today_paise(state) == -65 * 1_000 - 100
 
 
+@pytest.mark.proves("T17")
 def test_a_dead_feed_stops_entries_and_does_not_sell_the_book() -> None:
     """Counted twice: at its last fresh mark nothing is breached, at its stop's limit it is."""
     desk = Desk(limits=LimitSettings(loss_per_day_paise_max=300_000))
@@ -295,6 +296,7 @@ def test_what_open_positions_realised_counts_as_realised() -> None:
     assert limits.watch_loss(state, is_fresh_packet=False) is True
 
 
+@pytest.mark.proves("T17")
 @pytest.mark.parametrize(
     ("after_ms", "is_believed"), [(499.999999, False), (500, True), (501, True)]
 )
