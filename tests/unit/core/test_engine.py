@@ -178,6 +178,7 @@ def test_an_entry_without_any_fill_leaves_no_position() -> None:
     assert second.order_id != entry.order_id
 
 
+@pytest.mark.proves("T3", "I-45", "ORT-7", "RACE-8")
 def test_an_unanswered_placement_is_looked_for_and_never_sent_again() -> None:
     """Unknown ends on evidence: find, find, find; then the row shows a fill and it is protected."""
     desk = Desk()
