@@ -691,8 +691,9 @@ def test_orders_of_others_are_never_touched() -> None:
     desk.at(70)
     desk.forget()
     theirs = replace(foreign(filled=65), filled_quantity=0, is_live=True)
+    named = replace(Orphaned().stop, order_id=OrderId("owners-own-name"))
     for second in range(75, 95, 2):
-        desk.read_book(foreign=(theirs,), seconds=second)
+        desk.read_book(named, foreign=(theirs,), nets={}, seconds=second)
     assert desk.all(CancelOrder) == []
     assert desk.all(ModifyOrder) == []
 
