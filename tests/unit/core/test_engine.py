@@ -702,7 +702,6 @@ def test_with_no_price_from_either_source_the_stop_is_left_alone() -> None:
     assert desk.last(ModifyOrder).terms.limit_paise == 6_000
 
 
-@pytest.mark.proves("RSK-4")
 def test_every_position_is_looked_at_each_second_without_ticks() -> None:
     """While something is held the next deadline is never more than a second ahead."""
     desk = Desk()
