@@ -339,6 +339,7 @@ def test_a_breach_that_went_away_begins_anew() -> None:
     assert shows(state, position, 8_000, 1_100) is True
 
 
+@pytest.mark.proves("T17")
 def test_a_sweep_ends_a_breach_and_begins_none() -> None:
     """It comes without a packet: nothing fresh was shown."""
     position = a_position()
@@ -429,6 +430,7 @@ def test_what_is_believed_reaches_the_limit_to_the_paisa(
     assert shows(state, speaks, 10_000, 999) is is_believed
 
 
+@pytest.mark.proves("T17")
 def test_even_what_is_not_in_doubt_waits_for_half_a_second() -> None:
     """Realised and old marks together pass the limit; the first packets are still one showing."""
     old, speaks = a_position(1), a_position(2, instrument=PUT)
