@@ -78,7 +78,7 @@ class _Candidate:
         self.underlying = desk.state.quote(desk.parrot.underlying)
 
 
-@pytest.mark.proves("PSY-2", "PSY-3", "I-104")
+@pytest.mark.proves("PSY-3", "I-104")
 @pytest.mark.parametrize(
     ("net", "kind", "closable"),
     [
@@ -162,6 +162,7 @@ def test_a_net_that_lags_what_others_sold_restores_nothing() -> None:
     assert held.desk.state.positions[1].open_quantity == 130, "booked once the net shows it"
 
 
+@pytest.mark.proves("PSY-2")
 def test_a_net_nowhere_ours_is_a_position_unknown_to_us() -> None:
     """The owner bought a put: told, explained, never ours; entries stop until it is seen."""
     held = Held()
@@ -296,7 +297,7 @@ def _tell_bad(held: Held, kind: str, second: float) -> None:
             desk.book(entered, resting, nets={CALL: 195 - 65 * number})
 
 
-@pytest.mark.proves("PSY-4", "I-55", "I-103", "I-51", "T22")
+@pytest.mark.proves("PSY-4", "PLC-5", "I-55", "I-103", "I-51", "T22", "I-67")
 @pytest.mark.parametrize("kind", BAD_READS)
 def test_a_bad_read_changes_nothing(kind: str) -> None:
     """Failed, empty, stale, repeated, behind, torn: no fill, no cut, no cancel, no order, no end."""
@@ -315,7 +316,7 @@ def test_a_bad_read_changes_nothing(kind: str) -> None:
     assert state.orders[held.stop.order_id].state is OrderState.WORKING
 
 
-@pytest.mark.proves("I-51")
+@pytest.mark.proves("I-51", "PLC-5")
 def test_an_exit_goes_on_while_no_read_succeeds() -> None:
     """A snapshot that fails ends no exit of what is known to be ours."""
     held = Held()

@@ -69,6 +69,9 @@ def close_by_hand(
     if is_anyway:
         state.book.anyway.add(position.number)
     decide(state, position, Exit(rule="operator", values={"reason": reason}))
+    if position.is_open and not position.closable_quantity:
+        text = f"position {position.number} is already flat at the broker: nothing is left to close"
+        state.send(Notify(severity=Severity.INFO, text=text))
 
 
 def tend(state: State, position: Position) -> None:
