@@ -199,7 +199,7 @@ def test_what_a_person_has_acknowledged_bars_nothing_across_restarts() -> None:
     held.see(94)
     held.read(94, 260)
     assert not held.bars()
-    assert [one.is_acknowledged for one in held.desk.engine.drifts] == [True]
+    assert [one.is_acknowledged for one in held.desk.engine.view.drifts] == [True]
     held.see(96)
     held.desk.fill(held.stop, price=88.0)
     done = replace(
@@ -238,7 +238,7 @@ def test_a_difference_that_nobody_could_explain_stays_until_it_is_acknowledged()
     held.desk.row(held.stop.order_id, terms=held.desk.last(ModifyOrder).terms)
     held.read(90, 195)
     assert (held.closable, held.bars()) == (195, True)
-    [told] = held.desk.engine.drifts
+    [told] = held.desk.engine.view.drifts
     assert not told.is_present
     assert "agree again" in told.text
     held.desk.restart(95)
@@ -259,11 +259,11 @@ def test_differences_survive_an_image() -> None:
     """With all that a person is shown of them."""
     held = Held()
     held.read(75, 260)
-    before = held.desk.engine.drifts
+    before = held.desk.engine.view.drifts
     image = held.desk.engine.image()
     assert image is not None
     held.desk.engine.restore(image)
-    assert held.desk.engine.drifts == before != ()
+    assert held.desk.engine.view.drifts == before != ()
 
 
 # -- reads that are no evidence

@@ -1205,9 +1205,9 @@ def test_what_is_missing_at_the_broker_is_cut_from_the_stop() -> None:
     assert desk.state.orders[stop.order_id].terms.quantity == 65
 
 
-@pytest.mark.proves("T4")
-def test_an_excess_of_one_position_is_taken_from_what_the_youngest_offers() -> None:
-    """The broker nets both: until it is brought back less may be sold than the others hold."""
+@pytest.mark.proves("T4", "T21")
+def test_an_excess_of_one_position_has_closed_what_the_youngest_holds() -> None:
+    """The broker nets both and holds neither: nothing is bought back, nothing offered for it."""
     desk = a_desk()
     stop = working_exit(desk)
     second, third = desk.hold_by_hand(Side.BUY), desk.hold_by_hand(Side.BUY)
@@ -1223,8 +1223,9 @@ def test_an_excess_of_one_position_is_taken_from_what_the_youngest_offers() -> N
         price=100.0,
     )
     desk.at(62).tick()
-    back = desk.last(PlaceOrder)
-    assert (back.terms.side, back.terms.quantity) == (Side.BUY, 65)
+    assert desk.all(PlaceOrder) == []
+    assert [desk.state.positions[one].holding.quantity for one in (1, 2, 3)] == [0, 195, 130]
+    assert desk.state.positions[1].is_closed
     assert desk.state.orders[third.order_id].terms.quantity == 130
     assert desk.state.orders[second.order_id].terms.quantity == 195
 

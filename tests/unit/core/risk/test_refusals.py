@@ -689,3 +689,26 @@ def test_a_person_is_called_unless_the_no_is_ordinary(refusal: Refusal, calls: i
     texts = [told.text for told in desk.all(Notify)]
     assert len(texts) == calls
     assert all(f"modify of closing order {stop.order_id} refused" in text for text in texts)
+
+
+@pytest.mark.proves("T7")
+def test_a_move_of_the_stop_that_found_no_turn_is_quiet_and_comes_back_in_its_time() -> None:
+    """No call, no refusal, nothing of the budget; and whatever must go goes at once."""
+    desk = a_desk()
+    stop = trailing(desk)
+    order, position = desk.state.orders[stop.order_id], desk.state.positions[1]
+    assert (order.modifications, order.trail_moves) == (1, 1)
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.NOT_SENT)
+    assert (desk.all(Notify), desk.told(Anomaly)) == ([], [])
+    assert (position.refusals, position.refused, order.held_until_ns) == (0, None, 0)
+    assert (order.modifications, order.trail_moves) == (0, 0)
+    desk.at(74.9).tick(last=110.0, bid=110.0)
+    assert desk.all(ModifyOrder) == []
+    desk.at(75).tick(last=110.0, bid=110.0)
+    [again] = desk.all(ModifyOrder)
+    assert (again.terms.trigger_paise, again.is_ordinary) == (10_670, True)
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.NOT_SENT)
+    desk.forget()
+    close(desk)
+    [exit_] = desk.all(ModifyOrder)
+    assert exit_.terms.order_type is OrderType.LIMIT
