@@ -28,6 +28,9 @@ HALTED: Final = 10
 UNCLEAN: Final = 20
 UNVERIFIED: Final = 21
 
+TIDY_S_MIN: Final = 0.2
+"""With less time than this left nothing is begun that may be left to the next start."""
+
 
 class StopLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long the stop may take, in seconds.
@@ -66,6 +69,10 @@ class FinalState(Protocol):
 
     async def verify(self, saved: Saved) -> None:
         """Read it back and compare; integrity, sockets, connections. Raises what is wrong."""
+        ...
+
+    async def tidy(self, within_s: float) -> None:
+        """What may as well be left to the next start; ended soon after `within_s`."""
         ...
 
     async def db_connections(self) -> int:
@@ -221,6 +228,14 @@ class Shutdown:
         self._connections = await self._ask(
             "db_connections", self._final.db_connections(), max(until_s - self._now_s, 0.05)
         )
+        if self._is_verified:
+            await self._tidy(until_s)
+
+    async def _tidy(self, until_s: float) -> None:
+        """Use what is left of the time, and leave as much again for ending what is not done."""
+        left_s = until_s - self._now_s
+        if left_s >= TIDY_S_MIN:
+            await self._ask("tidy", self._final.tidy(left_s / 2), left_s)
 
     async def _ask(self, name: str, work: Coroutine[Any, Any, Any], within_s: float) -> Any:
         """What came of it; a fault is told, and the answer then is `None`."""
