@@ -37,7 +37,8 @@ class StopLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     The groups' caps lie under `total_s`, of which `end_s` is kept for the process's own end. Of
     the order group's cap draining takes `drain_s` at most. Of the state group's cap a quarter is
-    for saving and a quarter for reading back, so that a service that hangs costs neither.
+    for saving and a quarter for reading back, so that a service that hangs costs neither. Reading
+    back is the last of all: it may use whatever the groups before have left of the deadline.
     """
 
     total_s: float = 5.0
@@ -178,17 +179,21 @@ class Shutdown:
             elif phase.groups[0] is Group.STATE:
                 await self._save(cap_s / 4)
                 await self._end(phase, until_s - cap_s / 4)
-                await self._verify(until_s)
+                await self._verify(max(until_s, self._deadline_s))
             else:
                 await self._end(phase, until_s)
 
     def _share_s(self, phases: tuple[_Phase, ...]) -> float:
         """The cap of the first, less where the deadline leaves too little for all of them."""
-        assert self._began_s is not None, "the stop has begun"
-        limits = self._limits
-        left_s = max(self._began_s + limits.total_s - limits.end_s - self._now_s, 0.0)
+        left_s = max(self._deadline_s - self._now_s, 0.0)
         caps_s = sum(phase.cap_s for phase in phases)
         return min(1.0, left_s / caps_s) * phases[0].cap_s
+
+    @property
+    def _deadline_s(self) -> float:
+        """When everything must have been tried; what is left then is for the process's own end."""
+        assert self._began_s is not None, "the stop has begun"
+        return self._began_s + self._limits.total_s - self._limits.end_s
 
     @property
     def _now_s(self) -> float:

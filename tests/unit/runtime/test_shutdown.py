@@ -38,7 +38,7 @@ class Ledger:
         self.diary.append(what)
         await asyncio.sleep(0.1)
         if self.acts[what] == "dawdle":
-            await asyncio.sleep(1.7)
+            await asyncio.sleep(4.45)
         if self.acts[what] == "hang":
             await asyncio.sleep(FOR_EVER)
         if self.acts[what] == "raise":
@@ -174,7 +174,7 @@ def test_what_may_be_left_undone_has_half_of_what_is_left_after_the_verification
     """The other half is for ending it; nothing is begun where the state was not verified."""
     ledger = Ledger([])
     assert stopped(chain([]), ledger).report.exit_code == 0
-    assert ledger.tidied_s == pytest.approx((2.0 - 0.2) / 2)
+    assert ledger.tidied_s == pytest.approx((4.75 - 0.2) / 2)
     broken = Ledger([], verify="raise")
     assert stopped(chain([]), broken).report.exit_code == 21
     assert broken.tidied_s is None
@@ -185,7 +185,7 @@ def test_what_may_be_left_undone_delays_nothing_beyond_its_share() -> None:
     stage = stopped(chain([]), Ledger([], tidy="hang"))
     assert stage.report.exit_code == 20
     assert stage.report.cleanup_status["tidy"].startswith("TimeoutError")
-    assert stage.seconds == pytest.approx(2.0)
+    assert stage.seconds == pytest.approx(4.75)
 
 
 def test_nothing_that_may_be_left_undone_is_begun_where_little_time_is_left() -> None:
