@@ -86,8 +86,10 @@ def test_a_position_that_ended_is_not_decided_on() -> None:
     for number in (1, 2, None):
         closing.close_by_hand(state, number, "test")
     assert [(a.what, a.values) for a in state.out.audits if isinstance(a, Anomaly)] == [
-        ("no such open position", {"position": number}) for number in (1, 2, 0)
+        ("no such open position", {"position": number}) for number in (2, 0)
     ]
+    [told] = [one for one in state.out.commands if isinstance(one, Notify)][:1]
+    assert "position 1 is already flat" in told.text
 
 
 def test_an_exit_waits_for_nothing_that_a_stop_waited_for() -> None:
