@@ -14,12 +14,15 @@ from holdfast.store import schema
 from holdfast.store.halt import HaltFile
 from tests.support.command import holdfast
 from tests.support.emergency import closers_of, placed_in, truth_of
-from tests.support.trading import Trading
+from tests.support.trading import WHOLE_LOTS, Trading
 
 pytestmark = pytest.mark.timeout(90)
 
-ONE_OPEN, TWO_OPEN = 3, 6
+ONE_OPEN, TWO_OPEN = 3, 8
 """Partial fills after which, with seed 1, so many positions are open, with a stop at the broker."""
+
+SO_FAR = 6
+"""Positions of the day until then."""
 
 A_WHILE = 2_000
 TO_THE_NEXT_SIGNAL = 30_000
@@ -37,7 +40,9 @@ def begun() -> Iterator[list[Trading]]:
 
 def killed(home: Path, begun: list[Trading], partial: int = ONE_OPEN) -> Trading:
     """A run that was killed while it held something."""
-    run = Trading(home, watches=True, moments=[["partial", partial, signal.SIGKILL.value]])
+    run = Trading(
+        home, lots=WHOLE_LOTS, watches=True, moments=[["partial", partial, signal.SIGKILL.value]]
+    )
     begun.append(run)
     assert run.wait() == -signal.SIGKILL, run.told()
     assert len(truth_of(run.folder).held) == (1 if partial == ONE_OPEN else 2)
@@ -55,7 +60,9 @@ def did(run: Trading, *words: str, code: int = 0) -> dict[str, Any]:
 def goes_on(run: Trading, begun: list[Trading], events: int = A_WHILE) -> tuple[Trading, list[str]]:
     """The day goes on for a while; the orders that were placed meanwhile."""
     before = placed_in(run.folder)
-    more = Trading(run.home, watches=True, moments=[["events", events, signal.SIGTERM.value]])
+    more = Trading(
+        run.home, lots=WHOLE_LOTS, watches=True, moments=[["events", events, signal.SIGTERM.value]]
+    )
     begun.append(more)
     more.wait()
     return more, placed_in(more.folder)[len(before) :]
@@ -151,7 +158,7 @@ def test_without_a_journal_the_brokers_book_tells_what_is_held(
     assert placed == []
     assert halted.process.returncode == 10, halted.told()
     assert "projections differ" not in halted.events()
-    assert len(did(run, "positions")["positions"]) == TWO_OPEN
+    assert len(did(run, "positions")["positions"]) == SO_FAR
 
 
 @pytest.mark.proves("T25")
@@ -160,7 +167,12 @@ def test_a_process_that_hangs_is_ended_and_its_positions_are_closed(
     tmp_path: Path, begun: list[Trading]
 ) -> None:
     """It does not answer for two seconds: that is said, with its number, and it is gone."""
-    run = Trading(tmp_path, watches=True, moments=[["partial", ONE_OPEN, signal.SIGSTOP.value]])
+    run = Trading(
+        tmp_path,
+        lots=WHOLE_LOTS,
+        watches=True,
+        moments=[["partial", ONE_OPEN, signal.SIGSTOP.value]],
+    )
     begun.append(run)
     run.until(
         lambda: "signal19" in (run.marks_file.read_text() if run.marks_file.exists() else ""),
@@ -178,7 +190,9 @@ def test_a_process_that_hangs_is_ended_and_its_positions_are_closed(
 
 def test_unlock_ends_nobody(tmp_path: Path, begun: list[Trading]) -> None:
     """A process that does not answer keeps its lock: who lifts a halt can wait."""
-    run = Trading(tmp_path, watches=True, moments=[["partial", 1, signal.SIGSTOP.value]])
+    run = Trading(
+        tmp_path, lots=WHOLE_LOTS, watches=True, moments=[["partial", 1, signal.SIGSTOP.value]]
+    )
     begun.append(run)
     run.until(
         lambda: "signal19" in (run.marks_file.read_text() if run.marks_file.exists() else ""),
@@ -215,7 +229,7 @@ def test_a_panic_that_is_itself_killed_is_gone_on_with(
     """Killed in mid-way, with the halt on the disk: the next one, or the next run, closes the rest."""
     run = killed(tmp_path, begun)
     half = Trading(
-        tmp_path, watches=True, moments=[["events", 12, signal.SIGKILL.value]],
+        tmp_path, lots=WHOLE_LOTS, watches=True, moments=[["events", 12, signal.SIGKILL.value]],
         arguments=("panic", "--yes", "--reason", "first"),
     )  # fmt: skip
     begun.append(half)

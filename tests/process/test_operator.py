@@ -19,7 +19,7 @@ from holdfast.store import query, schema
 from holdfast.store.halt import HaltFile
 from tests.support.command import holdfast
 from tests.support.emergency import closers_of, placed_in, truth_of
-from tests.support.trading import LARGE, Trading
+from tests.support.trading import LARGE, WHOLE_LOTS, Trading
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -27,7 +27,7 @@ SPEED = 100
 """Times real time: fast enough to meet a position soon, slow enough to be spoken to."""
 
 PATIENT = (
-    LARGE.format(speed=SPEED)
+    LARGE.format(speed=SPEED, lots=WHOLE_LOTS)
     + """
 [exits]
 stop_bps = 9000
@@ -76,7 +76,7 @@ def arguments(home: Path) -> tuple[str, ...]:
 
 def holding(home: Path, begun: list[Trading]) -> Trading:
     """A run that holds a position whose stop was seen at the broker."""
-    run = Trading(home, speed=SPEED, arguments=arguments(home))
+    run = Trading(home, speed=SPEED, lots=WHOLE_LOTS, arguments=arguments(home))
     begun.append(run)
     return run.until(
         has(run, lambda view: any(p["is_stop_seen"] for p in view["positions"])), "a stop"
@@ -183,7 +183,7 @@ def test_a_thousand_triggers_across_a_kill_make_one_closing_order(
         triggers[0].result()
         run.signal(signal.SIGKILL)
         run.wait()
-        again = Trading(tmp_path, speed=SPEED, arguments=arguments(tmp_path))
+        again = Trading(tmp_path, speed=SPEED, lots=WHOLE_LOTS, arguments=arguments(tmp_path))
         begun.append(again)
         for one in triggers:
             one.result()

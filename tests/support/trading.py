@@ -22,11 +22,14 @@ cash_rupees = 100000000
 [sizing]
 capital_rupees = 100000000
 risk_bps = 1000
-lots_max = 60
+lots_max = {lots}
 [limits]
 loss_per_day_rupees_max = 10000000
 """
 """Orders larger than what stands in the book, so that they fill in part."""
+
+WHOLE_LOTS = 27
+"""So many are below the freeze quantity: one order closes a position."""
 
 
 class Mark(NamedTuple):
@@ -46,6 +49,7 @@ class Trading:
         home: Path,
         *,
         speed: int = 0,
+        lots: int = 60,
         moments: list[list[Any]] | None = None,
         watches: bool = False,
         batches: int | None = None,
@@ -61,7 +65,7 @@ class Trading:
         """
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
-        (home / "holdfast.toml").write_text(LARGE.format(speed=speed))
+        (home / "holdfast.toml").write_text(LARGE.format(speed=speed, lots=lots))
         self.marks_file = home / "marks"
         plan = {
             "argv": ["--home", str(home), *arguments],
