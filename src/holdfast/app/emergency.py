@@ -17,7 +17,7 @@ import msgspec
 
 from holdfast.app.config import CONFIG_FILE, Config, Mode
 from holdfast.app.log import logging_to
-from holdfast.app.mandate import Mandate, is_flat
+from holdfast.app.mandate import Mandate, is_flat, is_unlocked
 from holdfast.app.paths import ASIDE, JOURNAL, Paths, Runs
 from holdfast.app.program import Host
 from holdfast.app.wiring import RunResult, run_sim, stored_config
@@ -195,7 +195,7 @@ def _mandate(request: OperatorRequest, reason: str) -> Mandate:
     """What the program is told, and when it is done."""
     asked = OperatorAsked(at_ns=0, request=request, reason=reason)
     if request is OperatorRequest.UNLOCK:
-        return Mandate(told=(asked,), is_done=lambda view: view.halt is HaltLevel.NONE)
+        return Mandate(told=(), told_settled=(asked,), is_done=is_unlocked)
     return Mandate(told=(asked,), is_done=is_flat)
 
 

@@ -13,6 +13,7 @@ import structlog
 from typing_extensions import override
 
 from holdfast.core.view import View
+from holdfast.domain.decision import HaltLevel
 from holdfast.domain.event import OperatorAsked
 from holdfast.runtime.day import SECOND_NS, Day
 from holdfast.runtime.health import HEALTHY, Health
@@ -30,10 +31,14 @@ WITHIN_S: Final = 120.0
 
 
 class Mandate(msgspec.Struct, frozen=True, kw_only=True):
-    """What a start is for. `told` is told to its engine first; it ends once `is_done`."""
+    """What a start is for. `told` is told to its engine first; it ends once `is_done`.
+
+    `told_settled` is told once the broker's book is read and nothing in it is awaited.
+    """
 
     told: Sequence[OperatorAsked]
     is_done: Callable[[View], bool]
+    told_settled: Sequence[OperatorAsked] = ()
 
 
 def is_flat(view: View) -> bool:
@@ -43,6 +48,16 @@ def is_flat(view: View) -> bool:
     Whatever the broker holds in excess of ours is not ours to sell (T14).
     """
     return view.is_flat and view.is_read_since and not view.open_points
+
+
+def is_settled(view: View) -> bool:
+    """Whether the broker's book was read since the start, and nothing in it is awaited."""
+    return view.broker_read_ns is not None and not view.open_points
+
+
+def is_unlocked(view: View) -> bool:
+    """Whether no halt stands, or the books that were read show what is in the way."""
+    return view.halt is HaltLevel.NONE or (is_settled(view) and view.in_the_way is not None)
 
 
 class Until(Service):
@@ -61,6 +76,7 @@ class Until(Service):
         self._began_ns: int | None = None
         self._began_s = 0.0
         self._read_ns = 0
+        self._is_told = False
 
     @override
     async def run(self, ready: Ready) -> None:
@@ -74,6 +90,11 @@ class Until(Service):
             return
         view = engine.view
         self._began_ns = self._began_ns or view.now_ns
+        if not self._is_told and is_settled(view):
+            self._is_told = True
+            for asked in self._mandate.told_settled:
+                self._day.tell(msgspec.structs.replace(asked, at_ns=view.now_ns))
+            return
         if self._mandate.is_done(view):
             self._over("it is done")
         elif view.now_ns - self._began_ns >= WITHIN_NS or self._is_late():

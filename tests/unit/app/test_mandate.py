@@ -6,9 +6,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from holdfast.app.mandate import READ_EVERY_NS, WITHIN_NS, WITHIN_S, Mandate, Until, is_flat
+from holdfast.app.mandate import (
+    READ_EVERY_NS,
+    WITHIN_NS,
+    WITHIN_S,
+    Mandate,
+    Until,
+    is_flat,
+    is_unlocked,
+)
 from holdfast.core.bookread import SETTLED_NS
 from holdfast.core.view import View
+from holdfast.domain.decision import HaltLevel
+from holdfast.domain.event import OperatorAsked, OperatorRequest
 from holdfast.domain.order import OrderId
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.day import Day
@@ -48,6 +58,7 @@ class Standing:
 
     def __init__(self, view: View) -> None:
         self.view, self.has_begun, self.reads = view, True, 0
+        self.told: list[OperatorAsked] = []
 
     @property
     def engine(self) -> "Standing":
@@ -55,6 +66,9 @@ class Standing:
 
     def read_book(self) -> None:
         self.reads += 1
+
+    def tell(self, asked: OperatorAsked) -> None:
+        self.told.append(asked)
 
 
 def ended(day: Any, mandate: Mandate, *, passes_ns: int = 0, waits_s: float = 10.0) -> list[str]:
@@ -87,6 +101,24 @@ def test_it_ends_when_done_and_in_its_time_when_not(is_done: bool) -> None:  # n
     assert said == ["it is done" if is_done else "it was not done in time"]
     if not is_done:
         assert WITHIN_NS // READ_EVERY_NS * 0.9 < day.reads <= WITHIN_NS // READ_EVERY_NS + 1
+
+
+@pytest.mark.parametrize("read_ns", [None, 1])
+def test_what_needs_the_brokers_book_is_told_once_it_is_read(read_ns: int | None) -> None:
+    """An unlock before that would be refused."""
+    asked = OperatorAsked(at_ns=0, request=OperatorRequest.UNLOCK, reason="looked")
+    day = Standing(flat(broker_read_ns=read_ns))
+    ended(day, Mandate(told=(), told_settled=(asked,), is_done=lambda _view: False))
+    assert [one.request for one in day.told] == ([] if read_ns is None else [asked.request])
+
+
+def test_an_unlock_is_over_when_it_is_lifted_or_something_is_in_the_way() -> None:
+    """What is in the way is known once the broker's book is read."""
+    halted = flat(halt=HaltLevel.PANIC)
+    assert is_unlocked(flat())
+    assert not is_unlocked(halted)
+    assert not is_unlocked(msgspec.structs.replace(halted, in_the_way="x", broker_read_ns=None))
+    assert is_unlocked(msgspec.structs.replace(halted, in_the_way="position 1 is open"))
 
 
 def test_where_the_markets_time_stands_still_our_own_ends_it() -> None:
