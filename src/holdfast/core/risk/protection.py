@@ -12,6 +12,7 @@ from holdfast.core.risk.levels import stop_limit_paise
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.domain.audit import ProtectionLost, ProtectionVerified
+from holdfast.domain.event import Action
 from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Side
 
 BAND_MOVES_NS = 30 * SECOND_NS
@@ -90,12 +91,17 @@ def _may_trail(state: State, stop: Order) -> bool:
 
 
 def stops_of(state: State, position: Position) -> list[Order]:
-    """The closing orders that rest as stops at the broker, as their rows show them."""
+    """The closing orders that rest as stops at the broker, as their rows show them.
+
+    One that may have ended, or whose end we have asked for, protects nothing by itself: where
+    nobody answers it may be gone (T9, T15).
+    """
     orders = [state.orders[name] for name in position.closers]
     return [
         order
         for order in orders
         if order.is_live
+        and not (order.may_have_ended or order.asked is Action.CANCEL)
         and order.seen is not None
         and order.status is BrokerStatus.WORKING
         and order.seen.order_type is OrderType.STOP_LIMIT

@@ -123,6 +123,7 @@ def test_a_planned_order_has_asked_and_heard_nothing() -> None:
         "reason": "",
         "alarm": False,
         "in_question": False,
+        "may_have_ended": False,
         "was_denied": False,
         "was_changed": False,
         "most_quantity": 195,
