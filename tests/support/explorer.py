@@ -452,7 +452,8 @@ class Walk:
         covered = sum(
             kept.open_quantity for _, kept in self.truth.orders if kept.purpose is not Purpose.ENTRY
         )
-        is_right = covered == max(self.truth.net, 0) or (covered == 0 and self.truth.is_told)
+        is_left = any(position.stop_is_owners for position in self.state.live)  # T14: and told
+        is_right = covered == max(self.truth.net, 0) or (is_left and self.truth.is_told)
         self._must(is_right, f"{covered} of {self.truth.net} are covered")
 
     def answer_all(self) -> None:

@@ -251,8 +251,11 @@ class Order:
             return OrderEvent.REFUSED if outcome is Outcome.REFUSED else OrderEvent.NOT_SENT
         if refusal is Refusal.NOT_MODIFIABLE:
             return OrderEvent.QUESTION  # it may be at its end: the row decides (T13)
-        is_cancel = action is Action.CANCEL
-        return OrderEvent.CANCEL_REFUSED if is_cancel else OrderEvent.MODIFY_REFUSED
+        if action is Action.MODIFY:
+            return OrderEvent.MODIFY_REFUSED
+        # Where an earlier cancel got no answer, a no to its repeat may mean that the first was made.
+        is_repeat = self.asked is Action.CANCEL and self.asked_times > 1
+        return OrderEvent.QUESTION if is_repeat else OrderEvent.CANCEL_REFUSED
 
     def miss(self) -> None:
         """The whole book, read twice, does not hold it."""

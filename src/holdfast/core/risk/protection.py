@@ -13,7 +13,7 @@ from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.domain.audit import ProtectionLost, ProtectionVerified
 from holdfast.domain.event import Action
-from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Side
+from holdfast.domain.order import BrokerStatus, OrderState, OrderTerms, OrderType, Side
 
 BAND_MOVES_NS = 30 * SECOND_NS
 """After so long the reference of the price band can have moved (T7)."""
@@ -24,6 +24,10 @@ TRAIL_PAUSE_NS = 5 * SECOND_NS
 MODIFICATIONS_BEFORE_REPLACE = MODIFICATIONS_MAX - 2
 EXIT_MODIFICATIONS = 12
 """Of an order's budget so much stays for the exit (T7)."""
+
+
+_STANDING = (OrderState.WORKING, OrderState.MODIFYING)
+"""States of a stop that rests; a modification of one keeps it (T2)."""
 
 
 def stop_terms(state: State, position: Position, *, quantity: int) -> OrderTerms:
@@ -101,6 +105,7 @@ def stops_of(state: State, position: Position) -> list[Order]:
         order
         for order in orders
         if order.is_live
+        and order.state in _STANDING
         and not (order.may_have_ended or order.asked is Action.CANCEL)
         and order.seen is not None
         and order.status is BrokerStatus.WORKING
