@@ -61,8 +61,8 @@ mutants: $(READY) ## break the code on purpose: every break must fail a test
 	$(PY) -m tools.mutants
 	$(PY) -m tools.mutate_core
 
-explore: $(READY) ## take every way of one entry and one closer, two silences in each
-	HOLDFAST_SILENCES=2 $(PY) -m pytest -rP -n 2 tests/explorer
+explore: $(READY) ## take every way of one entry and one closer, seven steps deep
+	HOLDFAST_DEPTH=7 $(PY) -m pytest -rP -n 2 tests/explorer
 
 sim: $(READY) ## play 2,000 worlds: faults, crashes, strangers; fails below its floors
 	$(PY) -m holdfast.worlds --worlds $${HOLDFAST_WORLDS:-2000}

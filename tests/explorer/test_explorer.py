@@ -1,4 +1,4 @@
-"""Everything that can happen to one entry and one closer, in every order, seven steps deep."""
+"""Everything that can happen to one entry and one closer, in every order."""
 
 import os
 
@@ -9,13 +9,16 @@ from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.order import BrokerStatus, OrderState, Purpose
 from tests.support.explorer import KINDS, BadEnd, Walk, explore, root
 
-DEPTH = int(os.environ.get("HOLDFAST_DEPTH", "7"))
+DEPTH = int(os.environ.get("HOLDFAST_DEPTH", "6"))
 SILENCES = int(os.environ.get("HOLDFAST_SILENCES", "1"))
-"""How many requests of one way nobody answers; `make explore` allows two."""
+"""How many requests of one way nobody answers."""
 
 ALL = frozenset(KINDS)
-FLOORS = {False: (0, 0), True: (0, 0)}
-"""States and transitions of each root, a little under what is reached."""
+FLOORS = {False: (2_000, 2_600), True: (3_400, 4_400)}
+"""States and transitions of each root: what five steps reach."""
+
+WHOLE = {False: (33_000, 50_000), True: (3_400, 4_400)}
+"""The same seven steps deep, a little under what an entry that leaves reaches."""
 
 
 @pytest.mark.timeout(1_800)
@@ -25,16 +28,17 @@ FLOORS = {False: (0, 0), True: (0, 0)}
 )  # fmt: skip
 @pytest.mark.parametrize("is_held", [False, True], ids=["an entry leaves", "a stop rests"])
 def test_no_way_on_comes_to_a_bad_end(*, is_held: bool) -> None:
-    """From an entry that leaves, and from where its stop rests, seven steps of all kinds deep.
+    """From an entry that leaves, and from where its stop rests, all kinds of steps, six deep.
 
     Nothing is placed twice, oversold, dropped or lost; what is held is covered, or a person is
-    told. Bounded: one silence, one restart and one sale of the owner in each way.
+    told. Bounded: one silence, one restart and one sale of the owner in each way. `make explore` goes
+    seven steps deep.
     """
     base, start = root(is_held=is_held, silences=SILENCES)
     found = explore(base, start, depth=DEPTH, kinds=ALL, live_every=100)
     print(f"depth {DEPTH}: {found.states} states, {found.transitions} transitions,")  # noqa: T201 what was done is told with the result
     print(f"  {found.lived} lived on; {dict(found.kinds)}")  # noqa: T201 what was done is told with the result
-    states, transitions = FLOORS[is_held]
+    states, transitions = (WHOLE if DEPTH >= 7 else FLOORS)[is_held]
     assert found.states >= states
     assert found.transitions >= transitions
     assert sorted(ALL - found.kinds.keys()) == []
