@@ -12,7 +12,7 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(READY))
 endif
 
-.PHONY: help setup run test check lint fmt docs bench kill sim mutants mutants-worlds lock dist clean
+.PHONY: help setup run test check lint fmt docs bench kill explore sim mutants mutants-worlds lock dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -60,6 +60,9 @@ kill: $(READY) ## kill -9 at fifty moments of a day and at every write of the jo
 mutants: $(READY) ## break the code on purpose: every break must fail a test
 	$(PY) -m tools.mutants
 	$(PY) -m tools.mutate_core
+
+explore: $(READY) ## take every way of one entry and one closer, seven steps deep
+	HOLDFAST_DEPTH=7 $(PY) -m pytest -rP -n 2 tests/explorer
 
 sim: $(READY) ## play 2,000 worlds: faults, crashes, strangers; fails below its floors
 	$(PY) -m holdfast.worlds --worlds $${HOLDFAST_WORLDS:-2000}

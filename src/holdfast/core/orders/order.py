@@ -52,7 +52,8 @@ class Order:
 
     `terms` are the newest asked, `standing` those that hold at the broker as far as we know,
     `seen` those of its last row (`None` before the first): only `seen` is evidence. `in_question`:
-    an end word was heard that may mean a request of ours. `was_denied`: the last row showed that a
+    an end word was heard that may mean a request of ours. `may_have_ended`: since the last such
+    word, or a no that may mean its end, no row has shown it open. `was_denied`: the last row showed that a
     modification of ours was not made. `trigger_paise` is the trigger it had last, released or not.
     `name` is what we keep it by: its id, but for the second of two orders under one id (T21).
     `most_quantity` is the largest total that it may have at the broker, whatever becomes of the
@@ -75,6 +76,7 @@ class Order:
         "id",
         "in_question",
         "is_ordinary",
+        "may_have_ended",
         "modifications",
         "most_quantity",
         "must_replace",
@@ -128,6 +130,7 @@ class Order:
         self.refusal: Refusal | None = None
         self.alarm = False
         self.in_question = False
+        self.may_have_ended = False
         self.was_denied = False
         self.was_changed = False
         self.most_quantity = terms.quantity
@@ -177,6 +180,8 @@ class Order:
         )
         self.alarm = self.alarm or alarm
         is_asked = event is OrderEvent.QUESTION
+        if is_asked or event in _OPEN:
+            self.may_have_ended = is_asked
         self.in_question = self.state is OrderState.UNKNOWN and (is_asked or self.in_question)
 
     def ask(
@@ -246,8 +251,11 @@ class Order:
             return OrderEvent.REFUSED if outcome is Outcome.REFUSED else OrderEvent.NOT_SENT
         if refusal is Refusal.NOT_MODIFIABLE:
             return OrderEvent.QUESTION  # it may be at its end: the row decides (T13)
-        is_cancel = action is Action.CANCEL
-        return OrderEvent.CANCEL_REFUSED if is_cancel else OrderEvent.MODIFY_REFUSED
+        if action is Action.MODIFY:
+            return OrderEvent.MODIFY_REFUSED
+        # Where an earlier cancel got no answer, a no to its repeat may mean that the first was made.
+        is_repeat = self.asked is Action.CANCEL and self.asked_times > 1
+        return OrderEvent.QUESTION if is_repeat else OrderEvent.CANCEL_REFUSED
 
     def miss(self) -> None:
         """The whole book, read twice, does not hold it."""

@@ -12,7 +12,8 @@ from holdfast.core.risk.levels import stop_limit_paise
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.domain.audit import ProtectionLost, ProtectionVerified
-from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Side
+from holdfast.domain.event import Action
+from holdfast.domain.order import BrokerStatus, OrderState, OrderTerms, OrderType, Side
 
 BAND_MOVES_NS = 30 * SECOND_NS
 """After so long the reference of the price band can have moved (T7)."""
@@ -23,6 +24,10 @@ TRAIL_PAUSE_NS = 5 * SECOND_NS
 MODIFICATIONS_BEFORE_REPLACE = MODIFICATIONS_MAX - 2
 EXIT_MODIFICATIONS = 12
 """Of an order's budget so much stays for the exit (T7)."""
+
+
+_STANDING = (OrderState.WORKING, OrderState.MODIFYING)
+"""States of a stop that rests; a modification of one keeps it (T2)."""
 
 
 def stop_terms(state: State, position: Position, *, quantity: int) -> OrderTerms:
@@ -90,12 +95,18 @@ def _may_trail(state: State, stop: Order) -> bool:
 
 
 def stops_of(state: State, position: Position) -> list[Order]:
-    """The closing orders that rest as stops at the broker, as their rows show them."""
+    """The closing orders that rest as stops at the broker, as their rows show them.
+
+    One that may have ended, or whose end we have asked for, protects nothing by itself: where
+    nobody answers it may be gone (T9, T15).
+    """
     orders = [state.orders[name] for name in position.closers]
     return [
         order
         for order in orders
         if order.is_live
+        and order.state in _STANDING
+        and not (order.may_have_ended or order.asked is Action.CANCEL)
         and order.seen is not None
         and order.status is BrokerStatus.WORKING
         and order.seen.order_type is OrderType.STOP_LIMIT

@@ -256,6 +256,8 @@ def test_one_side() -> None:
     position = desk.state.live[0]
     position.side = Side.SELL  # shorts come with a later strategy
     desk.state.over_offered.add(position.key)  # its stop is a sale all the same
+    desk.at(176)  # nobody answers for that stop, but orders get through
+    desk.tell(LinkChanged(at_ns=desk.now, link=Link.ORDERS, is_up=True))
     assert outcome(desk, minute=3) == "one_side"
 
 

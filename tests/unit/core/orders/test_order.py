@@ -123,6 +123,7 @@ def test_a_planned_order_has_asked_and_heard_nothing() -> None:
         "reason": "",
         "alarm": False,
         "in_question": False,
+        "may_have_ended": False,
         "was_denied": False,
         "was_changed": False,
         "most_quantity": 195,
@@ -452,6 +453,19 @@ def test_a_moved_trigger_is_remembered_when_it_was_seen() -> None:
 
 
 @pytest.mark.proves("OUP-7")
+@pytest.mark.proves("T3")
+def test_a_no_to_a_repeated_cancel_is_a_question() -> None:
+    """The one before, of which nobody told, may have been made: the row decides."""
+    order = working()
+    order.ask(Action.CANCEL, order.terms, ASKED_AT)
+    order.fail(Action.CANCEL, Outcome.UNANSWERED, at_ns=ASKED_AT)
+    order.ask(Action.CANCEL, order.terms, ASKED_AT, is_repeat=True)
+    order.fail(Action.CANCEL, Outcome.REFUSED, Refusal.OTHER, at_ns=ASKED_AT)
+    assert (order.state, order.may_have_ended) == (S.UNKNOWN, True)
+    hear(order)
+    assert (order.state, order.may_have_ended) == (S.WORKING, False)
+
+
 def test_a_fill_after_a_cancel_is_real() -> None:
     """The end came first, the money after it: it counts."""
     order = working()

@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from holdfast.core.orders.life import OrderEvent
 from holdfast.core.orders.order import Order
 from holdfast.core.risk import closing, protection
 from holdfast.core.risk.protection import (
@@ -223,6 +224,33 @@ def test_a_stop_protects_once_its_row_covers_all_that_is_held(
     assert protection.rests(state, position) is counts
     stop.state = OrderState.CANCELLED
     assert not protection.rests(state, position), "an order at its end protects nothing"
+
+
+@pytest.mark.proves("T9", "T15")
+def test_a_stop_that_may_have_ended_protects_nothing_until_a_row_shows_it_open() -> None:
+    """The word may mean a request of ours; where nobody answers the stop may be gone."""
+    state, position = ready_state(), a_position(quantity=65)
+    stop = a_stop(state, protection.stop_terms(state, position, quantity=65))
+    position.closers = [stop.name]
+    assert protection.rests(state, position)
+    stop.note(OrderEvent.QUESTION)
+    stop.ask(Action.MODIFY, stop.terms, NOW)
+    stop.note(OrderEvent.NO_ANSWER)
+    assert not protection.rests(state, position), "a repeated request is no word of the broker"
+    stop.note(OrderEvent.OPEN)
+    assert protection.rests(state, position)
+
+
+@pytest.mark.proves("T9")
+def test_a_stop_that_we_take_back_protects_nothing() -> None:
+    """The cancel may have arrived, and its answer be lost with everything else."""
+    state, position = ready_state(), a_position(quantity=65)
+    stop = a_stop(state, protection.stop_terms(state, position, quantity=65))
+    position.closers = [stop.name]
+    stop.ask(Action.CANCEL, stop.terms, NOW)
+    stop.note(OrderEvent.NO_ANSWER)
+    assert stop.is_live
+    assert not protection.rests(state, position)
 
 
 def test_what_was_never_seen_protects_nothing() -> None:
