@@ -74,7 +74,7 @@ def test_a_failing_world_is_made_short() -> None:
             lives=0,
             fills=0,
             fills_under_fault=0,
-            seconds_of_wall=0.0,
+            seconds_of_cpu=0.0,
             struck={},
             reached=(),
         )
