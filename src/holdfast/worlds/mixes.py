@@ -260,7 +260,7 @@ def _late_answers(chance: Chance, calm_s: int) -> Mixed:
         part = chance.part(f"late {number}")
         lasts_ns = part.one_of("lasts", (60, 100, 140)) * SECOND
         at_ns = _at(part, calm_s, lasts_ns)
-        delay_ns = part.one_of("delay", (700, 1_800, 3_500)) * _MS
+        delay_ns = part.one_of("delay", (700, 1_300, 1_700)) * _MS
         slow = FaultKind.ANSWER_SLOW
         yield BrokerFault(
             at_ns=at_ns, kind=slow, lasts_ns=lasts_ns, share_bps=8_000, delay_ns=delay_ns
@@ -274,6 +274,11 @@ def _late_answers(chance: Chance, calm_s: int) -> Mixed:
                     share_bps=share_bps,
                     quantity=quantity,
                 )
+    for number in range(8):
+        part = chance.part(f"dropped {number}")
+        dropped = FaultKind.STOP_DROPPED
+        at_ns = _at(part, calm_s, 2 * SECOND)
+        yield BrokerFault(at_ns=at_ns, kind=dropped, lasts_ns=2 * SECOND, share_bps=10_000)
 
 
 def _unguarded(_chance: Chance) -> Mixed:

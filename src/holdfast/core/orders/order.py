@@ -6,9 +6,9 @@ from holdfast.core.orders.life import OrderEvent, advance, rows_of
 from holdfast.core.settings import SECOND_NS
 from holdfast.domain.event import Action, Outcome
 from holdfast.domain.order import (
+    TERMINAL,
     BrokerOrderId,
     BrokerStatus,
-    TERMINAL,
     OrderId,
     OrderRow,
     OrderState,
