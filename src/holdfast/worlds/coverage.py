@@ -49,6 +49,10 @@ _GROUPS: Final[tuple[tuple[str, tuple[Pair, ...]], ...]] = (
         _pairs((_S.WORKING, _S.CANCELLING, *_ENDS), _E.OPEN_UNCHANGED),
     ),
     (
+        "one cancel is out at a time: only a false end word and a read could overtake its refusal",
+        _pairs((_S.WORKING, _S.MODIFYING, _S.UNKNOWN), _E.CANCEL_REFUSED),
+    ),
+    (
         "what this process sent is owed an answer, and a start makes all in flight unknown",
         ((_S.SENT, _E.ABSENT),),
     ),
@@ -71,7 +75,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[Pair, ...]], ...]] = (
 )
 
 UNREACHED: Final[dict[Pair, str]] = {pair: reason for reason, pairs in _GROUPS for pair in pairs}
-"""Pairs that no world can reach, each with the reason. All others must be reached."""
+"""Pairs that no world can reach, or by mere coincidence, each with the reason; others must be."""
 
 
 @contextmanager

@@ -190,6 +190,7 @@ _SELDOM: Final = (
     FaultKind.EXIT_ANSWER_LOST,
     FaultKind.CANCEL_REQUEST_LOST,
     FaultKind.CANCEL_ANSWER_LOST,
+    FaultKind.MODIFY_IGNORED,
     FaultKind.MODIFY_REFUSED_LATER,
     FaultKind.MODIFY_OVERTAKEN,
     FaultKind.STOP_TO_LIMIT_REFUSED,
@@ -207,11 +208,13 @@ _SELDOM_CHANGED: Final = (
     FaultKind.MODIFY_OVERTAKEN,
     FaultKind.STOP_TO_LIMIT_REFUSED,
     FaultKind.STOP_REFUSED_AT_TRIGGER,
+    FaultKind.MODIFY_IGNORED,
 )
 _SELDOM_LOST: Final = (
     FaultKind.EXIT_REQUEST_LOST,
     FaultKind.EXIT_ANSWER_LOST,
     FaultKind.CANCEL_ANSWER_LOST,
+    FaultKind.STOP_TO_LIMIT_REFUSED,
 )
 
 _LATE: Final = (
@@ -256,17 +259,17 @@ def _quiet_prices(chance: Chance, calm_s: int, count: int) -> Mixed:
 
 def _late_answers(chance: Chance, calm_s: int) -> Mixed:
     """Answers that come seconds late, to orders of which something else becomes meanwhile."""
-    for number in range(3):
+    for number in range(4):
         part = chance.part(f"late {number}")
         lasts_ns = part.one_of("lasts", (60, 100, 140)) * SECOND
         at_ns = _at(part, calm_s, lasts_ns)
-        delay_ns = part.one_of("delay", (700, 1_300, 1_700)) * _MS
+        delay_ns = part.one_of("delay", (700, 1_300, 1_700, 3_500)) * _MS
         slow = FaultKind.ANSWER_SLOW
         yield BrokerFault(
             at_ns=at_ns, kind=slow, lasts_ns=lasts_ns, share_bps=8_000, delay_ns=delay_ns
         )
         for kind, share_bps, quantity in _LATE:
-            if part.happens(kind.value, 4_000):
+            if part.happens(kind.value, 5_000):
                 yield BrokerFault(
                     at_ns=at_ns,
                     kind=kind,
@@ -281,6 +284,20 @@ def _late_answers(chance: Chance, calm_s: int) -> Mixed:
         yield BrokerFault(at_ns=at_ns, kind=dropped, lasts_ns=2 * SECOND, share_bps=10_000)
 
 
+def _partly_cancelled(chance: Chance, calm_s: int) -> Mixed:
+    """Entries that nobody fills until they are cancelled: then a lot, and its word comes last."""
+    lasts_ns = 90 * SECOND
+    at_ns = _at(chance.part("partly"), calm_s, lasts_ns)
+    for kind, quantity in (
+        (FaultKind.FILLS_WITHHELD, None),
+        (FaultKind.FILLED_DURING_CANCEL, 65),
+        (FaultKind.UPDATE_REORDERED, None),
+    ):
+        yield BrokerFault(
+            at_ns=at_ns, kind=kind, lasts_ns=lasts_ns, share_bps=7_000, quantity=quantity
+        )
+
+
 def _unguarded(_chance: Chance) -> Mixed:
     """The broker's own guard fails when it is asked for, which is soon after a start (T25)."""
     kind = FaultKind.GUARD_FAILED
@@ -289,10 +306,11 @@ def _unguarded(_chance: Chance) -> Mixed:
 
 def _directed(chance: Chance, calm_s: int) -> Mixed:
     """What no other mix meets often enough, where it can be met."""
-    if chance.happens("late", 5_000):
+    if chance.happens("late", 6_000):
         yield from _late_answers(chance, calm_s)
     else:
         yield from _seldom(chance, calm_s, _SELDOM)
+    yield from _partly_cancelled(chance, calm_s)
     yield from _quiet_prices(chance, calm_s, 1)
     yield from _unguarded(chance)
 
