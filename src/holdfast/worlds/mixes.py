@@ -209,10 +209,14 @@ _SELDOM_CHANGED: Final = (
     FaultKind.STOP_TO_LIMIT_REFUSED,
     FaultKind.STOP_REFUSED_AT_TRIGGER,
     FaultKind.MODIFY_IGNORED,
+    FaultKind.REFUSED_NOT_MODIFIABLE,
 )
+_SELDOM_READS: Final = (FaultKind.BOOK_TORN, FaultKind.BOOK_STALE, FaultKind.STREAM_DOWN)
 _SELDOM_LOST: Final = (
     FaultKind.EXIT_REQUEST_LOST,
     FaultKind.EXIT_ANSWER_LOST,
+    FaultKind.ENTRY_ANSWER_LOST,
+    FaultKind.STOP_ANSWER_LOST,
     FaultKind.CANCEL_ANSWER_LOST,
     FaultKind.STOP_TO_LIMIT_REFUSED,
 )
@@ -333,6 +337,7 @@ def _words(chance: Chance, calm_s: int) -> Mixed:
     """A stream that stammers, and reads that are wrong."""
     yield from _broker(chance, calm_s, _STREAM, 5)
     yield from _broker(chance.part("more"), calm_s, _READS, 4)
+    yield from _seldom(chance, calm_s, _SELDOM_READS)
 
 
 def _hands(chance: Chance, calm_s: int) -> Mixed:
