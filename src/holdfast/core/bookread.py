@@ -160,10 +160,11 @@ def squares_off(state: State) -> bool:
     if state.facts is None:
         return False
     clean_ns = state.book.clean_ns
-    return any(
-        is_near_square_off(state, session) and 0 < clean_ns < session.square_off_ns + SETTLED_NS
-        for session in state.facts.sessions
-    )
+    for session in state.facts.sessions:
+        is_unseen = 0 < clean_ns < session.square_off_ns + SETTLED_NS
+        if is_unseen and is_near_square_off(state, session):
+            return True
+    return False
 
 
 def note_moving(state: State, keys: tuple[BrokerKey, ...]) -> None:

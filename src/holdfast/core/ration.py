@@ -4,6 +4,7 @@ The broker nets every order of the account in a key. What others sell of it is m
 youngest position first (T4); nothing of ours may close it a second time.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from holdfast.core.bookread import AGAIN_NS, is_near_square_off
@@ -155,7 +156,7 @@ def check_ration(state: State) -> None:
 
     It is told once, until it is over. What only the broker lacks is the reconciliation's to tell.
     """
-    over = {key for key, side in _offered(state) if _is_over(state, key, side)}
+    over = _over_offered(state)
     for key in sorted(over - state.over_offered):
         values: Values = {"key": key.instrument, "product": key.product.value}
         state.alarm("closing orders could fill more than is held", values)
@@ -163,23 +164,19 @@ def check_ration(state: State) -> None:
     state.over_offered = over
 
 
-def _offered(state: State) -> list[tuple[BrokerKey, Side]]:
-    """Each key and side on which something could still be closed, in order."""
-    offered = {
-        (position.key, order.terms.side)
-        for position in state.live
-        for order in closing_orders(state, position)
-    }
-    return sorted(offered)
-
-
-def _is_over(state: State, key: BrokerKey, side: Side) -> bool:
-    held = sum(
-        position.open_quantity
-        for position in state.live
-        if position.key == key and position.closing_side is side
-    )
-    return could_close(state, key, side) > held
+def _over_offered(state: State) -> set[BrokerKey]:
+    """The keys in which more could be closed on a side than is held: looked at after every step."""
+    offered: Counter[tuple[BrokerKey, Side]] = Counter()
+    for position in state.live:
+        for order in closing_orders(state, position):
+            offered[position.key, order.terms.side] += order.could_fill
+    if not offered:
+        return set()
+    for position in state.live:
+        one = (position.key, position.closing_side)
+        if one in offered:
+            offered[one] -= position.open_quantity
+    return {key for (key, _), left in offered.items() if left > 0}
 
 
 def closing_orders(state: State, position: Position) -> list[Order]:

@@ -37,8 +37,9 @@ def _instruments(state: State) -> Values | None:
 def _session(state: State) -> Values | None:
     """An exchange is in continuous trading."""
     assert state.facts is not None
-    if any(session.is_open(state.now_ns) for session in state.facts.sessions):
-        return None
+    for session in state.facts.sessions:
+        if session.is_open(state.now_ns):
+            return None
     return {"day": state.facts.day, "session": "closed"}
 
 
@@ -60,10 +61,10 @@ def _services(state: State) -> Values | None:
     """Every core part of the program says that it can work; nobody's silence is a yes."""
     if not state.services:
         return {"services": "none told"}
-    for name in sorted(state.services):
-        if state.services[name] is not ServiceState.READY:
-            return {"service": name, "state": state.services[name].value}
-    return None
+    waiting = [name for name, told in state.services.items() if told is not ServiceState.READY]
+    if not waiting:
+        return None
+    return {"service": min(waiting), "state": state.services[min(waiting)].value}
 
 
 def _journal(state: State) -> Values | None:

@@ -119,6 +119,9 @@ def _is_older(order: Order, row: OrderRow, read: BookRead) -> bool:
 
 
 def _take_row(state: State, order: Order, row: OrderRow) -> None:
+    is_over = state.positions[order.position].is_closed and order.name == order.id
+    if is_over and order.has_ended_as(row):
+        return  # most of a day's book, in every read of it
     before, seen = _figures(order), order.seen
     answers.take_row(state, OrderUpdated(at_ns=state.now_ns, row=row, is_read=True))
     _follow_trigger(state, order)

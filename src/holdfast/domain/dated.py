@@ -35,7 +35,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_open(self, at_ns: int) -> bool:
         """Whether orders match at `at_ns`."""
-        return any(start <= at_ns < end for start, end in self.windows)
+        for start, end in self.windows:  # noqa: SIM110 asked with every event: a generator costs
+            if start <= at_ns < end:
+                return True
+        return False
 
 
 class ChargeRates(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +111,10 @@ class DayFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     def session(self, exchange: Exchange) -> Session | None:
         """The day's hours at `exchange`, `None` when it does not open."""
-        return next((s for s in self.sessions if s.exchange is exchange), None)
+        for session in self.sessions:  # asked with every event
+            if session.exchange is exchange:
+                return session
+        return None
 
     def charge_rates(self, exchange: Exchange, kind: Kind) -> ChargeRates:
         """The rates in force. Raises `LookupError` when there are none: unknown is not free."""

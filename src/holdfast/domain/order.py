@@ -1,7 +1,7 @@
 """One instruction to the broker: its terms, its words, and what the broker says of it."""
 
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 import msgspec
 
@@ -64,12 +64,13 @@ class OrderState(StrEnum):
     @property
     def is_terminal(self) -> bool:
         """Whether the broker will do nothing more with the order."""
-        return self in _TERMINAL
+        return self in TERMINAL
 
 
-_TERMINAL = frozenset(
+TERMINAL: Final = frozenset(
     {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED}
 )
+"""The states in which the broker does nothing more with an order."""
 
 
 class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):

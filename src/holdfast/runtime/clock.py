@@ -39,6 +39,11 @@ def elapsed_s(since_ns: int) -> float:
     return (time.monotonic_ns() - since_ns) / 1e9
 
 
+def cpu_ns() -> int:
+    """Processor time that this process has used: what something costs, whoever else runs."""
+    return time.process_time_ns()
+
+
 def cost_ns() -> int:
     """A stamp for `elapsed_s`."""
     return time.monotonic_ns()

@@ -41,6 +41,9 @@ _log = structlog.get_logger("driver")
 YIELD_EVERY = 256
 """Events between two chances for signals and other tasks."""
 
+ON_TAPE = (Tick, CandleLoaded, QuotesRead)
+"""Events of the market; all others go into the journal."""
+
 IDLE_S = 1.0
 """The longest wait for an event after which the loop says that it lives."""
 
@@ -98,7 +101,7 @@ class Driver:
         assert get_ident() == self._thread, "one thread steps the engine"
         self.is_between_events = False
         self._clock.move(event.at_ns)
-        if isinstance(event, Tick | CandleLoaded | QuotesRead):
+        if isinstance(event, ON_TAPE):
             sequence = self._journal.append_market(event)
         else:
             sequence = self._journal.append(event)

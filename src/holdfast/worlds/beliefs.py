@@ -15,8 +15,10 @@ from holdfast.domain.event import (
     LinkChanged,
     OperatorAsked,
     OperatorRequest,
+    OrderUpdated,
     Restarted,
     StopAsked,
+    TimerFired,
 )
 from holdfast.domain.market import Tick
 from holdfast.domain.order import Purpose
@@ -32,6 +34,7 @@ _ASKS = {
     OperatorRequest.FLATTEN: HaltLevel.FLATTEN,
     OperatorRequest.PANIC: HaltLevel.PANIC,
 }
+_FREQUENT = (Tick, TimerFired, OrderUpdated)
 _LIFTS = (OperatorRequest.RESUME, OperatorRequest.UNLOCK)
 
 
@@ -48,6 +51,8 @@ class HaltStands(Checker):
     @override
     def after_step(self, seen: Seen) -> None:
         event, halt = seen.event, seen.state.halt
+        if halt is self._level and type(event) in _FREQUENT:
+            return
         asked = event.request if isinstance(event, OperatorAsked) else None
         least = _ASKS.get(asked, HaltLevel.NONE) if asked is not None else HaltLevel.NONE
         if asked in _LIFTS:
@@ -117,7 +122,9 @@ class NoPlacementBeforeTheBook(Checker):
 
     @override
     def after_step(self, seen: Seen) -> None:
-        if isinstance(seen.event, Restarted):
+        if type(seen.event) is Tick:
+            pass
+        elif isinstance(seen.event, Restarted):
             self._is_read = self._is_anyway = False
         elif isinstance(seen.event, BookRead):
             self._is_read = True

@@ -49,8 +49,8 @@ class Tally:
         self.fills += verdict.fills
         self.filled_under_fault += verdict.fills_under_fault > 0
         self.restarted += verdict.lives > 1
-        self.seconds += verdict.seconds_of_wall
-        self.slowest_s = max(self.slowest_s, verdict.seconds_of_wall)
+        self.seconds += verdict.seconds_of_cpu
+        self.slowest_s = max(self.slowest_s, verdict.seconds_of_cpu)
         self.struck.update(verdict.struck)
         self.reached.update(verdict.reached)
         if verdict.checker is not None:
@@ -61,7 +61,7 @@ class Tally:
         worlds = max(self.worlds, 1)
         yield (
             f"{self.worlds} worlds: {self.ticks // worlds} ticks, {self.steps // worlds} events and"
-            f" {self.fills / worlds:.1f} fills in each; {self.seconds / worlds:.3f} s each,"
+            f" {self.fills / worlds:.1f} fills in each; {self.seconds / worlds:.3f} s of CPU each,"
             f" the slowest {self.slowest_s:.2f} s"
         )
         yield f"{self.filled_under_fault * 100 // worlds} % with a fill while something was wrong"

@@ -235,7 +235,7 @@ class FoldIsTheState(Checker):
             self.broken("the fold of the journal is another engine than the one that lived")
 
 
-FOLD_EVERY = 4
+FOLD_EVERY = 8
 """One world in so many is folded again at its end: that costs half as much as the world itself."""
 
 

@@ -185,29 +185,164 @@ _OTHERS: Final = tuple(kind for kind in FaultKind if kind in ONCE)
 _FEED: Final = tuple(kind for kind in MarketFaultKind if kind not in MOVING)
 _MOVES: Final = tuple(kind for kind in MarketFaultKind if kind in MOVING)
 _ALL: Final = tuple(FaultKind)
+_SELDOM: Final = (
+    FaultKind.EXIT_REQUEST_LOST,
+    FaultKind.EXIT_ANSWER_LOST,
+    FaultKind.CANCEL_REQUEST_LOST,
+    FaultKind.CANCEL_ANSWER_LOST,
+    FaultKind.MODIFY_IGNORED,
+    FaultKind.MODIFY_REFUSED_LATER,
+    FaultKind.MODIFY_OVERTAKEN,
+    FaultKind.STOP_TO_LIMIT_REFUSED,
+    FaultKind.FILLED_DURING_CANCEL,
+    FaultKind.FILLS_SLICED,
+    FaultKind.FILLS_WITHHELD,
+    FaultKind.STOP_REFUSED_AT_TRIGGER,
+    FaultKind.BOOK_FILL_BEHIND,
+    FaultKind.REFUSED_BEYOND_TRIGGER,
+)
+"""What strikes only where there is something to strike: each needs long windows to be met."""
+
+_SELDOM_CHANGED: Final = (
+    FaultKind.MODIFY_REFUSED_LATER,
+    FaultKind.MODIFY_OVERTAKEN,
+    FaultKind.STOP_TO_LIMIT_REFUSED,
+    FaultKind.STOP_REFUSED_AT_TRIGGER,
+    FaultKind.MODIFY_IGNORED,
+    FaultKind.REFUSED_NOT_MODIFIABLE,
+)
+_SELDOM_READS: Final = (FaultKind.BOOK_TORN, FaultKind.BOOK_STALE, FaultKind.STREAM_DOWN)
+_SELDOM_LOST: Final = (
+    FaultKind.EXIT_REQUEST_LOST,
+    FaultKind.EXIT_ANSWER_LOST,
+    FaultKind.ENTRY_ANSWER_LOST,
+    FaultKind.STOP_ANSWER_LOST,
+    FaultKind.CANCEL_ANSWER_LOST,
+    FaultKind.STOP_TO_LIMIT_REFUSED,
+)
+
+_LATE: Final = (
+    (FaultKind.REFUSED_OTHER, 5_000, None),
+    (FaultKind.SELF_TRADE_CANCELLED, 5_000, None),
+    (FaultKind.UPDATE_LOST, 4_000, None),
+    (FaultKind.REFUSED_RATE, 5_000, None),
+    (FaultKind.STOP_REFUSED_AT_TRIGGER, 10_000, None),
+    (FaultKind.STOP_DROPPED, 6_000, None),
+    (FaultKind.FILLED_DURING_CANCEL, 7_000, 65),
+    (FaultKind.UPDATE_REORDERED, 5_000, None),
+    (FaultKind.STREAM_MUTE, 7_000, None),
+    (FaultKind.MODIFY_ANSWER_LOST, 5_000, None),
+)
+"""What happens to an order while answers about it are late, its share, and a quantity."""
+
+
+def _seldom(chance: Chance, calm_s: int, kinds: Sequence[FaultKind]) -> Mixed:
+    """Long windows of what strikes seldom; most of the kinds in each world."""
+    for kind in kinds:
+        part = chance.part(kind.value)
+        if part.happens("is in it", 7_000):
+            lasts_ns = part.one_of("lasts", (120, 200, 300)) * SECOND
+            share_bps = part.one_of("share", (5_000, 10_000))
+            at_ns = _at(part, calm_s, lasts_ns)
+            yield BrokerFault(at_ns=at_ns, kind=kind, lasts_ns=lasts_ns, share_bps=share_bps)
+
+
+def _quiet_prices(chance: Chance, calm_s: int, count: int) -> Mixed:
+    """Contracts that say nothing, while quotes from outside the feed fail too (T10)."""
+    for number in range(count):
+        part = chance.part(f"quiet {number}")
+        lasts_ns = part.one_of("lasts", (12, 25, 50)) * SECOND
+        at_ns = _at(part, calm_s, lasts_ns)
+        kind = part.one_of("kind", (MarketFaultKind.MUTE, MarketFaultKind.SILENT_INSTRUMENT))
+        yield MarketFault(
+            at_ns=at_ns, kind=kind, lasts_ns=lasts_ns, share_bps=10_000, delay_ns=SECOND, bps=600
+        )
+        failing = FaultKind.QUOTES_FAILED
+        yield BrokerFault(at_ns=at_ns, kind=failing, lasts_ns=lasts_ns, share_bps=7_000)
+
+
+def _late_answers(chance: Chance, calm_s: int) -> Mixed:
+    """Answers that come seconds late, to orders of which something else becomes meanwhile."""
+    for number in range(4):
+        part = chance.part(f"late {number}")
+        lasts_ns = part.one_of("lasts", (60, 100, 140)) * SECOND
+        at_ns = _at(part, calm_s, lasts_ns)
+        delay_ns = part.one_of("delay", (700, 1_300, 1_700, 3_500)) * _MS
+        slow = FaultKind.ANSWER_SLOW
+        yield BrokerFault(
+            at_ns=at_ns, kind=slow, lasts_ns=lasts_ns, share_bps=8_000, delay_ns=delay_ns
+        )
+        for kind, share_bps, quantity in _LATE:
+            if part.happens(kind.value, 5_000):
+                yield BrokerFault(
+                    at_ns=at_ns,
+                    kind=kind,
+                    lasts_ns=lasts_ns,
+                    share_bps=share_bps,
+                    quantity=quantity,
+                )
+    for number in range(8):
+        part = chance.part(f"dropped {number}")
+        dropped = FaultKind.STOP_DROPPED
+        at_ns = _at(part, calm_s, 2 * SECOND)
+        yield BrokerFault(at_ns=at_ns, kind=dropped, lasts_ns=2 * SECOND, share_bps=10_000)
+
+
+def _partly_cancelled(chance: Chance, calm_s: int) -> Mixed:
+    """Entries that nobody fills until they are cancelled: then a lot, and its word comes last."""
+    lasts_ns = 90 * SECOND
+    at_ns = _at(chance.part("partly"), calm_s, lasts_ns)
+    for kind, quantity in (
+        (FaultKind.FILLS_WITHHELD, None),
+        (FaultKind.FILLED_DURING_CANCEL, 65),
+        (FaultKind.UPDATE_REORDERED, None),
+    ):
+        yield BrokerFault(
+            at_ns=at_ns, kind=kind, lasts_ns=lasts_ns, share_bps=7_000, quantity=quantity
+        )
+
+
+def _unguarded(_chance: Chance) -> Mixed:
+    """The broker's own guard fails when it is asked for, which is soon after a start (T25)."""
+    kind = FaultKind.GUARD_FAILED
+    yield BrokerFault(at_ns=0, kind=kind, lasts_ns=30 * SECOND, share_bps=10_000)
+
+
+def _directed(chance: Chance, calm_s: int) -> Mixed:
+    """What no other mix meets often enough, where it can be met."""
+    if chance.happens("late", 6_000):
+        yield from _late_answers(chance, calm_s)
+    else:
+        yield from _seldom(chance, calm_s, _SELDOM)
+    yield from _partly_cancelled(chance, calm_s)
+    yield from _quiet_prices(chance, calm_s, 1)
+    yield from _unguarded(chance)
 
 
 def _requests(chance: Chance, calm_s: int) -> Mixed:
     """Requests that are lost, slow, or answered by nobody."""
     yield from _broker(chance, calm_s, (*_LOST, *_SLOW), 11)
+    yield from _seldom(chance, calm_s, _SELDOM_LOST)
     yield from _broker(chance.part("more"), calm_s, _READS, 2)
 
 
 def _answers(chance: Chance, calm_s: int) -> Mixed:
     """Refusals of every class, and modifications that are none."""
-    yield from _broker(chance, calm_s, _REFUSED, 7)
+    yield from _broker(chance, calm_s, _REFUSED, 9)
     yield from _broker(chance.part("more"), calm_s, _CHANGED, 7)
+    yield from _seldom(chance, calm_s, _SELDOM_CHANGED)
 
 
 def _words(chance: Chance, calm_s: int) -> Mixed:
     """A stream that stammers, and reads that are wrong."""
     yield from _broker(chance, calm_s, _STREAM, 5)
     yield from _broker(chance.part("more"), calm_s, _READS, 4)
+    yield from _seldom(chance, calm_s, _SELDOM_READS)
 
 
 def _hands(chance: Chance, calm_s: int) -> Mixed:
     """The owner and the broker trade, and a person asks."""
-    yield from _broker(chance, calm_s, _OTHERS, 3)
+    yield from _broker(chance, calm_s, _OTHERS, 7)
     yield from _people(chance, calm_s, 3)
 
 
@@ -257,7 +392,7 @@ MIXES: Final = {
     "sight": _sight,
     "machine": _machine,
     "everything": _everything,
-    "everything else": _everything,
+    "directed": _directed,
     "quiet": _nothing,
 }
 """Every mix by its name, in the order in which seeds go round."""

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from holdfast.domain.errors import HoldfastError
-from holdfast.runtime.clock import cost_ns, elapsed_s
+from holdfast.runtime.clock import cpu_ns
 from holdfast.worlds.acts import Script
 from holdfast.worlds.checkers import Broken
 from holdfast.worlds.coverage import Pair, counting
@@ -45,7 +45,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     lives: int
     fills: int
     fills_under_fault: int
-    seconds_of_wall: float
+    seconds_of_cpu: float
     struck: Mapping[str, int]
     reached: tuple[tuple[str, str], ...]
 
@@ -53,7 +53,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def judge(script: Script) -> tuple[Verdict, World | None]:
     """Play a script. The world is there for its story, `None` where it could not even begin."""
     reached: set[Pair] = set()
-    began = cost_ns()
+    began_ns = cpu_ns()
     world: World | None = None
     checker, text = None, ""
     was_enabled = gc.isenabled()
@@ -69,7 +69,7 @@ def judge(script: Script) -> tuple[Verdict, World | None]:
     finally:
         if was_enabled:
             gc.enable()
-    return _verdict(script, world, (checker, text), reached, elapsed_s(began)), world
+    return _verdict(script, world, (checker, text), reached, (cpu_ns() - began_ns) / SECOND), world
 
 
 def _verdict(
@@ -93,7 +93,7 @@ def _verdict(
         lives=0 if world is None else world.lives,
         fills=0 if world is None else len(world.exchange.executed),
         fills_under_fault=0 if world is None else world.fills_under_fault,
-        seconds_of_wall=seconds,
+        seconds_of_cpu=seconds,
         struck=dict(struck),
         reached=tuple(sorted((state.value, event.value) for state, event in reached)),
     )

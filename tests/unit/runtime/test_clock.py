@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from holdfast.runtime.clock import VirtualClock, WallClock, cost_ns, elapsed_s
+from holdfast.runtime.clock import VirtualClock, WallClock, cost_ns, cpu_ns, elapsed_s
 
 
 def test_the_wall_clock_is_utc_and_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,3 +34,9 @@ def test_costs_are_seconds_of_wall_time(monkeypatch: pytest.MonkeyPatch) -> None
     since = cost_ns()
     monkeypatch.setattr(time, "monotonic_ns", lambda: 7_500_000_000)
     assert elapsed_s(since) == 2.5
+
+
+def test_processor_time_is_not_the_walls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others do on the machine is not counted."""
+    monkeypatch.setattr(time, "process_time_ns", lambda: 7)
+    assert cpu_ns() == 7

@@ -6,6 +6,7 @@ from holdfast.core.orders.life import OrderEvent, advance, rows_of
 from holdfast.core.settings import SECOND_NS
 from holdfast.domain.event import Action, Outcome
 from holdfast.domain.order import (
+    TERMINAL,
     BrokerOrderId,
     BrokerStatus,
     OrderId,
@@ -30,6 +31,12 @@ _END_WORDS = {
     BrokerStatus.CANCELLED: OrderEvent.END_CANCELLED,
     BrokerStatus.REJECTED: OrderEvent.END_REJECTED,
     BrokerStatus.EXPIRED: OrderEvent.END_EXPIRED,
+}
+_ENDS = {
+    BrokerStatus.FILLED: OrderState.FILLED,
+    BrokerStatus.CANCELLED: OrderState.CANCELLED,
+    BrokerStatus.REJECTED: OrderState.REJECTED,
+    BrokerStatus.EXPIRED: OrderState.EXPIRED,
 }
 _UNCLEAR = (BrokerStatus.UNKNOWN, BrokerStatus.FILLED)
 """Words that end nothing by themselves: one that nobody knows, and "filled" without the fills."""
@@ -145,7 +152,7 @@ class Order:
     @property
     def is_live(self) -> bool:
         """Whether it could still fill: everything that is not at an end, unknown included."""
-        return not self.state.is_terminal
+        return self.state not in TERMINAL
 
     @property
     def is_settled(self) -> bool:
@@ -319,6 +326,22 @@ class Order:
         elif self.state.is_terminal:
             self.asked = None
         return fill
+
+    def has_ended_as(self, row: OrderRow) -> bool:
+        """Whether it is at an end, and a row says nothing but that again: folding it moves nothing."""
+        return (
+            self.state is _ENDS.get(row.status)
+            and row.terms == self.seen == self.standing
+            and (row.filled_quantity >= row.terms.quantity) is (self.state is OrderState.FILLED)
+            and (self.asked, self.was_denied, self.was_changed) == (None, False, False)
+            and (self.unseen > 0 or self.most_quantity == row.terms.quantity)
+            and row.terms.trigger_paise in (None, self.trigger_paise)
+            and row.reason in ("", self.reason)
+            and (row.broker_id, row.status, row.refusal)
+            == (self.broker_id, self.status, self.refusal)
+            and (row.filled_quantity, row.filled_value_paise, row.venue_at_ns)
+            == (self.filled_quantity, self.filled_value_paise, self.venue_at_ns)
+        )
 
     def _see_row(self, row: OrderRow, *, is_read: bool, at_ns: int) -> None:
         """Take what a row tells of the modifications that nothing had told of.

@@ -57,7 +57,7 @@ def _is_wanted(state: State) -> bool:
     if any(position.is_open for position in state.live) or state.path.unheard:
         return True
     return state.path.suspect_since_ns is not None or any(
-        order.is_live for order in state.orders.values()
+        order.is_live for order in reversed(state.orders.values())
     )
 
 

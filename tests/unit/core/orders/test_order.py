@@ -628,3 +628,43 @@ def test_terms_that_nobody_here_asked_for_are_a_strangers() -> None:
         hear(order, terms=terms)
         found.append(order.was_changed)
     assert found == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("word", "filled"),
+    [
+        (BrokerStatus.FILLED, 195),
+        (BrokerStatus.CANCELLED, 0),
+        (BrokerStatus.CANCELLED, 65),
+        (BrokerStatus.REJECTED, 0),
+        (BrokerStatus.EXPIRED, 65),
+    ],
+)
+def test_the_same_end_told_again_moves_nothing(word: BrokerStatus, filled: int) -> None:
+    """Only then it is called the same: any other figure, number or text must be folded."""
+    order = working()
+    row = OrderRow(
+        order_id=order.id,
+        broker_id=BrokerOrderId("B1"),
+        status=word,
+        terms=STOP,
+        filled_quantity=filled,
+        filled_value_paise=filled * 100,
+        venue_at_ns=90,
+    )
+    assert not order.has_ended_as(row)
+    order.fold_row(row, is_read=True, at_ns=100)
+    assert order.has_ended_as(row)
+    before = {name: getattr(order, name) for name in Order.__slots__}
+    order.fold_row(row, is_read=True, at_ns=200)
+    assert {name: getattr(order, name) for name in Order.__slots__} == before
+    others = (
+        replace(row, filled_quantity=filled + 65, filled_value_paise=filled * 100 + 6_500),
+        replace(row, filled_value_paise=filled * 100 + 5),
+        replace(row, venue_at_ns=91),
+        replace(row, broker_id=BrokerOrderId("B2")),
+        replace(row, status=BrokerStatus.WORKING),
+        replace(row, terms=replace(STOP, limit_paise=STOP.limit_paise - 5)),
+        replace(row, reason="another"),
+    )
+    assert [order.has_ended_as(other) for other in others] == [False] * len(others)
