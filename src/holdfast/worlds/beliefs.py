@@ -24,7 +24,7 @@ from holdfast.worlds.checkers import Checker, Seen, shown
 from holdfast.worlds.ground import SECOND
 
 if TYPE_CHECKING:
-    pass
+    from holdfast.worlds.world import World
 
 _LEVELS = (HaltLevel.NONE, HaltLevel.PAUSE, HaltLevel.FLATTEN, HaltLevel.PANIC)
 _ASKS = {
@@ -71,6 +71,7 @@ class NoEntryInTheDark(Checker):
         """Its own reading of what the engine was told, beside the engine's."""
         self._links: dict[Link, bool] = {}
         self._is_durable = self._is_read = self._is_stopping = False
+        self._read_ns = 0
 
     @override
     def after_step(self, seen: Seen) -> None:
@@ -83,7 +84,7 @@ class NoEntryInTheDark(Checker):
             case JournalChanged():
                 self._is_durable = seen.event.is_durable
             case BookRead():
-                self._is_read = True
+                self._is_read, self._read_ns = True, seen.event.began_at_ns
             case StopAsked():
                 self._is_stopping = True
             case _:
@@ -94,16 +95,54 @@ class NoEntryInTheDark(Checker):
 
     def _look(self, seen: Seen) -> None:
         down = [link.value for link in Link if not self._links.get(link, False)]
+        age_ns = seen.state.now_ns - self._read_ns
+        age_max_ns = seen.state.settings.reconcile.age_s * SECOND
         faults = {
             f"halted to {seen.state.halt.value}": seen.state.halt is not HaltLevel.NONE,
             f"without {', '.join(down)}": bool(down),
             "on a journal that is not durable": not self._is_durable,
             "before the book was read": not self._is_read,
+            f"{age_ns // SECOND} s after the book was last read": age_ns > age_max_ns,
+            "while something in the book is awaited": bool(seen.state.book.open_points),
             "while stopping": self._is_stopping,
         }
         for text, is_so in faults.items():
             if is_so:
                 self.broken(f"entered {text}")
+
+    @override
+    def on_send(self, world: "World", command: AnyCommand, at_ns: int) -> None:
+        is_entry = isinstance(command, PlaceOrder) and command.purpose is Purpose.ENTRY
+        if is_entry and world.state.halt is not HaltLevel.NONE:
+            self.broken(f"an entry left while halted to {world.state.halt.value}")
+
+
+class WhatMustCloseIsClosing(Checker):
+    """Two seconds after a flattening was asked for, or the close-out, every position has its exit."""
+
+    promise = "2.8, PLC-5, T25"
+
+    def __init__(self) -> None:
+        """Since when each position should have been closing."""
+        self._since_ns: dict[int, int] = {}
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        state = seen.state
+        if isinstance(seen.event, Restarted):
+            self._since_ns = {}
+        is_flattening = state.halt in (HaltLevel.FLATTEN, HaltLevel.PANIC)
+        late = [
+            one.number
+            for one in state.live
+            if one.is_open
+            and one.exit is None
+            and (is_flattening or state.now_ns >= one.plan.close_out_ns)
+        ]
+        self._since_ns = {one: self._since_ns.get(one, state.now_ns) for one in late}
+        for number, since_ns in self._since_ns.items():
+            if state.now_ns - since_ns > 2 * SECOND:
+                self.broken(f"position {number} should be closing, and is not")
 
 
 class NoPlacementBeforeTheBook(Checker):
@@ -249,6 +288,7 @@ BELIEFS: tuple[type[Checker], ...] = (
     HaltStands,
     HaltIsWritten,
     NoEntryInTheDark,
+    WhatMustCloseIsClosing,
     NoPlacementBeforeTheBook,
     EveryPositionHasAPlan,
     PostingsSumToZero,

@@ -8,6 +8,7 @@ from typing_extensions import override
 from holdfast.core.books.postings import Account
 from holdfast.core.readiness import first_failing
 from holdfast.domain.instrument import BrokerKey
+from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerOrderId, BrokerStatus
 from holdfast.runtime.recover import recover
 from holdfast.worlds.checkers import Checker, Seen, shown
@@ -21,6 +22,9 @@ PROTECTED_NS = 8 * SECOND
 
 QUIET_NS = 12 * SECOND
 """So long after the last fault what it did is taken to be over."""
+
+NAKED_NS = 12 * SECOND
+"""The five seconds of T9, after a start too, and what the rules take to look."""
 
 READY_NS = 60 * SECOND
 """So long after the last fault the program is ready again by itself."""
@@ -55,6 +59,8 @@ class EveryPositionIsProtected(Checker):
         naked = {number for number, held in tally.held.items() if held > tally.closing[number]}
         if world.is_troubled(now_ns, QUIET_NS) or world.is_anybody_else_in_it:
             naked = set()
+        if world.terms.has_structures:
+            naked = set()  # a long leg bears no stop (T12)
         self._since_ns = {number: self._since_ns.get(number, now_ns) for number in sorted(naked)}
         for number, since_ns in self._since_ns.items():
             if now_ns - since_ns > PROTECTED_NS:
@@ -62,6 +68,53 @@ class EveryPositionIsProtected(Checker):
                     f"position {number} holds {tally.held[number]}, {tally.closing[number]} of it"
                     f" covered at the broker, for {(now_ns - since_ns) / SECOND:.0f} s"
                 )
+
+
+class NakedIsClosed(Checker):
+    """What nothing protects is being closed: a stop counts once it was read, the rules while they can act."""
+
+    promise = "T9"
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        state = seen.state
+        for position in state.live:
+            if not position.is_open or position.exit is not None:
+                continue
+            closers = [state.orders[name] for name in position.closers]
+            is_read = any(one.is_live and one.seen is not None for one in closers)
+            if position.verified and not is_read:
+                self.broken(f"position {position.number} counts as protected, no stop was read")
+            since_ns = position.unprotected_since_ns
+            if since_ns is None or seen.world.since_start_ns < NAKED_NS:
+                continue
+            age_ns = state.now_ns - since_ns
+            if age_ns > NAKED_NS:
+                text = (
+                    f"position {position.number} is kept, unprotected for {age_ns / SECOND:.0f} s"
+                )
+                self.broken(text)
+
+
+class EntriesEnd(Checker):
+    """An entry that nobody waits for any more does not rest at the exchange, when nothing is wrong."""
+
+    promise = "T6"
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        world, state = seen.world, seen.state
+        if isinstance(seen.event, Tick) or world.since_start_ns < QUIET_NS:
+            return
+        if world.is_troubled(world.now_ns, QUIET_NS):
+            return
+        life_ns = world.terms.settings.entries.life_s * SECOND
+        for position in state.live:
+            for name in position.entries:
+                order = state.orders[name]
+                age_ns = state.now_ns - order.sent_at_ns
+                if order.is_live and age_ns > life_ns + PROTECTED_NS:
+                    self.broken(f"{shown(order)} lives for {age_ns / SECOND:.0f} s")
 
 
 class RulesRun(Checker):
@@ -260,6 +313,8 @@ class NoTwoNumbersTheSame(Checker):
 
 ENDINGS: tuple[type[Checker], ...] = (
     EveryPositionIsProtected,
+    NakedIsClosed,
+    EntriesEnd,
     RulesRun,
     RecoveryDecidesAlike,
     ReadyAgain,

@@ -26,6 +26,7 @@ from holdfast.worlds.acts import (
 )
 from holdfast.worlds.chance import Chance
 from holdfast.worlds.ground import SECOND
+from holdfast.worlds.terms import LEGS
 
 MINUTES: Final = 10
 SECONDS: Final = MINUTES * 60
@@ -46,6 +47,7 @@ def script(seed: int, mix: str | None = None, *, full: bool = False) -> Script:
 
     A full one is a whole session, a different mix in each of its stretches of ten minutes.
     """
+    mixes = {**MIXES, **DIRECTED}
     name = mix or list(MIXES)[seed % len(MIXES)]
     seconds = FULL_S if full else SECONDS
     calm_s, close_s = CALM_S + seconds - SECONDS, CLOSE_S + seconds - SECONDS
@@ -54,7 +56,7 @@ def script(seed: int, mix: str | None = None, *, full: bool = False) -> Script:
         mixed = mix or list(MIXES)[(seed + stretch) % len(MIXES)]
         chance = Chance(seed, f"mix {mixed}" if not stretch else f"mix {mixed} {stretch}")
         later_ns = stretch * SECONDS * SECOND
-        acts += (replace(act, at_ns=act.at_ns + later_ns) for act in MIXES[mixed](chance, CALM_S))
+        acts += (replace(act, at_ns=act.at_ns + later_ns) for act in mixes[mixed](chance, CALM_S))
     return Script(
         seed=seed,
         mix="a whole session" if full else name,
@@ -261,3 +263,6 @@ MIXES: Final = {
     "quiet": _nothing,
 }
 """Every mix by its name, in the order in which seeds go round."""
+
+DIRECTED: Final = {LEGS: _nothing}
+"""Mixes that are only played where they are named: their worlds have other terms."""

@@ -16,12 +16,18 @@ from holdfast.worlds.chance import Chance
 from holdfast.worlds.disk import DiskPace
 from holdfast.worlds.ground import BEGIN_S, DAY, options
 
+LEGS = "legs"
+"""The mix whose worlds hold legs of a structure: no signal makes one yet."""
+
 MS = 1_000_000
 CASH_PAISE = 50_000_000_00
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What does not change while a world lasts. `speaks_bps` of the candles bring a signal."""
+    """What does not change while a world lasts. `speaks_bps` of the candles bring a signal.
+
+    `has_structures`: every position is a long leg of one structure (T12).
+    """
 
     settings: EngineSettings
     contracts: tuple[Instrument, ...]
@@ -29,6 +35,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     pace: DiskPace
     cash_paise: int
     speaks_bps: int
+    has_structures: bool = False
 
 
 def terms(script: Script) -> Terms:
@@ -52,6 +59,7 @@ def terms(script: Script) -> Terms:
         ),
         cash_paise=CASH_PAISE,
         speaks_bps=chance.one_of("speaks", (3_000, 5_000, 8_000)),
+        has_structures=script.mix == LEGS,
     )
 
 

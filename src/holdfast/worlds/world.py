@@ -83,10 +83,14 @@ class WatchedEngine(Engine):
     """The engine, with somebody who looks after each of its steps."""
 
     watch: Callable[[AnyEvent, Step], None] | None = None
+    has_structures = False
 
     @override
     def step(self, event: AnyEvent) -> Step:
         done = super().step(event)
+        if self.has_structures:
+            for position in self._state.live:
+                position.intent = replace(position.intent, structure=1)
         if self.watch is not None:
             self.watch(event, done)
         return done
@@ -202,7 +206,9 @@ class World:
         """An engine of this world that was never stepped."""
         assert (facts, instruments) == (FACTS, self.master)
         speaker = Speaker(self.script.seed, bps=self.terms.speaks_bps)
-        return WatchedEngine(self.terms.settings, [speaker])
+        engine = WatchedEngine(self.terms.settings, [speaker])
+        engine.has_structures = self.terms.has_structures
+        return engine
 
     # -- who looks
 
