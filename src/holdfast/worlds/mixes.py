@@ -3,7 +3,7 @@
 Each world is of one mix, by its seed's number, so that a campaign has all of them in equal parts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -26,7 +26,7 @@ from holdfast.worlds.acts import (
 )
 from holdfast.worlds.chance import Chance
 from holdfast.worlds.ground import SECOND
-from holdfast.worlds.terms import LEGS
+from holdfast.worlds.terms import LEGS, RUSH
 
 MINUTES: Final = 10
 SECONDS: Final = MINUTES * 60
@@ -264,5 +264,64 @@ MIXES: Final = {
 }
 """Every mix by its name, in the order in which seeds go round."""
 
-DIRECTED: Final = {LEGS: _nothing}
-"""Mixes that are only played where they are named: their worlds have other terms."""
+
+def _only(*kinds: FaultKind, count: int = 10) -> Callable[[Chance, int], Mixed]:
+    """Nothing but these, again and again: what takes several of them together is seen sooner."""
+
+    def mixed(chance: Chance, calm_s: int) -> Mixed:
+        yield from _broker(chance, calm_s, kinds, count)
+
+    return mixed
+
+
+def _blind(chance: Chance, calm_s: int) -> Mixed:
+    """No price is shown while stops are refused, dropped or lost."""
+    kinds = (FaultKind.STOP_DROPPED, FaultKind.STOP_REQUEST_LOST, FaultKind.REFUSED_OTHER)
+    yield from _broker(chance, calm_s, kinds, 6)
+    yield from _market(chance.part("more"), calm_s, _FEED, 8)
+
+
+def _rush(chance: Chance, calm_s: int) -> Mixed:
+    """Everything is closed at once, again and again, and the process dies in the middle of it."""
+    for number in range(5):
+        at_ns = (calm_s * number // 6 + chance.part(f"flat {number}").within("at", 40, 60)) * SECOND
+        yield Ask(at_ns=at_ns, request=OperatorRequest.FLATTEN)
+        kill = chance.part(f"kill {number}")
+        boundary = kill.one_of("boundary", (Boundary.AFTER_SEND, Boundary.TURN))
+        if kill.happens("dies", 5_000):
+            yield Kill(at_ns=at_ns, boundary=boundary, skip=8, down_ns=200 * _MS)
+        yield Ask(at_ns=at_ns + 20 * SECOND, request=OperatorRequest.UNLOCK)
+
+
+DIRECTED: Final = {
+    RUSH: _rush,
+    LEGS: _nothing,
+    "absence": _only(
+        *_LOST, *(FaultKind.ORDER_NOT_FOUND,) * 6, *(FaultKind.BOOK_STALE,) * 4, count=14
+    ),
+    "bare reads": _only(
+        FaultKind.BOOK_POSITION_MISSING,
+        FaultKind.BOOK_FAILED,
+        FaultKind.BOOK_FILL_BEHIND,
+        FaultKind.BOOK_TORN,
+        FaultKind.BOOK_STALE,
+    ),
+    "silence": _only(
+        FaultKind.STREAM_MUTE,
+        FaultKind.UPDATE_LOST,
+        FaultKind.FILLS_SLICED,
+        FaultKind.FILLED_DURING_CANCEL,
+        FaultKind.STOP_DROPPED,
+        count=14,
+    ),
+    "unmade": _only(
+        FaultKind.MODIFY_IGNORED,
+        FaultKind.MODIFY_REFUSED_LATER,
+        FaultKind.MODIFY_REQUEST_LOST,
+        FaultKind.STOP_TO_LIMIT_REFUSED,
+        FaultKind.REFUSED_NOT_MODIFIABLE,
+    ),
+    "strangers": _only(*_OTHERS, count=8),
+    "blind": _blind,
+}
+"""Mixes that are only played where they are named: what is rare elsewhere, all day long."""
