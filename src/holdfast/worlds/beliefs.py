@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from holdfast.core.books.postings import Account
-from holdfast.domain.audit import Halted, IntentFormed
+from holdfast.domain.audit import EntryEnded, Halted, IntentFormed, PositionClosed
 from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
 from holdfast.domain.decision import HaltLevel
 from holdfast.domain.event import (
@@ -243,6 +243,39 @@ class UnknownIsNeverForgotten(Checker):
         self._count = count
 
 
+class NothingLivesOfWhatEnded(Checker):
+    """A position ends when no order of it can fill any more."""
+
+    promise = "2.1, T6"
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        for audit in seen.done.audits:
+            if isinstance(audit, PositionClosed | EntryEnded):
+                position = seen.state.positions[audit.position]
+                for name in (*position.entries, *position.closers, *position.strays):
+                    order = seen.state.orders[name]
+                    if position.is_closed and order.is_live:
+                        self.broken(f"position {position.number} ended, {shown(order)} lives")
+
+
+class NothingClosesBesideOthers(Checker):
+    """No closing order is placed in a key in which others have traded since it was read."""
+
+    promise = "T11"
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        book = seen.state.book
+        if not book.strangers:
+            return
+        for command in seen.done.commands:
+            if isinstance(command, PlaceOrder) and command.purpose is not Purpose.ENTRY:
+                position = seen.state.positions[command.position]
+                if position.key in book.strangers and position.number not in book.anyway:
+                    self.broken(f"{command.order_id} was placed while others trade beside it")
+
+
 class IntentBeforeOrder(Checker):
     """An entry is asked for by the step that formed its intent, and never by another."""
 
@@ -294,4 +327,6 @@ BELIEFS: tuple[type[Checker], ...] = (
     PostingsSumToZero,
     RequestsNameWhatLives,
     UnknownIsNeverForgotten,
+    NothingLivesOfWhatEnded,
+    NothingClosesBesideOthers,
 )

@@ -117,6 +117,35 @@ class EntriesEnd(Checker):
                     self.broken(f"{shown(order)} lives for {age_ns / SECOND:.0f} s")
 
 
+class FillsAreHeard(Checker):
+    """While requests and reads go through, every fill is known within seconds, told or not."""
+
+    promise = "T9, OUP-1"
+
+    def __init__(self) -> None:
+        """Since when the books are behind the exchange."""
+        self._since_ns: int | None = None
+        self._looked_ns = 0
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        world, now_ns = seen.world, seen.world.now_ns
+        if now_ns - self._looked_ns < SECOND:
+            return
+        self._looked_ns = now_ns
+        if world.is_deaf(now_ns, QUIET_NS) or world.is_anybody_else_in_it or world.is_young:
+            self._since_ns = None
+            return
+        held = {one.number: one.holding.quantity for one in seen.state.live if one.is_open}
+        if held == {number: quantity for number, quantity in world.tally.held.items() if quantity}:
+            self._since_ns = None
+        elif self._since_ns is None:
+            self._since_ns = now_ns
+        elif now_ns - self._since_ns > PROTECTED_NS:
+            late_s = (now_ns - self._since_ns) // SECOND
+            self.broken(f"the books are behind the exchange for {late_s} s")
+
+
 class RulesRun(Checker):
     """The rules look at every open position at least each two seconds."""
 
@@ -236,10 +265,21 @@ class BooksAreTheBrokers(Checker):
         ours: Counter[BrokerKey] = Counter()
         for position in world.state.positions.values():
             ours[position.key] += position.holding.quantity
-        foreign = world.foreign_nets()
+        # What others closed of ours is booked here, and is theirs no more (T5).
+        theirs = Counter(world.foreign_nets())
+        for number, booked in world.state.booked.items():
+            row = world.state.foreign[number]
+            theirs[row.key] -= row.side.sign * booked.quantity
+            done = [one for one in world.exchange.executed if one.broker_id == number]
+            quantity = sum(one.quantity for one in done)
+            value = sum(one.value_paise for one in done)
+            is_whole = booked.quantity == quantity
+            if booked.quantity > quantity or (is_whole and booked.value_paise != value):
+                self.broken(f"{number} of others closed {quantity} for {value}, booked {booked}")
         for key, net in world.exchange.positions().items():
-            if net not in (ours[key], ours[key] + foreign[key]):
-                self.broken(f"{key.instrument}: {ours[key]} here, {net} at the broker")
+            if net != ours[key] + theirs[key]:
+                text = f"{ours[key]} here, {net} at the broker, {theirs[key]} of it of others"
+                self.broken(f"{key.instrument}: {text}")
         for key, drift in sorted(world.state.drifts.items()):
             if drift.is_present and not world.is_anybody_else_in_it:
                 self.broken(f"a difference in {key.instrument} that nobody made")
@@ -315,6 +355,7 @@ ENDINGS: tuple[type[Checker], ...] = (
     EveryPositionIsProtected,
     NakedIsClosed,
     EntriesEnd,
+    FillsAreHeard,
     RulesRun,
     RecoveryDecidesAlike,
     ReadyAgain,

@@ -275,10 +275,29 @@ def _only(*kinds: FaultKind, count: int = 10) -> Callable[[Chance, int], Mixed]:
 
 
 def _blind(chance: Chance, calm_s: int) -> Mixed:
-    """No price is shown while stops are refused, dropped or lost."""
-    kinds = (FaultKind.STOP_DROPPED, FaultKind.STOP_REQUEST_LOST, FaultKind.REFUSED_OTHER)
-    yield from _broker(chance, calm_s, kinds, 6)
-    yield from _market(chance.part("more"), calm_s, _FEED, 8)
+    """No price is shown, and none is to be had, while stops are dropped and do not arrive again."""
+    lasts_ns = 25 * SECOND
+    lacking = (FaultKind.STOP_DROPPED, FaultKind.STOP_REQUEST_LOST, FaultKind.QUOTES_FAILED)
+    for number in range(1, 7):
+        part = chance.part(f"blind {number}")
+        at_ns = (calm_s * number // 7 + part.within("at", 0, 15)) * SECOND
+        for kind in lacking:
+            yield BrokerFault(at_ns=at_ns, kind=kind, lasts_ns=lasts_ns, share_bps=10_000)
+        yield MarketFault(
+            at_ns=at_ns,
+            kind=part.one_of("kind", (MarketFaultKind.MUTE, MarketFaultKind.DISCONNECTED)),
+            lasts_ns=lasts_ns,
+            share_bps=10_000,
+            delay_ns=SECOND,
+            bps=0,
+        )
+
+
+def _bookless(chance: Chance, calm_s: int) -> Mixed:
+    """The book cannot be read for minutes."""
+    at_ns = chance.within("at", 30, 60) * SECOND
+    lasts_ns = calm_s * SECOND - at_ns
+    yield BrokerFault(at_ns=at_ns, kind=FaultKind.BOOK_FAILED, lasts_ns=lasts_ns, share_bps=10_000)
 
 
 def _rush(chance: Chance, calm_s: int) -> Mixed:
@@ -287,14 +306,30 @@ def _rush(chance: Chance, calm_s: int) -> Mixed:
         at_ns = (calm_s * number // 6 + chance.part(f"flat {number}").within("at", 40, 60)) * SECOND
         yield Ask(at_ns=at_ns, request=OperatorRequest.FLATTEN)
         kill = chance.part(f"kill {number}")
-        boundary = kill.one_of("boundary", (Boundary.AFTER_SEND, Boundary.TURN))
         if kill.happens("dies", 5_000):
-            yield Kill(at_ns=at_ns, boundary=boundary, skip=8, down_ns=200 * _MS)
+            dies_ns = at_ns + kill.within("after", 0, 400) * _MS
+            yield Kill(at_ns=dies_ns, boundary=Boundary.TURN, skip=0, down_ns=50 * _MS)
         yield Ask(at_ns=at_ns + 20 * SECOND, request=OperatorRequest.UNLOCK)
 
 
+def _pauses(chance: Chance, calm_s: int) -> Mixed:
+    """A person halts in the moment in which something is being entered."""
+    for number in range(1, calm_s // 15):
+        part = chance.part(f"pause {number}")
+        at_ns = number * 15 * SECOND + part.within("at", 0, 1_600) * _MS
+        yield Ask(at_ns=at_ns, request=OperatorRequest.PAUSE)
+        yield Ask(at_ns=at_ns + 5 * SECOND, request=OperatorRequest.RESUME)
+
+
+def _crowd(chance: Chance, calm_s: int) -> Mixed:
+    """People ask for everything, again and again."""
+    yield from _people(chance, calm_s, 14)
+
+
 DIRECTED: Final = {
+    "crowd": _crowd,
     RUSH: _rush,
+    "pauses": _pauses,
     LEGS: _nothing,
     "absence": _only(
         *_LOST, *(FaultKind.ORDER_NOT_FOUND,) * 6, *(FaultKind.BOOK_STALE,) * 4, count=14
@@ -323,5 +358,6 @@ DIRECTED: Final = {
     ),
     "strangers": _only(*_OTHERS, count=8),
     "blind": _blind,
+    "no book": _bookless,
 }
 """Mixes that are only played where they are named: what is rare elsewhere, all day long."""

@@ -34,7 +34,7 @@ from holdfast.domain.event import (
 )
 from holdfast.domain.instrument import BrokerKey, Instrument
 from holdfast.domain.market import Tick
-from holdfast.exchange.faults import Faults
+from holdfast.exchange.faults import ONCE, Faults
 from holdfast.exchange.latency import Latency
 from holdfast.exchange.market_faults import MarketFaultKind, MarketFaults
 from holdfast.runtime.clock import VirtualClock
@@ -151,6 +151,8 @@ class World:
         self._foreign: Counter[BrokerKey] = Counter()
         self._foreign_ns: dict[BrokerKey, int] = {}
         self._troubles = troubles(script.acts)
+        self._failures = troubles([act for act in script.acts if not _is_others(act)])
+        self._deafness = troubles([act for act in script.acts if not _is_stream(act)])
 
     # -- the whole of it
 
@@ -181,6 +183,8 @@ class World:
         """No process is there for so long."""
         self.down_until_ns = at_ns + down_ns
         self._troubles.append((at_ns, self.down_until_ns))
+        self._failures.append((at_ns, self.down_until_ns))
+        self._deafness.append((at_ns, self.down_until_ns))
 
     @property
     def end_ns(self) -> int:
@@ -276,11 +280,21 @@ class World:
         foreign_ns = self._foreign_ns.get(key)
         if foreign_ns is None:
             return False
-        return at_ns - foreign_ns < BEHIND_NS or self.is_troubled(at_ns, BEHIND_NS)
+        is_failing = _within(self._failures, at_ns, BEHIND_NS)
+        return is_failing or at_ns - foreign_ns < (BEHIND_NS if self.is_young else TOLD_NS)
 
     def is_troubled(self, at_ns: int, within_ns: int) -> bool:
         """Whether something was wrong at a moment, or in the time before it."""
-        return any(from_ns <= at_ns < until_ns + within_ns for from_ns, until_ns in self._troubles)
+        return _within(self._troubles, at_ns, within_ns)
+
+    def is_deaf(self, at_ns: int, within_ns: int) -> bool:
+        """The same, of what is more than a stream that does not tell, or stops and fills."""
+        return _within(self._deafness, at_ns, within_ns)
+
+    @property
+    def is_young(self) -> bool:
+        """Whether the present process has not yet read what it came upon."""
+        return self.lives > 1 and self.since_start_ns < BEHIND_NS
 
     @property
     def since_start_ns(self) -> int:
@@ -298,6 +312,9 @@ class World:
 BEHIND_NS = 45 * SECOND
 """So long our books may be behind what somebody else did (REC-1 reads each 30 s)."""
 
+TOLD_NS = 2 * SECOND
+"""So long at most where nothing fails: the stream tells of it, and ours are cut (T4, T14)."""
+
 CHECKERS = (*TRUTHS, *BELIEFS, *ENDINGS)
 """Everything that is looked after."""
 
@@ -309,6 +326,20 @@ def troubles(acts: Sequence[AnyAct]) -> list[tuple[int, int]]:
         for act in acts
         if isinstance(act, BrokerFault | MarketFault | LinkDown | DiskFull)
     ]
+
+
+def _is_stream(act: AnyAct) -> bool:
+    return isinstance(act, BrokerFault) and act.kind.value.startswith(
+        ("update_", "stream_", "stop_dropped", "fill")
+    )
+
+
+def _is_others(act: AnyAct) -> bool:
+    return isinstance(act, BrokerFault) and act.kind in ONCE
+
+
+def _within(spans: Sequence[tuple[int, int]], at_ns: int, within_ns: int) -> bool:
+    return any(from_ns <= at_ns < until_ns + within_ns for from_ns, until_ns in spans)
 
 
 class Process:
