@@ -7,6 +7,9 @@ from typing_extensions import override
 
 from holdfast.core.books.postings import Account
 from holdfast.core.readiness import first_failing
+from holdfast.core.state import State
+from holdfast.domain.audit import Drift
+from holdfast.domain.event import BookRead, Restarted
 from holdfast.domain.instrument import BrokerKey
 from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerOrderId, BrokerStatus
@@ -106,7 +109,7 @@ class EntriesEnd(Checker):
         world, state = seen.world, seen.state
         if isinstance(seen.event, Tick) or world.since_start_ns < QUIET_NS:
             return
-        if world.is_troubled(world.now_ns, QUIET_NS):
+        if world.is_deaf(world.now_ns, QUIET_NS):
             return
         life_ns = world.terms.settings.entries.life_s * SECOND
         for position in state.live:
@@ -144,6 +147,40 @@ class FillsAreHeard(Checker):
         elif now_ns - self._since_ns > PROTECTED_NS:
             late_s = (now_ns - self._since_ns) // SECOND
             self.broken(f"the books are behind the exchange for {late_s} s")
+
+
+class DifferencesAreEvident(Checker):
+    """A difference is told where there is one, and believed when it has stood for ten seconds."""
+
+    promise = "2.7, T5"
+
+    BELIEVED_NS = 10 * SECOND
+
+    def __init__(self) -> None:
+        """Nothing is believed."""
+        self._believed: set[BrokerKey] = set()
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        world, state = seen.world, seen.state
+        if isinstance(seen.event, BookRead):
+            self._look_at_believed(state)
+        if isinstance(seen.event, Restarted | BookRead):
+            self._believed = set(state.extra)
+        if world.is_anybody_else_in_it or world.is_doubtful(world.now_ns, QUIET_NS):
+            return
+        for audit in seen.done.audits:
+            if isinstance(audit, Drift):
+                self.broken(f"{audit.instrument}: {audit.ours} here, {audit.theirs} were read")
+
+    def _look_at_believed(self, state: State) -> None:
+        for key in sorted(state.extra.keys() - self._believed):
+            found = state.drifts.get(key)
+            if found is None or found.is_acknowledged:
+                continue
+            stood_ns = state.now_ns - found.since_ns
+            if stood_ns < self.BELIEVED_NS:
+                self.broken(f"{key.instrument} was believed after {stood_ns / SECOND:.1f} s")
 
 
 class RulesRun(Checker):
@@ -356,6 +393,7 @@ ENDINGS: tuple[type[Checker], ...] = (
     NakedIsClosed,
     EntriesEnd,
     FillsAreHeard,
+    DifferencesAreEvident,
     RulesRun,
     RecoveryDecidesAlike,
     ReadyAgain,

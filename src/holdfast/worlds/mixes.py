@@ -321,6 +321,18 @@ def _pauses(chance: Chance, calm_s: int) -> Mixed:
         yield Ask(at_ns=at_ns + 5 * SECOND, request=OperatorRequest.RESUME)
 
 
+def _dropped(chance: Chance, calm_s: int) -> Mixed:
+    """Stops are lost while the process dies again and again."""
+    kinds = (FaultKind.STOP_DROPPED, FaultKind.STOP_REFUSED_AT_TRIGGER, FaultKind.REFUSED_OTHER)
+    yield from _broker(chance, calm_s, kinds, 8)
+    yield from _kills(chance, calm_s, 12)
+
+
+def _full(chance: Chance, calm_s: int) -> Mixed:
+    """The disk takes nothing, for moments."""
+    yield from _disks(chance, calm_s, 16)
+
+
 def _crowd(chance: Chance, calm_s: int) -> Mixed:
     """People ask for everything, again and again."""
     yield from _people(chance, calm_s, 14)
@@ -332,7 +344,9 @@ DIRECTED: Final = {
     "pauses": _pauses,
     LEGS: _nothing,
     "absence": _only(
-        *_LOST, *(FaultKind.ORDER_NOT_FOUND,) * 6, *(FaultKind.BOOK_STALE,) * 4, count=14
+        *(FaultKind.ENTRY_ANSWER_LOST, FaultKind.EXIT_ANSWER_LOST, FaultKind.STOP_ANSWER_LOST),
+        *(FaultKind.ORDER_NOT_FOUND, FaultKind.BOOK_STALE, FaultKind.STREAM_MUTE),
+        count=24,
     ),
     "bare reads": _only(
         FaultKind.BOOK_POSITION_MISSING,
@@ -356,6 +370,14 @@ DIRECTED: Final = {
         FaultKind.STOP_TO_LIMIT_REFUSED,
         FaultKind.REFUSED_NOT_MODIFIABLE,
     ),
+    "late positions": _only(FaultKind.BOOK_FILL_BEHIND, count=8),
+    "slices": _only(
+        *(FaultKind.FILLS_SLICED, FaultKind.FILLS_SLICED, FaultKind.FILLS_WITHHELD),
+        *(FaultKind.UPDATE_LOST, FaultKind.STREAM_MUTE),
+        count=14,
+    ),
+    "dropped": _dropped,
+    "disks": _full,
     "strangers": _only(*_OTHERS, count=8),
     "blind": _blind,
     "no book": _bookless,

@@ -34,7 +34,7 @@ from holdfast.domain.event import (
 )
 from holdfast.domain.instrument import BrokerKey, Instrument
 from holdfast.domain.market import Tick
-from holdfast.exchange.faults import ONCE, Faults
+from holdfast.exchange.faults import ONCE, FaultKind, Faults
 from holdfast.exchange.latency import Latency
 from holdfast.exchange.market_faults import MarketFaultKind, MarketFaults
 from holdfast.runtime.clock import VirtualClock
@@ -153,6 +153,7 @@ class World:
         self._troubles = troubles(script.acts)
         self._failures = troubles([act for act in script.acts if not _is_others(act)])
         self._deafness = troubles([act for act in script.acts if not _is_stream(act)])
+        self._doubts = troubles([act for act in script.acts if not _is_late_read(act)])
 
     # -- the whole of it
 
@@ -185,6 +186,7 @@ class World:
         self._troubles.append((at_ns, self.down_until_ns))
         self._failures.append((at_ns, self.down_until_ns))
         self._deafness.append((at_ns, self.down_until_ns))
+        self._doubts.append((at_ns, self.down_until_ns))
 
     @property
     def end_ns(self) -> int:
@@ -291,6 +293,10 @@ class World:
         """The same, of what is more than a stream that does not tell, or stops and fills."""
         return _within(self._deafness, at_ns, within_ns)
 
+    def is_doubtful(self, at_ns: int, within_ns: int) -> bool:
+        """The same, of what is more than positions that are told later than orders (T5)."""
+        return _within(self._doubts, at_ns, within_ns)
+
     @property
     def is_young(self) -> bool:
         """Whether the present process has not yet read what it came upon."""
@@ -326,6 +332,10 @@ def troubles(acts: Sequence[AnyAct]) -> list[tuple[int, int]]:
         for act in acts
         if isinstance(act, BrokerFault | MarketFault | LinkDown | DiskFull)
     ]
+
+
+def _is_late_read(act: AnyAct) -> bool:
+    return isinstance(act, BrokerFault) and act.kind is FaultKind.BOOK_FILL_BEHIND
 
 
 def _is_stream(act: AnyAct) -> bool:
