@@ -5,7 +5,7 @@ event loop of virtual time. The script says what is done to it; checkers look af
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -34,7 +34,7 @@ from holdfast.domain.event import (
 )
 from holdfast.domain.instrument import BrokerKey, Instrument
 from holdfast.domain.market import Tick
-from holdfast.exchange.faults import ONCE, FaultKind, Faults
+from holdfast.exchange.faults import Faults
 from holdfast.exchange.latency import Latency
 from holdfast.exchange.market_faults import MarketFaultKind, MarketFaults
 from holdfast.runtime.clock import VirtualClock
@@ -66,6 +66,7 @@ from holdfast.worlds.market import ticks
 from holdfast.worlds.outside import Line, Outside, Tally, WatchedExchange
 from holdfast.worlds.speaker import Speaker
 from holdfast.worlds.terms import Terms, terms
+from holdfast.worlds.troubles import Troubles, is_late_read, is_others, is_stream
 from holdfast.worlds.truths import TRUTHS
 
 SLOT_NS = SECOND // 2
@@ -150,10 +151,11 @@ class World:
         self._executed = 0
         self._foreign: Counter[BrokerKey] = Counter()
         self._foreign_ns: dict[BrokerKey, int] = {}
-        self._troubles = troubles(script.acts)
-        self._failures = troubles([act for act in script.acts if not _is_others(act)])
-        self._deafness = troubles([act for act in script.acts if not _is_stream(act)])
-        self._doubts = troubles([act for act in script.acts if not _is_late_read(act)])
+        acts = script.acts
+        self._troubles = Troubles(acts)
+        self._failures = Troubles(acts, but=is_others)
+        self._deafness = Troubles(acts, but=is_stream)
+        self._doubts = Troubles(acts, but=is_late_read)
 
     # -- the whole of it
 
@@ -183,10 +185,8 @@ class World:
     def be_down(self, at_ns: int, down_ns: int) -> None:
         """No process is there for so long."""
         self.down_until_ns = at_ns + down_ns
-        self._troubles.append((at_ns, self.down_until_ns))
-        self._failures.append((at_ns, self.down_until_ns))
-        self._deafness.append((at_ns, self.down_until_ns))
-        self._doubts.append((at_ns, self.down_until_ns))
+        for troubles in (self._troubles, self._failures, self._deafness, self._doubts):
+            troubles.add(at_ns, self.down_until_ns)
 
     @property
     def end_ns(self) -> int:
@@ -282,20 +282,20 @@ class World:
         foreign_ns = self._foreign_ns.get(key)
         if foreign_ns is None:
             return False
-        is_failing = _within(self._failures, at_ns, BEHIND_NS)
+        is_failing = self._failures.lie_at(at_ns, BEHIND_NS)
         return is_failing or at_ns - foreign_ns < (BEHIND_NS if self.is_young else TOLD_NS)
 
     def is_troubled(self, at_ns: int, within_ns: int) -> bool:
         """Whether something was wrong at a moment, or in the time before it."""
-        return _within(self._troubles, at_ns, within_ns)
+        return self._troubles.lie_at(at_ns, within_ns)
 
     def is_deaf(self, at_ns: int, within_ns: int) -> bool:
         """The same, of what is more than a stream that does not tell, or stops and fills."""
-        return _within(self._deafness, at_ns, within_ns)
+        return self._deafness.lie_at(at_ns, within_ns)
 
     def is_doubtful(self, at_ns: int, within_ns: int) -> bool:
         """The same, of what is more than positions that are told later than orders (T5)."""
-        return _within(self._doubts, at_ns, within_ns)
+        return self._doubts.lie_at(at_ns, within_ns)
 
     @property
     def is_young(self) -> bool:
@@ -323,33 +323,6 @@ TOLD_NS = 2 * SECOND
 
 CHECKERS = (*TRUTHS, *BELIEFS, *ENDINGS)
 """Everything that is looked after."""
-
-
-def troubles(acts: Sequence[AnyAct]) -> list[tuple[int, int]]:
-    """From when until when something is wrong, act by act; deaths add theirs when they come."""
-    return [
-        (BEGIN_NS + act.at_ns, BEGIN_NS + act.at_ns + act.lasts_ns)
-        for act in acts
-        if isinstance(act, BrokerFault | MarketFault | LinkDown | DiskFull)
-    ]
-
-
-def _is_late_read(act: AnyAct) -> bool:
-    return isinstance(act, BrokerFault) and act.kind is FaultKind.BOOK_FILL_BEHIND
-
-
-def _is_stream(act: AnyAct) -> bool:
-    return isinstance(act, BrokerFault) and act.kind.value.startswith(
-        ("update_", "stream_", "stop_dropped", "fill")
-    )
-
-
-def _is_others(act: AnyAct) -> bool:
-    return isinstance(act, BrokerFault) and act.kind in ONCE
-
-
-def _within(spans: Sequence[tuple[int, int]], at_ns: int, within_ns: int) -> bool:
-    return any(from_ns <= at_ns < until_ns + within_ns for from_ns, until_ns in spans)
 
 
 class Process:
