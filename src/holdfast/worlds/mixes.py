@@ -274,6 +274,24 @@ def _only(*kinds: FaultKind, count: int = 10) -> Callable[[Chance, int], Mixed]:
     return mixed
 
 
+_PLACED_LOST: Final = (
+    FaultKind.ENTRY_ANSWER_LOST,
+    FaultKind.EXIT_ANSWER_LOST,
+    FaultKind.STOP_ANSWER_LOST,
+)
+
+
+def _all_day(*shares: tuple[FaultKind, int]) -> Callable[[Chance, int], Mixed]:
+    """Each of these from the first minute to the calm, for so many basis points of what it strikes."""
+
+    def mixed(_chance: Chance, calm_s: int) -> Mixed:
+        lasts_ns = (calm_s - 30) * SECOND
+        for kind, bps in shares:
+            yield BrokerFault(at_ns=30 * SECOND, kind=kind, lasts_ns=lasts_ns, share_bps=bps)
+
+    return mixed
+
+
 def _blind(chance: Chance, calm_s: int) -> Mixed:
     """No price is shown, and none is to be had, while stops are dropped and do not arrive again."""
     lasts_ns = 25 * SECOND
@@ -343,10 +361,11 @@ DIRECTED: Final = {
     RUSH: _rush,
     "pauses": _pauses,
     LEGS: _nothing,
-    "absence": _only(
-        *(FaultKind.ENTRY_ANSWER_LOST, FaultKind.EXIT_ANSWER_LOST, FaultKind.STOP_ANSWER_LOST),
-        *(FaultKind.ORDER_NOT_FOUND, FaultKind.BOOK_STALE, FaultKind.STREAM_MUTE),
-        count=24,
+    "absence": _all_day(
+        *((kind, 4_000) for kind in _PLACED_LOST),
+        (FaultKind.ORDER_NOT_FOUND, 10_000),
+        (FaultKind.UPDATE_LOST, 10_000),
+        (FaultKind.BOOK_STALE, 10_000),
     ),
     "bare reads": _only(
         FaultKind.BOOK_POSITION_MISSING,
@@ -371,11 +390,7 @@ DIRECTED: Final = {
         FaultKind.REFUSED_NOT_MODIFIABLE,
     ),
     "late positions": _only(FaultKind.BOOK_FILL_BEHIND, count=8),
-    "slices": _only(
-        *(FaultKind.FILLS_SLICED, FaultKind.FILLS_SLICED, FaultKind.FILLS_WITHHELD),
-        *(FaultKind.UPDATE_LOST, FaultKind.STREAM_MUTE),
-        count=14,
-    ),
+    "slices": _all_day((FaultKind.FILLS_SLICED, 10_000), (FaultKind.UPDATE_LOST, 7_000)),
     "dropped": _dropped,
     "disks": _full,
     "strangers": _only(*_OTHERS, count=8),

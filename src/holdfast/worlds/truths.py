@@ -8,7 +8,7 @@ from typing_extensions import override
 from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
 from holdfast.domain.order import OrderId, Purpose
 from holdfast.exchange.venue import Placement
-from holdfast.worlds.checkers import Checker, reason_of
+from holdfast.worlds.checkers import Checker, Seen, reason_of
 from holdfast.worlds.ground import SECOND
 
 if TYPE_CHECKING:
@@ -84,6 +84,17 @@ class RationKept(Checker):
     """
 
     promise = "2.6, T4"
+
+    def __init__(self) -> None:
+        """Not looked."""
+        self._looked_ns = 0
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        now_ns = seen.world.now_ns
+        if now_ns - self._looked_ns >= SECOND // 2 and seen.world.is_anybody_else_in_it:
+            self._looked_ns = now_ns
+            self.after_exchange(seen.world, now_ns)
 
     @override
     def after_exchange(self, world: "World", at_ns: int) -> None:
