@@ -94,6 +94,7 @@ class RationKept(Checker):
         now_ns = seen.world.now_ns
         if now_ns - self._looked_ns >= SECOND // 2 and seen.world.is_anybody_else_in_it:
             self._looked_ns = now_ns
+            seen.world.look_outside()
             self.after_exchange(seen.world, now_ns)
 
     @override

@@ -242,9 +242,13 @@ class World:
         for checker in self.watchers.on_send:
             checker.on_send(self, command, at_ns)
 
-    def _after_exchange(self, at_ns: int) -> None:
+    def look_outside(self) -> None:
+        """Count anew what the exchange shows: what others do to it is told to nobody."""
         self._tally = None
         self._count_executions()
+
+    def _after_exchange(self, at_ns: int) -> None:
+        self.look_outside()
         for checker in self.watchers.after_exchange:
             checker.after_exchange(self, at_ns)
 
