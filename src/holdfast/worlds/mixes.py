@@ -346,11 +346,6 @@ def _dropped(chance: Chance, calm_s: int) -> Mixed:
     yield from _kills(chance, calm_s, 12)
 
 
-def _full(chance: Chance, calm_s: int) -> Mixed:
-    """The disk takes nothing, for moments."""
-    yield from _disks(chance, calm_s, 16)
-
-
 def _crowd(chance: Chance, calm_s: int) -> Mixed:
     """People ask for everything, again and again."""
     yield from _people(chance, calm_s, 14)
@@ -392,7 +387,6 @@ DIRECTED: Final = {
     "late positions": _only(FaultKind.BOOK_FILL_BEHIND, count=8),
     "slices": _all_day((FaultKind.FILLS_SLICED, 10_000), (FaultKind.UPDATE_LOST, 7_000)),
     "dropped": _dropped,
-    "disks": _full,
     "strangers": _only(*_OTHERS, count=8),
     "blind": _blind,
     "no book": _bookless,

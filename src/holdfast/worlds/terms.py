@@ -85,7 +85,7 @@ def _settings(script: Script, chance: Chance) -> EngineSettings:
         sizing=SizingSettings(
             capital_paise=CASH_PAISE,
             risk_bps=1_000,
-            lots_max=12 if is_rush else chance.one_of("lots", (1, 2, 6, 12)),
+            lots_max=11 if is_rush else chance.one_of("lots", (1, 2, 6, 12)),
         ),
         exits=ExitSettings(
             stop_bps=stop_bps,
