@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from holdfast.worlds.campaign import Tally, campaign, judged
-from holdfast.worlds.mixes import MIXES, script
+from holdfast.worlds.mixes import DIRECTED, MIXES, script
 from holdfast.worlds.shrink import shrink
 from holdfast.worlds.story import command_of, cut_to, told
 from holdfast.worlds.verdict import Verdict, judge
@@ -32,7 +32,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Play made-up days under a seed, with everything going wrong that can.",
     )
     parser.add_argument("--seed", type=int, help="play one world and tell its story")
-    parser.add_argument("--mix", choices=list(MIXES), help="what is done to it; else by the seed")
+    parser.add_argument(
+        "--mix", choices=[*MIXES, *DIRECTED], help="what is done to it; else by the seed"
+    )
     parser.add_argument("--full", action="store_true", help="whole sessions, not ten minutes")
     parser.add_argument("--only", help="the numbers of the acts to keep, or 'none'")
     parser.add_argument(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from holdfast.core.books.postings import Account
-from holdfast.domain.audit import Halted, IntentFormed
+from holdfast.domain.audit import EntryEnded, Halted, IntentFormed, PositionClosed
 from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
 from holdfast.domain.decision import HaltLevel
 from holdfast.domain.event import (
@@ -26,7 +26,7 @@ from holdfast.worlds.checkers import Checker, Seen, shown
 from holdfast.worlds.ground import SECOND
 
 if TYPE_CHECKING:
-    pass
+    from holdfast.worlds.world import World
 
 _LEVELS = (HaltLevel.NONE, HaltLevel.PAUSE, HaltLevel.FLATTEN, HaltLevel.PANIC)
 _ASKS = {
@@ -76,6 +76,7 @@ class NoEntryInTheDark(Checker):
         """Its own reading of what the engine was told, beside the engine's."""
         self._links: dict[Link, bool] = {}
         self._is_durable = self._is_read = self._is_stopping = False
+        self._read_ns = 0
 
     @override
     def after_step(self, seen: Seen) -> None:
@@ -88,7 +89,7 @@ class NoEntryInTheDark(Checker):
             case JournalChanged():
                 self._is_durable = seen.event.is_durable
             case BookRead():
-                self._is_read = True
+                self._is_read, self._read_ns = True, seen.event.began_at_ns
             case StopAsked():
                 self._is_stopping = True
             case _:
@@ -99,16 +100,54 @@ class NoEntryInTheDark(Checker):
 
     def _look(self, seen: Seen) -> None:
         down = [link.value for link in Link if not self._links.get(link, False)]
+        age_ns = seen.state.now_ns - self._read_ns
+        age_max_ns = seen.state.settings.reconcile.age_s * SECOND
         faults = {
             f"halted to {seen.state.halt.value}": seen.state.halt is not HaltLevel.NONE,
             f"without {', '.join(down)}": bool(down),
             "on a journal that is not durable": not self._is_durable,
             "before the book was read": not self._is_read,
+            f"{age_ns // SECOND} s after the book was last read": age_ns > age_max_ns,
+            "while something in the book is awaited": bool(seen.state.book.open_points),
             "while stopping": self._is_stopping,
         }
         for text, is_so in faults.items():
             if is_so:
                 self.broken(f"entered {text}")
+
+    @override
+    def on_send(self, world: "World", command: AnyCommand, at_ns: int) -> None:
+        is_entry = isinstance(command, PlaceOrder) and command.purpose is Purpose.ENTRY
+        if is_entry and world.state.halt is not HaltLevel.NONE:
+            self.broken(f"an entry left while halted to {world.state.halt.value}")
+
+
+class WhatMustCloseIsClosing(Checker):
+    """Two seconds after a flattening was asked for, or the close-out, every position has its exit."""
+
+    promise = "2.8, PLC-5, T25"
+
+    def __init__(self) -> None:
+        """Since when each position should have been closing."""
+        self._since_ns: dict[int, int] = {}
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        state = seen.state
+        if isinstance(seen.event, Restarted):
+            self._since_ns = {}
+        is_flattening = state.halt in (HaltLevel.FLATTEN, HaltLevel.PANIC)
+        late = [
+            one.number
+            for one in state.live
+            if one.is_open
+            and one.exit is None
+            and (is_flattening or state.now_ns >= one.plan.close_out_ns)
+        ]
+        self._since_ns = {one: self._since_ns.get(one, state.now_ns) for one in late}
+        for number, since_ns in self._since_ns.items():
+            if state.now_ns - since_ns > 2 * SECOND:
+                self.broken(f"position {number} should be closing, and is not")
 
 
 class NoPlacementBeforeTheBook(Checker):
@@ -211,6 +250,39 @@ class UnknownIsNeverForgotten(Checker):
         self._count = count
 
 
+class NothingLivesOfWhatEnded(Checker):
+    """A position ends when no order of it can fill any more."""
+
+    promise = "2.1, T6"
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        for audit in seen.done.audits:
+            if isinstance(audit, PositionClosed | EntryEnded):
+                position = seen.state.positions[audit.position]
+                for name in (*position.entries, *position.closers, *position.strays):
+                    order = seen.state.orders[name]
+                    if position.is_closed and order.is_live:
+                        self.broken(f"position {position.number} ended, {shown(order)} lives")
+
+
+class NothingClosesBesideOthers(Checker):
+    """No closing order is placed in a key in which others have traded since it was read."""
+
+    promise = "T11"
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        book = seen.state.book
+        if not book.strangers:
+            return
+        for command in seen.done.commands:
+            if isinstance(command, PlaceOrder) and command.purpose is not Purpose.ENTRY:
+                position = seen.state.positions[command.position]
+                if position.key in book.strangers and position.number not in book.anyway:
+                    self.broken(f"{command.order_id} was placed while others trade beside it")
+
+
 class IntentBeforeOrder(Checker):
     """An entry is asked for by the step that formed its intent, and never by another."""
 
@@ -256,9 +328,12 @@ BELIEFS: tuple[type[Checker], ...] = (
     HaltStands,
     HaltIsWritten,
     NoEntryInTheDark,
+    WhatMustCloseIsClosing,
     NoPlacementBeforeTheBook,
     EveryPositionHasAPlan,
     PostingsSumToZero,
     RequestsNameWhatLives,
     UnknownIsNeverForgotten,
+    NothingLivesOfWhatEnded,
+    NothingClosesBesideOthers,
 )

@@ -7,7 +7,11 @@ from typing_extensions import override
 
 from holdfast.core.books.postings import Account
 from holdfast.core.readiness import first_failing
+from holdfast.core.state import State
+from holdfast.domain.audit import Drift
+from holdfast.domain.event import BookRead, Restarted
 from holdfast.domain.instrument import BrokerKey
+from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerOrderId, BrokerStatus
 from holdfast.runtime.recover import recover
 from holdfast.worlds.checkers import Checker, Seen, shown
@@ -21,6 +25,9 @@ PROTECTED_NS = 8 * SECOND
 
 QUIET_NS = 12 * SECOND
 """So long after the last fault what it did is taken to be over."""
+
+NAKED_NS = 12 * SECOND
+"""The five seconds of T9, after a start too, and what the rules take to look."""
 
 READY_NS = 60 * SECOND
 """So long after the last fault the program is ready again by itself."""
@@ -55,6 +62,8 @@ class EveryPositionIsProtected(Checker):
         naked = {number for number, held in tally.held.items() if held > tally.closing[number]}
         if world.is_troubled(now_ns, QUIET_NS) or world.is_anybody_else_in_it:
             naked = set()
+        if world.terms.has_structures:
+            naked = set()  # a long leg bears no stop (T12)
         self._since_ns = {number: self._since_ns.get(number, now_ns) for number in sorted(naked)}
         for number, since_ns in self._since_ns.items():
             if now_ns - since_ns > PROTECTED_NS:
@@ -62,6 +71,116 @@ class EveryPositionIsProtected(Checker):
                     f"position {number} holds {tally.held[number]}, {tally.closing[number]} of it"
                     f" covered at the broker, for {(now_ns - since_ns) / SECOND:.0f} s"
                 )
+
+
+class NakedIsClosed(Checker):
+    """What nothing protects is being closed: a stop counts once it was read, the rules while they can act."""
+
+    promise = "T9"
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        state = seen.state
+        for position in state.live:
+            if not position.is_open or position.exit is not None:
+                continue
+            closers = [state.orders[name] for name in position.closers]
+            is_read = any(one.is_live and one.seen is not None for one in closers)
+            if position.verified and not is_read:
+                self.broken(f"position {position.number} counts as protected, no stop was read")
+            since_ns = position.unprotected_since_ns
+            if since_ns is None or seen.world.since_start_ns < NAKED_NS:
+                continue
+            age_ns = state.now_ns - since_ns
+            if age_ns > NAKED_NS:
+                text = (
+                    f"position {position.number} is kept, unprotected for {age_ns / SECOND:.0f} s"
+                )
+                self.broken(text)
+
+
+class EntriesEnd(Checker):
+    """An entry that nobody waits for any more does not rest at the exchange, when nothing is wrong."""
+
+    promise = "T6"
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        world, state = seen.world, seen.state
+        if isinstance(seen.event, Tick) or world.since_start_ns < QUIET_NS:
+            return
+        if world.is_deaf(world.now_ns, QUIET_NS):
+            return
+        life_ns = world.terms.settings.entries.life_s * SECOND
+        for position in state.live:
+            for name in position.entries:
+                order = state.orders[name]
+                age_ns = state.now_ns - order.sent_at_ns
+                if order.is_live and age_ns > life_ns + PROTECTED_NS:
+                    self.broken(f"{shown(order)} lives for {age_ns / SECOND:.0f} s")
+
+
+class FillsAreHeard(Checker):
+    """While requests and reads go through, every fill is known within seconds, told or not."""
+
+    promise = "T9, OUP-1"
+
+    def __init__(self) -> None:
+        """Since when the books are behind the exchange."""
+        self._since_ns: int | None = None
+        self._looked_ns = 0
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        world, now_ns = seen.world, seen.world.now_ns
+        if now_ns - self._looked_ns < SECOND:
+            return
+        self._looked_ns = now_ns
+        if world.is_deaf(now_ns, QUIET_NS) or world.is_anybody_else_in_it or world.is_young:
+            self._since_ns = None
+            return
+        held = {one.number: one.holding.quantity for one in seen.state.live if one.is_open}
+        if held == {number: quantity for number, quantity in world.tally.held.items() if quantity}:
+            self._since_ns = None
+        elif self._since_ns is None:
+            self._since_ns = now_ns
+        elif now_ns - self._since_ns > PROTECTED_NS:
+            late_s = (now_ns - self._since_ns) // SECOND
+            self.broken(f"the books are behind the exchange for {late_s} s")
+
+
+class DifferencesAreEvident(Checker):
+    """A difference is told where there is one, and believed when it has stood for ten seconds."""
+
+    promise = "2.7, T5"
+
+    BELIEVED_NS = 10 * SECOND
+
+    def __init__(self) -> None:
+        """Nothing is believed."""
+        self._believed: set[BrokerKey] = set()
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        world, state = seen.world, seen.state
+        if isinstance(seen.event, BookRead):
+            self._look_at_believed(state)
+        if isinstance(seen.event, Restarted | BookRead):
+            self._believed = set(state.extra)
+        if world.is_anybody_else_in_it or world.is_doubtful(world.now_ns, QUIET_NS):
+            return
+        for audit in seen.done.audits:
+            if isinstance(audit, Drift):
+                self.broken(f"{audit.instrument}: {audit.ours} here, {audit.theirs} were read")
+
+    def _look_at_believed(self, state: State) -> None:
+        for key in sorted(state.extra.keys() - self._believed):
+            found = state.drifts.get(key)
+            if found is None or found.is_acknowledged:
+                continue
+            stood_ns = state.now_ns - found.since_ns
+            if stood_ns < self.BELIEVED_NS:
+                self.broken(f"{key.instrument} was believed after {stood_ns / SECOND:.1f} s")
 
 
 class RulesRun(Checker):
@@ -183,10 +302,21 @@ class BooksAreTheBrokers(Checker):
         ours: Counter[BrokerKey] = Counter()
         for position in world.state.positions.values():
             ours[position.key] += position.holding.quantity
-        foreign = world.foreign_nets()
+        # What others closed of ours is booked here, and is theirs no more (T5).
+        theirs = Counter(world.foreign_nets())
+        for number, booked in world.state.booked.items():
+            row = world.state.foreign[number]
+            theirs[row.key] -= row.side.sign * booked.quantity
+            done = [one for one in world.exchange.executed if one.broker_id == number]
+            quantity = sum(one.quantity for one in done)
+            value = sum(one.value_paise for one in done)
+            is_whole = booked.quantity == quantity
+            if booked.quantity > quantity or (is_whole and booked.value_paise != value):
+                self.broken(f"{number} of others closed {quantity} for {value}, booked {booked}")
         for key, net in world.exchange.positions().items():
-            if net not in (ours[key], ours[key] + foreign[key]):
-                self.broken(f"{key.instrument}: {ours[key]} here, {net} at the broker")
+            if net != ours[key] + theirs[key]:
+                text = f"{ours[key]} here, {net} at the broker, {theirs[key]} of it of others"
+                self.broken(f"{key.instrument}: {text}")
         for key, drift in sorted(world.state.drifts.items()):
             if drift.is_present and not world.is_anybody_else_in_it:
                 self.broken(f"a difference in {key.instrument} that nobody made")
@@ -260,6 +390,10 @@ class NoTwoNumbersTheSame(Checker):
 
 ENDINGS: tuple[type[Checker], ...] = (
     EveryPositionIsProtected,
+    NakedIsClosed,
+    EntriesEnd,
+    FillsAreHeard,
+    DifferencesAreEvident,
     RulesRun,
     RecoveryDecidesAlike,
     ReadyAgain,

@@ -3,7 +3,7 @@
 Each world is of one mix, by its seed's number, so that a campaign has all of them in equal parts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -26,6 +26,7 @@ from holdfast.worlds.acts import (
 )
 from holdfast.worlds.chance import Chance
 from holdfast.worlds.ground import SECOND
+from holdfast.worlds.terms import LEGS, RUSH
 
 MINUTES: Final = 10
 SECONDS: Final = MINUTES * 60
@@ -46,6 +47,7 @@ def script(seed: int, mix: str | None = None, *, full: bool = False) -> Script:
 
     A full one is a whole session, a different mix in each of its stretches of ten minutes.
     """
+    mixes = {**MIXES, **DIRECTED}
     name = mix or list(MIXES)[seed % len(MIXES)]
     seconds = FULL_S if full else SECONDS
     calm_s, close_s = CALM_S + seconds - SECONDS, CLOSE_S + seconds - SECONDS
@@ -54,7 +56,7 @@ def script(seed: int, mix: str | None = None, *, full: bool = False) -> Script:
         mixed = mix or list(MIXES)[(seed + stretch) % len(MIXES)]
         chance = Chance(seed, f"mix {mixed}" if not stretch else f"mix {mixed} {stretch}")
         later_ns = stretch * SECONDS * SECOND
-        acts += (replace(act, at_ns=act.at_ns + later_ns) for act in MIXES[mixed](chance, CALM_S))
+        acts += (replace(act, at_ns=act.at_ns + later_ns) for act in mixes[mixed](chance, CALM_S))
     return Script(
         seed=seed,
         mix="a whole session" if full else name,
@@ -396,3 +398,132 @@ MIXES: Final = {
     "quiet": _nothing,
 }
 """Every mix by its name, in the order in which seeds go round."""
+
+
+def _only(*kinds: FaultKind, count: int = 10) -> Callable[[Chance, int], Mixed]:
+    """Nothing but these, again and again: what takes several of them together is seen sooner."""
+
+    def mixed(chance: Chance, calm_s: int) -> Mixed:
+        yield from _broker(chance, calm_s, kinds, count)
+
+    return mixed
+
+
+_PLACED_LOST: Final = (
+    FaultKind.ENTRY_ANSWER_LOST,
+    FaultKind.EXIT_ANSWER_LOST,
+    FaultKind.STOP_ANSWER_LOST,
+)
+
+
+def _all_day(*shares: tuple[FaultKind, int]) -> Callable[[Chance, int], Mixed]:
+    """Each of these from the first minute to the calm, for so many basis points of what it strikes."""
+
+    def mixed(_chance: Chance, calm_s: int) -> Mixed:
+        lasts_ns = (calm_s - 30) * SECOND
+        for kind, bps in shares:
+            yield BrokerFault(at_ns=30 * SECOND, kind=kind, lasts_ns=lasts_ns, share_bps=bps)
+
+    return mixed
+
+
+def _blind(chance: Chance, calm_s: int) -> Mixed:
+    """No price is shown, and none is to be had, while stops are dropped and do not arrive again."""
+    lasts_ns = 25 * SECOND
+    lacking = (FaultKind.STOP_DROPPED, FaultKind.STOP_REQUEST_LOST, FaultKind.QUOTES_FAILED)
+    for number in range(1, 7):
+        part = chance.part(f"blind {number}")
+        at_ns = (calm_s * number // 7 + part.within("at", 0, 15)) * SECOND
+        for kind in lacking:
+            yield BrokerFault(at_ns=at_ns, kind=kind, lasts_ns=lasts_ns, share_bps=10_000)
+        yield MarketFault(
+            at_ns=at_ns,
+            kind=part.one_of("kind", (MarketFaultKind.MUTE, MarketFaultKind.DISCONNECTED)),
+            lasts_ns=lasts_ns,
+            share_bps=10_000,
+            delay_ns=SECOND,
+            bps=0,
+        )
+
+
+def _bookless(chance: Chance, calm_s: int) -> Mixed:
+    """The book cannot be read for minutes."""
+    at_ns = chance.within("at", 30, 60) * SECOND
+    lasts_ns = calm_s * SECOND - at_ns
+    yield BrokerFault(at_ns=at_ns, kind=FaultKind.BOOK_FAILED, lasts_ns=lasts_ns, share_bps=10_000)
+
+
+def _rush(chance: Chance, calm_s: int) -> Mixed:
+    """Everything is closed at once, again and again, and the process dies in the middle of it."""
+    for number in range(5):
+        at_ns = (calm_s * number // 6 + chance.part(f"flat {number}").within("at", 40, 60)) * SECOND
+        yield Ask(at_ns=at_ns, request=OperatorRequest.FLATTEN)
+        kill = chance.part(f"kill {number}")
+        if kill.happens("dies", 5_000):
+            dies_ns = at_ns + kill.within("after", 0, 400) * _MS
+            yield Kill(at_ns=dies_ns, boundary=Boundary.TURN, skip=0, down_ns=50 * _MS)
+        yield Ask(at_ns=at_ns + 20 * SECOND, request=OperatorRequest.UNLOCK)
+
+
+def _pauses(chance: Chance, calm_s: int) -> Mixed:
+    """A person halts in the moment in which something is being entered."""
+    for number in range(1, calm_s // 15):
+        part = chance.part(f"pause {number}")
+        at_ns = number * 15 * SECOND + part.within("at", 0, 1_600) * _MS
+        yield Ask(at_ns=at_ns, request=OperatorRequest.PAUSE)
+        yield Ask(at_ns=at_ns + 5 * SECOND, request=OperatorRequest.RESUME)
+
+
+def _dropped(chance: Chance, calm_s: int) -> Mixed:
+    """Stops are lost while the process dies again and again."""
+    kinds = (FaultKind.STOP_DROPPED, FaultKind.STOP_REFUSED_AT_TRIGGER, FaultKind.REFUSED_OTHER)
+    yield from _broker(chance, calm_s, kinds, 8)
+    yield from _kills(chance, calm_s, 12)
+
+
+def _crowd(chance: Chance, calm_s: int) -> Mixed:
+    """People ask for everything, again and again."""
+    yield from _people(chance, calm_s, 14)
+
+
+DIRECTED: Final = {
+    "crowd": _crowd,
+    RUSH: _rush,
+    "pauses": _pauses,
+    LEGS: _nothing,
+    "absence": _all_day(
+        *((kind, 4_000) for kind in _PLACED_LOST),
+        (FaultKind.ORDER_NOT_FOUND, 10_000),
+        (FaultKind.UPDATE_LOST, 10_000),
+        (FaultKind.BOOK_STALE, 10_000),
+    ),
+    "bare reads": _only(
+        FaultKind.BOOK_POSITION_MISSING,
+        FaultKind.BOOK_FAILED,
+        FaultKind.BOOK_FILL_BEHIND,
+        FaultKind.BOOK_TORN,
+        FaultKind.BOOK_STALE,
+    ),
+    "silence": _only(
+        FaultKind.STREAM_MUTE,
+        FaultKind.UPDATE_LOST,
+        FaultKind.FILLS_SLICED,
+        FaultKind.FILLED_DURING_CANCEL,
+        FaultKind.STOP_DROPPED,
+        count=14,
+    ),
+    "unmade": _only(
+        FaultKind.MODIFY_IGNORED,
+        FaultKind.MODIFY_REFUSED_LATER,
+        FaultKind.MODIFY_REQUEST_LOST,
+        FaultKind.STOP_TO_LIMIT_REFUSED,
+        FaultKind.REFUSED_NOT_MODIFIABLE,
+    ),
+    "late positions": _only(FaultKind.BOOK_FILL_BEHIND, count=8),
+    "slices": _all_day((FaultKind.FILLS_SLICED, 10_000), (FaultKind.UPDATE_LOST, 7_000)),
+    "dropped": _dropped,
+    "strangers": _only(*_OTHERS, count=8),
+    "blind": _blind,
+    "no book": _bookless,
+}
+"""Mixes that are only played where they are named: what is rare elsewhere, all day long."""

@@ -8,7 +8,7 @@ from typing_extensions import override
 from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
 from holdfast.domain.order import OrderId, Purpose
 from holdfast.exchange.venue import Placement
-from holdfast.worlds.checkers import Checker, reason_of
+from holdfast.worlds.checkers import Checker, Seen, reason_of
 from holdfast.worlds.ground import SECOND
 
 if TYPE_CHECKING:
@@ -85,6 +85,18 @@ class RationKept(Checker):
 
     promise = "2.6, T4"
 
+    def __init__(self) -> None:
+        """Not looked."""
+        self._looked_ns = 0
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        now_ns = seen.world.now_ns
+        if now_ns - self._looked_ns >= SECOND // 2 and seen.world.is_anybody_else_in_it:
+            self._looked_ns = now_ns
+            seen.world.look_outside()
+            self.after_exchange(seen.world, now_ns)
+
     @override
     def after_exchange(self, world: "World", at_ns: int) -> None:
         nets = world.exchange.positions()
@@ -128,11 +140,14 @@ class ProductKept(Checker):
 
 
 class WithinRates(Checker):
-    """No window of the broker's order limits is exceeded, and no order modified too often."""
+    """No window of the broker's order limits is exceeded, and no order modified too often.
+
+    Entries and stops that trail leave what exits keep of each window.
+    """
 
     promise = "T7, GWL-4"
 
-    WINDOWS = ((1, 10), (60, 250))
+    WINDOWS = ((1, 10, 8), (60, 250, 150))
 
     def __init__(self) -> None:
         """Nothing was sent."""
@@ -147,14 +162,35 @@ class WithinRates(Checker):
         self._sent.append(now_ns)
         while now_ns - self._sent[0] >= 60 * SECOND:
             self._sent.popleft()
-        for seconds, most in self.WINDOWS:
+        for seconds, most, ordinary in self.WINDOWS:
             count = sum(1 for one in self._sent if now_ns - one < seconds * SECOND)
             if count > most:
                 self.broken(f"{count} requests about orders in {seconds} s, {most} are allowed")
+            if count > ordinary and _is_ordinary(command):
+                self.broken(f"{command.order_id} took what exits keep: {count} in {seconds} s")
         if isinstance(command, ModifyOrder):
             self._modified[command.order_id] += 1
             if self._modified[command.order_id] > 25:
                 self.broken(f"{command.order_id} is modified for the 26th time")
+
+
+def _is_ordinary(command: PlaceOrder | ModifyOrder | CancelOrder) -> bool:
+    if isinstance(command, PlaceOrder):
+        return command.purpose is Purpose.ENTRY
+    return isinstance(command, ModifyOrder) and command.is_ordinary
+
+
+class LegsHaveNoStop(Checker):
+    """A stop at the broker under the long leg of a structure would end the hedge's margin."""
+
+    promise = "T12"
+
+    @override
+    def on_send(self, world: "World", command: AnyCommand, at_ns: int) -> None:
+        if not world.terms.has_structures or not isinstance(command, PlaceOrder):
+            return
+        if command.purpose is Purpose.STOP:
+            self.broken(f"{command.order_id} is the stop of a long leg")
 
 
 class EntryDurableFirst(Checker):
@@ -179,5 +215,6 @@ TRUTHS: tuple[type[Checker], ...] = (
     RationKept,
     ProductKept,
     WithinRates,
+    LegsHaveNoStop,
     EntryDurableFirst,
 )

@@ -5,7 +5,7 @@ event loop of virtual time. The script says what is done to it; checkers look af
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -66,6 +66,7 @@ from holdfast.worlds.market import ticks
 from holdfast.worlds.outside import Line, Outside, Tally, WatchedExchange
 from holdfast.worlds.speaker import Speaker
 from holdfast.worlds.terms import Terms, terms
+from holdfast.worlds.troubles import Troubles, is_late_read, is_others, is_stream
 from holdfast.worlds.truths import TRUTHS
 
 SLOT_NS = SECOND // 2
@@ -83,10 +84,14 @@ class WatchedEngine(Engine):
     """The engine, with somebody who looks after each of its steps."""
 
     watch: Callable[[AnyEvent, Step], None] | None = None
+    has_structures = False
 
     @override
     def step(self, event: AnyEvent) -> Step:
         done = super().step(event)
+        if self.has_structures:
+            for position in self._state.live:
+                position.intent = replace(position.intent, structure=1)
         if self.watch is not None:
             self.watch(event, done)
         return done
@@ -146,7 +151,11 @@ class World:
         self._executed = 0
         self._foreign: Counter[BrokerKey] = Counter()
         self._foreign_ns: dict[BrokerKey, int] = {}
-        self._troubles = troubles(script.acts)
+        acts = script.acts
+        self._troubles = Troubles(acts)
+        self._failures = Troubles(acts, but=is_others)
+        self._deafness = Troubles(acts, but=is_stream)
+        self._doubts = Troubles(acts, but=is_late_read)
 
     # -- the whole of it
 
@@ -176,7 +185,8 @@ class World:
     def be_down(self, at_ns: int, down_ns: int) -> None:
         """No process is there for so long."""
         self.down_until_ns = at_ns + down_ns
-        self._troubles.append((at_ns, self.down_until_ns))
+        for troubles in (self._troubles, self._failures, self._deafness, self._doubts):
+            troubles.add(at_ns, self.down_until_ns)
 
     @property
     def end_ns(self) -> int:
@@ -202,7 +212,9 @@ class World:
         """An engine of this world that was never stepped."""
         assert (facts, instruments) == (FACTS, self.master)
         speaker = Speaker(self.script.seed, bps=self.terms.speaks_bps)
-        return WatchedEngine(self.terms.settings, [speaker])
+        engine = WatchedEngine(self.terms.settings, [speaker])
+        engine.has_structures = self.terms.has_structures
+        return engine
 
     # -- who looks
 
@@ -230,9 +242,13 @@ class World:
         for checker in self.watchers.on_send:
             checker.on_send(self, command, at_ns)
 
-    def _after_exchange(self, at_ns: int) -> None:
+    def look_outside(self) -> None:
+        """Count anew what the exchange shows: what others do to it is told to nobody."""
         self._tally = None
         self._count_executions()
+
+    def _after_exchange(self, at_ns: int) -> None:
+        self.look_outside()
         for checker in self.watchers.after_exchange:
             checker.after_exchange(self, at_ns)
 
@@ -270,11 +286,25 @@ class World:
         foreign_ns = self._foreign_ns.get(key)
         if foreign_ns is None:
             return False
-        return at_ns - foreign_ns < BEHIND_NS or self.is_troubled(at_ns, BEHIND_NS)
+        is_failing = self._failures.lie_at(at_ns, BEHIND_NS)
+        return is_failing or at_ns - foreign_ns < (BEHIND_NS if self.is_young else TOLD_NS)
 
     def is_troubled(self, at_ns: int, within_ns: int) -> bool:
         """Whether something was wrong at a moment, or in the time before it."""
-        return any(from_ns <= at_ns < until_ns + within_ns for from_ns, until_ns in self._troubles)
+        return self._troubles.lie_at(at_ns, within_ns)
+
+    def is_deaf(self, at_ns: int, within_ns: int) -> bool:
+        """The same, of what is more than a stream that does not tell, or stops and fills."""
+        return self._deafness.lie_at(at_ns, within_ns)
+
+    def is_doubtful(self, at_ns: int, within_ns: int) -> bool:
+        """The same, of what is more than positions that are told later than orders (T5)."""
+        return self._doubts.lie_at(at_ns, within_ns)
+
+    @property
+    def is_young(self) -> bool:
+        """Whether the present process has not yet read what it came upon."""
+        return self.lives > 1 and self.since_start_ns < BEHIND_NS
 
     @property
     def since_start_ns(self) -> int:
@@ -292,17 +322,11 @@ class World:
 BEHIND_NS = 45 * SECOND
 """So long our books may be behind what somebody else did (REC-1 reads each 30 s)."""
 
+TOLD_NS = 2 * SECOND
+"""So long at most where nothing fails: the stream tells of it, and ours are cut (T4, T14)."""
+
 CHECKERS = (*TRUTHS, *BELIEFS, *ENDINGS)
 """Everything that is looked after."""
-
-
-def troubles(acts: Sequence[AnyAct]) -> list[tuple[int, int]]:
-    """From when until when something is wrong, act by act; deaths add theirs when they come."""
-    return [
-        (BEGIN_NS + act.at_ns, BEGIN_NS + act.at_ns + act.lasts_ns)
-        for act in acts
-        if isinstance(act, BrokerFault | MarketFault | LinkDown | DiskFull)
-    ]
 
 
 class Process:

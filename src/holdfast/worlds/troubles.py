@@ -1,0 +1,46 @@
+"""When something is wrong in a world, and how: while it is, checkers ask less of us."""
+
+from collections.abc import Callable, Sequence
+
+from holdfast.exchange.faults import ONCE, FaultKind
+from holdfast.worlds.acts import AnyAct, BrokerFault, DiskFull, LinkDown, MarketFault
+from holdfast.worlds.ground import BEGIN_NS
+
+
+class Troubles:
+    """The times in which something is wrong, act by act; deaths add theirs when they come."""
+
+    def __init__(
+        self, acts: Sequence[AnyAct], but: Callable[[AnyAct], bool] = lambda _act: False
+    ) -> None:
+        """`but` tells of which acts nothing is wrong."""
+        self._spans = [
+            (BEGIN_NS + act.at_ns, BEGIN_NS + act.at_ns + act.lasts_ns)
+            for act in acts
+            if isinstance(act, BrokerFault | MarketFault | LinkDown | DiskFull) and not but(act)
+        ]
+
+    def add(self, from_ns: int, until_ns: int) -> None:
+        """Something is wrong from then until then."""
+        self._spans.append((from_ns, until_ns))
+
+    def lie_at(self, at_ns: int, within_ns: int) -> bool:
+        """Whether something was wrong at a moment, or in the time before it."""
+        return any(from_ns <= at_ns < until_ns + within_ns for from_ns, until_ns in self._spans)
+
+
+def is_others(act: AnyAct) -> bool:
+    """Whether it is only that somebody else trades."""
+    return isinstance(act, BrokerFault) and act.kind in ONCE
+
+
+def is_stream(act: AnyAct) -> bool:
+    """Whether requests and reads go through all the same: a stream, a stop, or how orders fill."""
+    return isinstance(act, BrokerFault) and act.kind.value.startswith(
+        ("update_", "stream_", "stop_dropped", "fill")
+    )
+
+
+def is_late_read(act: AnyAct) -> bool:
+    """Whether it is only that positions are told later than orders (T5)."""
+    return isinstance(act, BrokerFault) and act.kind is FaultKind.BOOK_FILL_BEHIND
