@@ -9,7 +9,9 @@ from holdfast.core.books.postings import Account
 from holdfast.core.readiness import first_failing
 from holdfast.domain.instrument import BrokerKey
 from holdfast.domain.order import BrokerOrderId, BrokerStatus
+from holdfast.exchange.faults import FaultKind
 from holdfast.runtime.recover import recover
+from holdfast.worlds.acts import BrokerFault
 from holdfast.worlds.checkers import Checker, Seen, shown
 from holdfast.worlds.ground import SECOND
 
@@ -31,12 +33,18 @@ CLOCK_NS = SECOND // 2
 WATERMARK_NS = 3 * SECOND
 """The two seconds of the promise, and a turn of the loop."""
 
+_DROPS = (FaultKind.STOP_DROPPED,)
+
 A_PERSONS = ("halted", "daily_loss", "rules")
 """Terms that only a person, or the next day, can make true again."""
 
 
 class EveryPositionIsProtected(Checker):
-    """What is held at the exchange has closing orders there, but for seconds, when nothing is wrong."""
+    """What is held at the exchange has closing orders there, but for seconds, when nothing is wrong.
+
+    Where the exchange drops stops, a stop that was dropped twice is left so: nobody can tell that
+    from the owner's will (T14), and the local rule alone holds the position.
+    """
 
     promise = "2.5, T9"
 
@@ -55,6 +63,8 @@ class EveryPositionIsProtected(Checker):
         naked = {number for number, held in tally.held.items() if held > tally.closing[number]}
         if world.is_troubled(now_ns, QUIET_NS) or world.is_anybody_else_in_it:
             naked = set()
+        if any(isinstance(act, BrokerFault) and act.kind in _DROPS for act in world.script.acts):
+            naked -= {one.number for one in seen.state.live if one.stop_is_owners}
         self._since_ns = {number: self._since_ns.get(number, now_ns) for number in sorted(naked)}
         for number, since_ns in self._since_ns.items():
             if now_ns - since_ns > PROTECTED_NS:

@@ -1075,6 +1075,32 @@ def test_an_exit_changes_every_slice_in_one_step() -> None:
     assert told.exit_value_paise == 65 * (9_900 + 9_800 + 9_700)
 
 
+@pytest.mark.proves("T23", "T13")
+def test_slices_that_are_refused_together_pause_once() -> None:
+    """Three noes to what was asked in one step are one: none waits for the noes of the others."""
+    desk = a_sliced_desk()
+    stops = sliced(desk)
+    close(desk)
+    desk.at(60.2).forget()
+    for stop in stops:
+        desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.RATE)
+    assert desk.state.positions[1].refusals == 1
+    desk.at(61.2)
+    assert asked(desk) == [(ModifyOrder, stop.order_id) for stop in stops]
+
+
+def test_a_no_to_what_was_asked_before_the_exit_was_decided_is_its_first() -> None:
+    """The count began anew with the decision: the pause is the shortest, and nothing raises."""
+    desk = a_sliced_desk()
+    stops = sliced(desk)
+    position = desk.state.positions[1]
+    desk.at(70).tick()
+    position.refused_at_ns = desk.now
+    close(desk)
+    desk.fail(stops[0].order_id, Action.CANCEL, Outcome.REFUSED, Refusal.RATE)
+    assert position.refusals == 1
+
+
 @pytest.mark.proves("T23", "T7")
 def test_slices_are_priced_together_on_one_ladder() -> None:
     """One rung deeper each time, however many they are."""
