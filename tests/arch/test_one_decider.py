@@ -64,3 +64,24 @@ def test_every_position_and_every_cadence_is_judged_by_the_same_rules(
     assert seen == {id(desk.engine._rules)}  # noqa: SLF001
     assert len(desk.all(ModifyOrder)) == 2, "one closing order each, from the one executor"
     assert isinstance(desk.engine, Engine)
+
+
+@pytest.mark.proves("I-43")
+def test_no_part_but_a_broker_makes_up_a_brokers_word() -> None:
+    """
+    Acknowledgements and rows of orders come from what stands behind the port, chosen once by the
+    mode; the way out to a broker holds none that it could give instead. The engine's self-test
+    makes one, of a position that is no position.
+    """
+    makers = {
+        module.path
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in {"OrderAcknowledged", "OrderRow"}
+    }
+    assert {path for path in makers if not path.startswith(("brokers/", "exchange/"))} == {
+        "core/selftest.py"
+    }
+    assert all(path.startswith("app/") for path in users_of("Mode"))

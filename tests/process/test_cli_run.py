@@ -11,14 +11,30 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.domain.audit import (
+    EntryFilled,
+    ExitDecided,
+    IntentFormed,
+    PositionClosed,
+    PositionOpened,
+    ProtectionVerified,
+    SignalSeen,
+)
 from holdfast.runtime.lock import InstanceLock
+from holdfast.store import query
+from holdfast.store.records import Decided
+from holdfast.store.schema import FILE_NAME
 from tests.support.command import START, environment, holdfast
+from tests.support.emergency import truth_of
 
 pytestmark = pytest.mark.timeout(150)
 
 # A special Saturday of two short windows: the shortest day on which the defaults enter anything.
 DAY = "2024-03-02"
 RUN = f"sim/{DAY}-seed1"
+
+STEPS = (PositionOpened, EntryFilled, ProtectionVerified, ExitDecided, PositionClosed)
+"""What happens to a position that is not closed before its stop was seen, in this order."""
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +114,34 @@ def test_what_the_verbs_show_is_one_story(home: Path) -> None:
             assert part in text
     status = told(home, "status")
     assert (status["run"], status["running"], status["positions_open"]) == (RUN, None, 0)
+
+
+@pytest.mark.proves("RSK-8")
+def test_each_trade_goes_from_a_signal_to_an_exit_that_a_rule_decided(home: Path) -> None:
+    """
+    Signal, intent, order, fill, stop read back, decision, end, in this order, by the real parts;
+    and what the journal says is held at the end is what the exchange holds.
+    """
+    folder = run_folder(home)
+    decided = [one for _, _, one in query.records(folder / FILE_NAME) if isinstance(one, Decided)]
+    audits = [audit for one in decided for audit in one.audits]
+    signals = [one.signal.id for one in audits if isinstance(one, SignalSeen)]
+    formed = {one.intent.position: one.intent for one in audits if isinstance(one, IntentFormed)}
+    ends = [one for one in audits if isinstance(one, PositionClosed)]
+    assert ends
+    for end in ends:
+        intent = formed[end.position]
+        assert intent.signal.id in signals
+        story = [type(one) for one in audits if getattr(one, "position", None) == end.position]
+        steps = [story.index(kind) for kind in STEPS]
+        assert steps == sorted(steps), story
+        [decision] = [
+            one for one in audits if isinstance(one, ExitDecided) and one.position == end.position
+        ]
+        assert decision.exit.rule == end.rule
+        assert 0 < end.quantity <= intent.quantity
+    truth = truth_of(folder)
+    assert (truth.held, truth.working) == ({}, [])
 
 
 def test_every_looking_verb_has_a_text_for_people(home: Path) -> None:

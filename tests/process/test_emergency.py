@@ -61,7 +61,7 @@ def goes_on(run: Trading, begun: list[Trading], events: int = A_WHILE) -> tuple[
     return more, placed_in(more.folder)[len(before) :]
 
 
-@pytest.mark.proves("T25", "I-130")
+@pytest.mark.proves("T25")
 @pytest.mark.parametrize("verb", ["panic", "flatten"])
 def test_what_a_killed_process_held_is_closed_and_status_says_halted(
     tmp_path: Path, begun: list[Trading], verb: str

@@ -97,7 +97,6 @@ def asked_of(run: Trading) -> list[OperatorRequest]:
     return [one.request for _, _, one in rows if isinstance(one, OperatorAsked)]
 
 
-@pytest.mark.proves("I-130")
 def test_a_running_day_does_what_a_person_asks_and_keeps_it(
     tmp_path: Path, begun: list[Trading]
 ) -> None:

@@ -167,7 +167,7 @@ def _names_nothing(deed: Deed, now: View) -> str:
             live = ", ".join(str(number) for number in now.live) or "none"
             return f"there is no position {deed.position}; open: {live}"
         case OperatorRequest.ACKNOWLEDGE if deed.key not in [one.key for one in now.drifts]:
-            keys = ", ".join(one.key for one in now.drifts) or "none"
+            keys = ", ".join(one.key for one in now.open_drifts) or "none"
             return f"there is no difference {deed.key}; open: {keys}"
         case _:
             return ""

@@ -18,18 +18,28 @@ from holdfast.core.state import Drifted, State
 from holdfast.domain.audit import Drift, DriftAcknowledged, DriftEnded, DriftKind
 from holdfast.domain.command import Notify, Severity
 from holdfast.domain.event import BookRead
-from holdfast.domain.instrument import BrokerKey
+from holdfast.domain.instrument import BrokerKey, InstrumentId, Product
 
 BELIEVED_NS = 10 * SECOND_NS
 """A net that nobody explains is believed after stable reads have shown it so long (T5)."""
 
 
 class OpenDrift(msgspec.Struct, frozen=True, kw_only=True):
-    """One difference as a person reads it. `text` is a whole sentence."""
+    """One difference with the broker in one key, in contracts, as a person reads it.
 
-    key: BrokerKey
+    `key` is what a person types, `text` a whole sentence. `is_present`: the last stable read shows
+    it still; `is_acknowledged`: a person has seen it, and it bars nothing until it changes.
+    """
+
+    key: str
+    instrument: InstrumentId
+    product: Product
+    symbol: str
+    underlying: str
     kind: DriftKind
     text: str
+    ours: int
+    theirs: int
     since_ns: int
     is_present: bool
     is_acknowledged: bool
@@ -37,17 +47,30 @@ class OpenDrift(msgspec.Struct, frozen=True, kw_only=True):
 
 def open_drifts(state: State) -> tuple[OpenDrift, ...]:
     """Every difference that stands or that nobody has acknowledged, in order of the keys."""
-    return tuple(
-        OpenDrift(
-            key=key,
-            kind=found.kind,
-            text=_text(state, key, found),
-            since_ns=found.since_ns,
-            is_present=found.is_present,
-            is_acknowledged=found.is_acknowledged,
-        )
-        for key, found in sorted(state.drifts.items())
+    return tuple(_shown(state, key, found) for key, found in sorted(state.drifts.items()))
+
+
+def _shown(state: State, key: BrokerKey, found: Drifted) -> OpenDrift:
+    known = state.instruments.get(key.instrument)
+    return OpenDrift(
+        key=key_text(key),
+        instrument=key.instrument,
+        product=key.product,
+        symbol=key.instrument if known is None else known.symbol,
+        underlying="" if known is None else known.underlying,
+        kind=found.kind,
+        text=_text(state, key, found),
+        ours=found.ours,
+        theirs=found.theirs,
+        since_ns=found.since_ns,
+        is_present=found.is_present,
+        is_acknowledged=found.is_acknowledged,
     )
+
+
+def key_text(key: BrokerKey) -> str:
+    """A broker key as a person types it."""
+    return f"{key.instrument}:{key.product.value}"
 
 
 def barring(state: State) -> tuple[BrokerKey, ...]:

@@ -161,11 +161,6 @@ class Engine:
         return not self._state.book.open_points
 
     @property
-    def drifts(self) -> tuple[drift.OpenDrift, ...]:
-        """The differences with the broker's book that stand or wait for a person, by key."""
-        return drift.open_drifts(self._state)
-
-    @property
     def books(self) -> Books:
         """The day's orders and positions, in order of their names."""
         orders, positions = self._state.orders, self._state.positions

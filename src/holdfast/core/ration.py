@@ -126,32 +126,6 @@ def _is_shown_open(state: State, position: Position) -> bool:
 # -- what ours could close
 
 
-def allowed_quantity(state: State, position: Position) -> int:
-    """What a position may close now: all that it may, less what an excess in its key has sold.
-
-    The broker nets what one position closed too much against what the others hold: until that is
-    brought back the youngest of them close less, because together they would go beyond the net.
-    """
-    closable = position.closable_quantity
-    against = sum(
-        other.closable_quantity
-        for other in state.live
-        if other.key == position.key
-        and other.is_excess
-        and other.closing_side is not position.closing_side
-    )
-    if not against or position.is_excess:
-        return closable
-    younger = sum(
-        other.closable_quantity
-        for other in state.live
-        if other.key == position.key
-        and other.number > position.number
-        and other.closing_side is position.closing_side
-    )
-    return max(closable - max(against - younger, 0), 0)
-
-
 def could_close(state: State, key: BrokerKey, side: Side) -> int:
     """What all closing orders in a key could still fill on one side, at worst."""
     return sum(
@@ -169,7 +143,7 @@ def room(state: State, key: BrokerKey, side: Side) -> int:
     What the broker does not hold counts as not held (`Position.missing`).
     """
     closable = sum(
-        allowed_quantity(state, position)
+        position.closable_quantity
         for position in state.live
         if position.key == key and position.closing_side is side
     )

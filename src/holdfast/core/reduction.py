@@ -1,10 +1,13 @@
-"""Contracts that leave a position without an order of ours: others closed them, or a settlement.
+"""Contracts that leave a position without an order of its own: others closed them, or a settlement.
 
 What others have closed is booked from their executions, once a stable read shows the broker's net
 with the trades that explain it (T5): quantity and price are theirs, postings and charges as for a
 fill of ours. How much of each order of others is booked is kept, so that no word about it, late,
 repeated or after a restart, is booked twice. Only what is against ours is booked: what others add,
 what they take back of it, and what they held before us is theirs.
+
+What one of our positions has closed too much has closed what another holds in the key: the broker
+has netted both, and so do we, at the price of the excess (T4, T21).
 """
 
 from holdfast.core import ration
@@ -24,6 +27,11 @@ from holdfast.domain.order import BrokerOrderId, Side
 
 RULE = "closed_by_others"
 """Stands for the rule that decided where others closed all of a position."""
+
+EXCESS_RULE = "closed_by_excess"
+"""The same where another position of ours has closed it."""
+
+CLOSED = "closed by others"
 
 
 def is_due(state: State, key: BrokerKey) -> bool:
@@ -128,18 +136,49 @@ def fold_booked(state: State, position: Position, number: BrokerOrderId, part: F
         before.quantity + part.quantity, before.value_paise + part.value_paise
     )
     at_ns = state.foreign_heard_ns.get(position.key, state.now_ns)
-    reduce(state, position, part, charges, at_ns=at_ns, number=number)
+    reduce(state, position, part, charges, at_ns=at_ns, reason=CLOSED, number=number)
     values: Values = {
         "position": position.number,
         "contracts": part.quantity,
         "worth_paise": part.value_paise,
         "order": number,
     }
-    state.alarm("closed by others", values)
+    state.alarm(CLOSED, values)
 
 
 def _booked(state: State, number: BrokerOrderId) -> Fill:
     return state.booked.get(number, Fill(0, 0))
+
+
+def net_out(state: State, key: BrokerKey) -> tuple[Position, ...]:
+    """Let an excess close what others of ours hold in its key, the youngest first; returns both.
+
+    No order is needed for it, and none may rest: the broker holds neither of both. The price is
+    that of the excess, so that it makes nothing and what it has closed all of it.
+    """
+    held = ration.held_in(state, key)
+    reduced = []
+    for excess in [one for one in held if one.is_excess]:
+        for other in reversed(held):
+            is_opposite = other.closing_side is excess.closing_side.opposite
+            if excess.is_excess and other.is_open and is_opposite and not other.is_excess:
+                _net(state, excess, other)
+                reduced += [other, excess]
+    return tuple(reduced)
+
+
+def _net(state: State, excess: Position, other: Position) -> None:
+    quantity = min(excess.open_quantity, other.open_quantity)
+    if quantity == other.open_quantity:
+        values: Values = {"closed_by": excess.number}
+        closing.decide(state, other, Exit(rule=EXCESS_RULE, values=values))
+    value = abs(excess.holding.cost_paise * quantity // excess.open_quantity)
+    part, at_ns = Fill(quantity, value), excess.closed_at_ns
+    for one, source in ((excess, other), (other, excess)):
+        reason = f"netted with position {source.number}"
+        reduce(state, one, part, Charges(), at_ns=at_ns, reason=reason)
+    told: Values = {"position": other.number, "contracts": quantity, "by": excess.number}
+    state.alarm("what one position closed too much has closed another", told)
 
 
 def reduce(  # noqa: PLR0913 a fill that no order of ours made is told by so much
@@ -149,8 +188,8 @@ def reduce(  # noqa: PLR0913 a fill that no order of ours made is told by so muc
     charges: Charges,
     *,
     at_ns: int,
-    number: BrokerOrderId | None,
-    source: str = "",
+    reason: str,
+    number: BrokerOrderId | None = None,
 ) -> None:
     """Fold contracts that left into position, ledger and limits; `number`: of an order of others."""
     side, cost_before = position.closing_side, position.holding.cost_paise
@@ -169,7 +208,7 @@ def reduce(  # noqa: PLR0913 a fill that no order of ours made is told by so muc
             quantity=fill.quantity,
             value_paise=fill.value_paise,
             venue_at_ns=at_ns,
-            reason="closed by others" if number is not None else f"settled: {source}",
+            reason=reason,
             order=number,
         )
     )

@@ -101,7 +101,7 @@ def _settle(state: State, position: Position, event: Settled) -> None:
     rates = state.charge_rates(position.instrument)
     charges = exercise_charges(rates, held_side, fill.value_paise)
     reduction.reduce(
-        state, position, fill, charges, at_ns=event.at_ns, number=None, source=event.source
+        state, position, fill, charges, at_ns=event.at_ns, reason=f"settled: {event.source}"
     )
     if held_side is Side.SELL and event.settlement_paise:
         state.alarm("a short was settled in the money", {"position": position.number})

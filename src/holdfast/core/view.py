@@ -4,12 +4,13 @@ import msgspec
 
 from holdfast.core.bookread import SETTLED_NS
 from holdfast.core.books.positions import Position
+from holdfast.core.drift import OpenDrift, open_drifts
 from holdfast.core.orders.order import Order
 from holdfast.core.readiness import first_failing
 from holdfast.core.risk.halt import unclean
 from holdfast.core.state import State
 from holdfast.domain.decision import HaltLevel, Values
-from holdfast.domain.instrument import BrokerKey, InstrumentId, Product
+from holdfast.domain.instrument import InstrumentId, Product
 from holdfast.domain.order import OrderId
 
 
@@ -33,23 +34,6 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     was_unprotected_ms: int
 
 
-class OpenDrift(msgspec.Struct, frozen=True, kw_only=True):
-    """A difference with the broker in one key, in contracts, until a person acknowledges it.
-
-    `key` is what a person types. `is_present`: the last stable read shows it still.
-    """
-
-    key: str
-    instrument: InstrumentId
-    product: Product
-    symbol: str
-    underlying: str
-    ours: int
-    theirs: int
-    since_ns: int
-    is_present: bool
-
-
 class BrokerHolds(msgspec.Struct, frozen=True, kw_only=True):
     """What the newest read of the broker's book shows of one key, in contracts."""
 
@@ -64,7 +48,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     `live` are the positions that are not at their end, those that only wait for a fill too; `closed`
     those that are. `live_orders` could still fill. `blocked_by` is the first thing that bars entries, `None`: they
-    may go out. `broker` is what the newest read of its book shows that is not nothing, and
+    may go out. `drifts` are the differences with the broker's book, acknowledged ones too. `broker` is what the newest read of its book shows that is not nothing, and
     `broker_read_ns` when that read began, `None`: it was not read since the start. `touched_ns` is
     when something last happened to an order of ours, `open_points` what the next read must tell.
     `in_the_way` is why an unlock would lift nothing now, `None`: it would.
@@ -85,6 +69,11 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     touched_ns: int
     open_points: tuple[str, ...]
     in_the_way: str | None
+
+    @property
+    def open_drifts(self) -> tuple[OpenDrift, ...]:
+        """The differences that nobody has acknowledged: each bars entries in its underlying."""
+        return tuple(one for one in self.drifts if not one.is_acknowledged)
 
     @property
     def is_flat(self) -> bool:
@@ -120,29 +109,6 @@ def view(state: State) -> View:
         open_points=state.book.open_points,
         in_the_way=unclean(state),
     )
-
-
-def open_drifts(state: State) -> tuple[OpenDrift, ...]:
-    """Every difference with the broker's book that nobody has acknowledged, in order of its key."""
-    return tuple(
-        OpenDrift(
-            key=key_text(key),
-            instrument=key.instrument,
-            product=key.product,
-            symbol=_symbol(state, key.instrument),
-            underlying=_underlying(state, key.instrument),
-            ours=drifted.ours,
-            theirs=drifted.theirs,
-            since_ns=drifted.since_ns,
-            is_present=drifted.is_present,
-        )
-        for key, drifted in sorted(state.drifts.items())
-    )
-
-
-def key_text(key: BrokerKey) -> str:
-    """A broker key as a person types it."""
-    return f"{key.instrument}:{key.product.value}"
 
 
 def _open(state: State) -> list[Position]:
@@ -189,8 +155,3 @@ def _touched_ns(order: Order) -> int:
 def _symbol(state: State, identity: InstrumentId) -> str:
     known = state.instruments.get(identity)
     return str(identity) if known is None else known.symbol
-
-
-def _underlying(state: State, identity: InstrumentId) -> str:
-    known = state.instruments.get(identity)
-    return "" if known is None else known.underlying

@@ -110,9 +110,10 @@ class PositionClosed(Audit, frozen=True, kw_only=True):
 
 
 class ReducedOutside(Audit, frozen=True, kw_only=True):
-    """Contracts left a position without an order of ours, on `side`, worth `value_paise` in all.
+    """Contracts left a position without an order of its own, on `side`, worth `value_paise` in all.
 
-    `order` is the broker's number of the order of others that closed them, `None`: a settlement.
+    `order` is the broker's number of the order of others that closed them; `None`: a settlement, or
+    an excess that was netted with what another position holds, as `reason` says.
     """
 
     position: int

@@ -294,12 +294,15 @@ def _filled(
 
 
 def _reduced(held: Rows, sequence: int, at_ns: int, told: audit.ReducedOutside) -> None:
-    """A fill that no order of ours made: others closed a part of a position, or it was settled."""
+    """A fill that no order of the position made: named by the order of others, and by the position."""
+    name = f"{told.order or 'outside'}/{told.position}"
+    while held.get(rows.Fill, sequence, name) is not None:
+        name += "+"
     held.put(
         rows.Fill(
             sequence=sequence,
             day=held.day,
-            order_id=f"{told.order or 'settlement'}/{told.position}",
+            order_id=name,
             position=told.position,
             instrument=told.instrument,
             side=told.side.value,

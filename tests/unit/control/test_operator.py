@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from holdfast.control.operator import TAKEN_S, Deed, Done, Operator, parse_key
+from holdfast.core.drift import key_text
 from holdfast.core.engine import Engine
-from holdfast.core.view import key_text
 from holdfast.domain.audit import Halted
 from holdfast.domain.decision import HaltLevel
 from holdfast.domain.errors import DataRefused

@@ -46,6 +46,7 @@ def a_row(
     )
 
 
+@pytest.mark.proves("T21")
 @pytest.mark.parametrize(
     ("purpose", "attempt", "stops", "exits"),
     [

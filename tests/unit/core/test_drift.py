@@ -78,7 +78,7 @@ class _Candidate:
         self.underlying = desk.state.quote(desk.parrot.underlying)
 
 
-@pytest.mark.proves("PSY-2", "PSY-3", "I-104")
+@pytest.mark.proves("PSY-3", "I-104")
 @pytest.mark.parametrize(
     ("net", "kind", "closable"),
     [
@@ -162,6 +162,7 @@ def test_a_net_that_lags_what_others_sold_restores_nothing() -> None:
     assert held.desk.state.positions[1].open_quantity == 130, "booked once the net shows it"
 
 
+@pytest.mark.proves("PSY-2")
 def test_a_net_nowhere_ours_is_a_position_unknown_to_us() -> None:
     """The owner bought a put: told, explained, never ours; entries stop until it is seen."""
     held = Held()
@@ -198,7 +199,7 @@ def test_what_a_person_has_acknowledged_bars_nothing_across_restarts() -> None:
     held.see(94)
     held.read(94, 260)
     assert not held.bars()
-    assert [one.is_acknowledged for one in held.desk.engine.drifts] == [True]
+    assert [one.is_acknowledged for one in held.desk.engine.view.drifts] == [True]
     held.see(96)
     held.desk.fill(held.stop, price=88.0)
     done = replace(
@@ -237,7 +238,7 @@ def test_a_difference_that_nobody_could_explain_stays_until_it_is_acknowledged()
     held.desk.row(held.stop.order_id, terms=held.desk.last(ModifyOrder).terms)
     held.read(90, 195)
     assert (held.closable, held.bars()) == (195, True)
-    [told] = held.desk.engine.drifts
+    [told] = held.desk.engine.view.drifts
     assert not told.is_present
     assert "agree again" in told.text
     held.desk.restart(95)
@@ -258,11 +259,11 @@ def test_differences_survive_an_image() -> None:
     """With all that a person is shown of them."""
     held = Held()
     held.read(75, 260)
-    before = held.desk.engine.drifts
+    before = held.desk.engine.view.drifts
     image = held.desk.engine.image()
     assert image is not None
     held.desk.engine.restore(image)
-    assert held.desk.engine.drifts == before != ()
+    assert held.desk.engine.view.drifts == before != ()
 
 
 # -- reads that are no evidence
@@ -296,7 +297,7 @@ def _tell_bad(held: Held, kind: str, second: float) -> None:
             desk.book(entered, resting, nets={CALL: 195 - 65 * number})
 
 
-@pytest.mark.proves("PSY-4", "I-55", "I-103", "I-51", "T22")
+@pytest.mark.proves("PSY-4", "PLC-5", "I-55", "I-103", "I-51", "T22", "I-67")
 @pytest.mark.parametrize("kind", BAD_READS)
 def test_a_bad_read_changes_nothing(kind: str) -> None:
     """Failed, empty, stale, repeated, behind, torn: no fill, no cut, no cancel, no order, no end."""
@@ -315,7 +316,7 @@ def test_a_bad_read_changes_nothing(kind: str) -> None:
     assert state.orders[held.stop.order_id].state is OrderState.WORKING
 
 
-@pytest.mark.proves("I-51")
+@pytest.mark.proves("I-51", "PLC-5")
 def test_an_exit_goes_on_while_no_read_succeeds() -> None:
     """A snapshot that fails ends no exit of what is known to be ours."""
     held = Held()

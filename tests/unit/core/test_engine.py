@@ -81,7 +81,7 @@ def minute_of_history(number: int) -> Candle:
 # -- the way in
 
 
-@pytest.mark.proves("ENT-1", "ENT-2", "ENT-3", "ENT-4", "TRK-1")
+@pytest.mark.proves("ENT-1", "ENT-2", "ENT-3", "ENT-4", "TRK-1", "I-52")
 def test_a_signal_becomes_an_order_and_then_a_protected_position() -> None:
     """One path: signal, intent with stop and target, order, fill, position, resting stop."""
     desk = Desk()
@@ -166,6 +166,7 @@ def test_what_an_entry_did_not_fill_in_its_life_is_cancelled() -> None:
     assert desk.engine.open_positions == 1
 
 
+@pytest.mark.proves("I-52")
 def test_an_entry_without_any_fill_leaves_no_position() -> None:
     """Refused, the position never came to be, and the next signal may enter."""
     desk = Desk()
@@ -177,6 +178,7 @@ def test_an_entry_without_any_fill_leaves_no_position() -> None:
     assert second.order_id != entry.order_id
 
 
+@pytest.mark.proves("T3", "I-45", "ORT-7", "RACE-8")
 def test_an_unanswered_placement_is_looked_for_and_never_sent_again() -> None:
     """Unknown ends on evidence: find, find, find; then the row shows a fill and it is protected."""
     desk = Desk()
@@ -229,7 +231,7 @@ def test_a_touched_stop_modifies_the_resting_order_into_the_exit() -> None:
     assert desk.engine.open_positions == 0
 
 
-@pytest.mark.proves("I-06")
+@pytest.mark.proves("I-06", "T18")
 def test_a_target_is_touched_by_the_bid_only() -> None:
     """A trade at the target sells nothing; a bid there does."""
     desk = Desk()
@@ -242,6 +244,7 @@ def test_a_target_is_touched_by_the_bid_only() -> None:
     assert closed(desk, stop, 125.1).rule == "take_profit"
 
 
+@pytest.mark.proves("I-130")
 def test_a_trailing_stop_follows_the_peak_and_closes_from_it() -> None:
     """Armed at +8 % of the ask, six percent behind the best bid, moved at the broker too."""
     desk = Desk()
@@ -272,6 +275,7 @@ def test_the_close_out_needs_no_tick() -> None:
     assert desk.last(ModifyOrder).order_id == stop.order_id
 
 
+@pytest.mark.proves("T17")
 def test_a_daily_loss_closes_everything_once_two_fresh_packets_confirm_it() -> None:
     """One packet is not believed; the same half a second later is (T17)."""
     desk = Desk(limits=LimitSettings(loss_per_day_paise_max=150_000))
@@ -290,6 +294,7 @@ def test_a_daily_loss_closes_everything_once_two_fresh_packets_confirm_it() -> N
     assert desk.told(Denied)[-1].denial.values["term"] == "daily_loss"
 
 
+@pytest.mark.proves("T17")
 def test_a_breach_that_goes_away_sells_nothing() -> None:
     """A phantom quote for one packet flattens nobody."""
     desk = Desk(limits=LimitSettings(loss_per_day_paise_max=150_000))

@@ -5,8 +5,15 @@ from msgspec.structs import replace
 
 from holdfast.domain.audit import Anomaly
 from holdfast.domain.book import ForeignRow
-from holdfast.domain.command import CancelOrder, ModifyOrder, Notify, PlaceOrder, ReadBook
-from holdfast.domain.event import BOOK, FactsLoaded, ReadFailed
+from holdfast.domain.command import (
+    CancelOrder,
+    ModifyOrder,
+    Notify,
+    PlaceOrder,
+    ReadBook,
+    Severity,
+)
+from holdfast.domain.event import BOOK, FactsLoaded, OperatorRequest, ReadFailed
 from holdfast.domain.instrument import Product
 from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderRow, OrderType, Purpose, Side
 from tests.support.desk import CALL, FACTS, OPEN, PUT, SECOND, SESSION, Desk
@@ -96,6 +103,26 @@ def test_all_of_it_sold_by_the_owner_takes_the_stop_away() -> None:
     owned = Owned()
     owned.desk.foreign(replace(SALE, quantity=195))
     assert [one.order_id for one in owned.desk.all(CancelOrder)] == [owned.stop.order_id]
+
+
+@pytest.mark.proves("PLC-2")
+def test_what_is_flat_at_the_broker_is_said_to_be_and_nothing_is_sent() -> None:
+    """The owner sold it all: asked to close it, no order leaves, and that is no failure."""
+    owned = Owned()
+    sold_out = replace(SALE, quantity=195, filled_quantity=195, is_live=False)
+    owned.desk.foreign(sold_out)
+    gone = replace(owned.rows[1], status=BrokerStatus.CANCELLED)
+    owned.desk.tell_row(gone, is_read=True)
+    owned.desk.read_book(owned.rows[0], gone, foreign=(sold_out,), seconds=76)
+    owned.desk.forget()
+    owned.desk.ask_operator(OperatorRequest.CLOSE, position=1)
+    [told] = owned.desk.all(Notify)
+    assert (told.severity, "position 1 is already flat" in told.text) == (Severity.INFO, True)
+    owned.prices(120, 70.0)
+    owned.desk.read_book(owned.rows[0], gone, foreign=(sold_out,), seconds=125)
+    for order in (PlaceOrder, ModifyOrder, CancelOrder):
+        assert owned.desk.all(order) == []
+    assert owned.desk.told(Anomaly) == []
 
 
 @pytest.mark.proves("T14")

@@ -143,6 +143,7 @@ def test_an_order_that_died_unheard_ends_by_its_row_and_the_next_waits_for_the_l
     assert stop.order_id == name(Purpose.STOP, 2)
 
 
+@pytest.mark.proves("T21")
 def test_an_exit_that_the_record_lost_is_adopted_and_never_sent_again() -> None:
     """T21: its attempt is the highest known, the next one more."""
     held = Held()
@@ -291,6 +292,7 @@ def test_an_order_that_is_gone_from_the_book_is_a_question() -> None:
 # -- two orders under one id
 
 
+@pytest.mark.proves("T21")
 def test_the_second_order_under_one_id_is_taken_back() -> None:
     """T21: the broker does not de-duplicate; a request names it by its own number."""
     held = Held()
@@ -689,8 +691,9 @@ def test_orders_of_others_are_never_touched() -> None:
     desk.at(70)
     desk.forget()
     theirs = replace(foreign(filled=65), filled_quantity=0, is_live=True)
+    named = replace(Orphaned().stop, order_id=OrderId("owners-own-name"))
     for second in range(75, 95, 2):
-        desk.read_book(foreign=(theirs,), seconds=second)
+        desk.read_book(named, foreign=(theirs,), nets={}, seconds=second)
     assert desk.all(CancelOrder) == []
     assert desk.all(ModifyOrder) == []
 

@@ -8,7 +8,7 @@ from holdfast.core.books.postings import Account
 from holdfast.core.engine import NOTHING, Step
 from holdfast.domain.audit import ExitDecided, PositionClosed, ReducedOutside
 from holdfast.domain.book import BookTrade, ForeignRow
-from holdfast.domain.command import Notify, PlaceOrder
+from holdfast.domain.command import CancelOrder, Notify, PlaceOrder
 from holdfast.domain.event import Action, Outcome
 from holdfast.domain.instrument import BrokerKey, Product
 from holdfast.domain.order import (
@@ -121,7 +121,7 @@ def test_what_others_closed_whole_ends_at_their_price(side: Side) -> None:
     assert closed.gross_paise == -side.sign * 195 * 1_000
     assert (day.desk.engine.open_positions, day.held()) == (0, [0])
     assert [one.exit.rule for one in day.desk.told(ExitDecided)] == ["closed_by_others"]
-    assert day.desk.engine.drifts == ()
+    assert day.desk.engine.view.drifts == ()
     assert day.desk.all(PlaceOrder) == []
     texts = [one.text for one in day.desk.all(Notify)]
     assert any(text.startswith("closed by others: position 1") for text in texts)
@@ -292,3 +292,46 @@ def test_what_was_recorded_as_booked_stays_booked_once() -> None:
     late.take(order(260))
     assert (late.held(), late.reduced()) == ([130, 0], [])
     assert [one.position for one in late.desk.told(PositionClosed)] == [2]
+
+
+# -- an excess and what another position holds (T4, T21)
+
+
+@pytest.mark.proves("T4", "T21", "I-42")
+@pytest.mark.parametrize("side", Side)
+def test_what_one_position_closed_too_much_has_closed_another(side: Side) -> None:
+    """At the price of that sale, without an order: the broker holds neither, and P&L is his."""
+    day = Day(positions=2, side=side)
+    day.desk.forget()
+    sold = day.desk.book_row(day.stops[0], BrokerStatus.FILLED, filled=195, price=90)
+    twin = replace(sold, broker_id=BrokerOrderId("second"))
+    day.desk.tell_row(sold)
+    day.desk.tell_row(twin)
+    assert day.held() == [0, 0]
+    assert day.desk.all(PlaceOrder) == []
+    assert day.desk.all(CancelOrder)[-1].order_id == day.stop_ids[1]
+    dead = day.desk.book_row(day.stops[1], BrokerStatus.CANCELLED)
+    day.desk.tell_row(dead, is_read=True)
+    closed = sorted((one.position, one.gross_paise) for one in day.desk.told(PositionClosed))
+    made = -side.sign * 195 * 1_000
+    assert closed == sorted([(1, made), (1, 0), (2, made)])
+    ledger = day.desk.state.ledger
+    assert ledger.balance_e4(Account.PREMIUM) == 0
+    assert ledger.balance_e4(Account.REALISED) == side.sign * 2 * 195 * 1_000 * 10_000
+    exits = [one.exit.rule for one in day.desk.told(ExitDecided)]
+    assert exits[-1] == "closed_by_excess"
+
+
+@pytest.mark.proves("T4", "T21")
+def test_a_part_of_an_excess_that_nothing_covers_is_closed_by_an_order() -> None:
+    """The other holds 195, 260 were sold too much: 65 are bought back."""
+    day = Day(positions=2)
+    row = day.desk.book_row(day.stops[0], BrokerStatus.FILLED, filled=195, price=90)
+    day.desk.tell_row(row)
+    terms = replace(row.terms, quantity=455)
+    more = replace(row, terms=terms, filled_quantity=455, filled_value_paise=455 * PRICE)
+    day.desk.forget()
+    day.desk.tell_row(more)
+    assert day.held() == [-65, 0]
+    [back] = day.desk.all(PlaceOrder)
+    assert (back.terms.side, back.terms.quantity) == (Side.BUY, 65)

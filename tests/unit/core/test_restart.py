@@ -221,6 +221,7 @@ def test_a_person_may_close_without_waiting_for_the_book() -> None:
     assert [one.terms.side for one in desk.all(PlaceOrder)] == [Side.SELL]
 
 
+@pytest.mark.proves("T21")
 def test_an_exit_by_modification_waits_for_no_book() -> None:
     """The resting stop's number is known (T21)."""
     desk = Desk()

@@ -1,7 +1,8 @@
 """What people are shown of the engine: what is held, what bars entries, what differs, in order."""
 
+from holdfast.core.drift import key_text
 from holdfast.core.state import Drifted
-from holdfast.core.view import key_text, view
+from holdfast.core.view import view
 from holdfast.domain.audit import DriftKind
 from holdfast.domain.decision import HaltLevel
 from holdfast.domain.event import OperatorRequest
@@ -92,3 +93,17 @@ def test_the_halt_is_shown_with_its_reason() -> None:
         "by hand",
         "halted",
     )
+
+
+def test_an_acknowledged_difference_is_shown_and_is_not_open() -> None:
+    """It bars nothing until it changes: `holdfast drift` has nothing to acknowledge."""
+    state = ready_state()
+    key = BrokerKey(CALL.id, Product.INTRADAY)
+    known = Drifted(kind=DriftKind.LARGER, ours=0, theirs=65, since_ns=NOW, is_acknowledged=True)
+    state.drifts[key] = known
+    shown = view(state)
+    assert [(one.key, one.kind, one.is_acknowledged) for one in shown.drifts] == [
+        (key_text(key), DriftKind.LARGER, True)
+    ]
+    assert shown.drifts[0].text.startswith(f"{CALL.symbol} INTRADAY: 0 contracts here, 65")
+    assert shown.open_drifts == ()

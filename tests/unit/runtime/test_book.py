@@ -92,6 +92,7 @@ def book(
     return Book(account(), client_id, compare=compare, tell=told.append, clock=VirtualClock(START))
 
 
+@pytest.mark.proves("REC-1", "REC-3")
 def test_books_are_compared_at_once_and_every_half_minute() -> None:
     """By the one task StateReconciliation; what agrees is not told."""
     looks: list[float] = []
@@ -117,6 +118,7 @@ def test_books_are_compared_at_once_and_every_half_minute() -> None:
     assert RECONCILE_S == 30.0
 
 
+@pytest.mark.proves("REC-1", "TRK-3")
 def test_every_difference_is_told_and_the_comparing_goes_on() -> None:
     """As one event with all of them, each time, until they agree."""
     answers: list[Sequence[str]] = [("one", "two"), ("one",), ()]

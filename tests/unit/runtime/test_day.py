@@ -322,7 +322,7 @@ def test_the_writer_wakes_the_day_from_its_own_thread() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.proves("RACE-3", "EXE-2", "I-02")
+@pytest.mark.proves("RACE-3", "EXE-2")
 def test_a_thousand_tasks_that_close_one_position_send_one_closing_order() -> None:
     """While its price falls through the stop: the stop becomes the exit, once, in its own order."""
 

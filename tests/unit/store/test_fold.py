@@ -273,9 +273,7 @@ def test_what_only_the_whole_book_tells_of_orders_is_projected_too() -> None:
 
 
 @pytest.mark.proves("T5", "T24")
-@pytest.mark.parametrize(
-    ("number", "named"), [(BrokerOrderId("77"), "77/1"), (None, "settlement/1")]
-)
+@pytest.mark.parametrize(("number", "named"), [(BrokerOrderId("77"), "77/1"), (None, "outside/1")])
 def test_contracts_that_left_without_an_order_of_ours_are_a_fill(
     number: BrokerOrderId | None, named: str
 ) -> None:

@@ -4,14 +4,16 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
+import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from holdfast.domain.errors import DataRefused
 from holdfast.store import migrate, query
 from holdfast.store.migrate import HEAD, REVISIONS, open_current, revision_of
-from holdfast.store.schema import PROJECTIONS
+from holdfast.store.schema import PROJECTIONS, metadata, open_reader
 
 
 def downgraded(path: Path) -> None:
@@ -39,6 +41,28 @@ def test_a_new_database_is_made_in_a_new_folder(tmp_path: Path) -> None:
     open_current(path).dispose()
     assert revision_of(path) == HEAD
     assert not list(path.parent.glob("*.backup"))
+
+
+@pytest.mark.proves("B-12")
+def test_a_new_database_has_every_column_that_the_code_reads(tmp_path: Path) -> None:
+    """What the revisions made, table by table: the names, kinds and keys are those of the code."""
+    path = tmp_path / "journal.db"
+    open_current(path).dispose()
+    with open_reader(path).connect() as connection:
+        made = sa.inspect(connection)
+        assert set(made.get_table_names()) == {*metadata.tables, "alembic_version"}
+        for name, table in metadata.tables.items():
+            columns = {one["name"]: one for one in made.get_columns(name)}
+            assert list(columns) == table.columns.keys()
+            for column in table.columns:
+                found = columns[column.name]
+                assert str(found["type"]) == column.type.compile(connection.dialect)
+                assert found["nullable"] == column.nullable
+            keys = made.get_pk_constraint(name)["constrained_columns"]
+            assert keys == list(table.primary_key.columns.keys())
+        for kind, table in PROJECTIONS.items():
+            connection.execute(sa.select(table))
+            assert table.columns.keys() == [field.name for field in msgspec.structs.fields(kind)]
 
 
 def test_an_older_schema_is_backed_up_upgraded_and_its_projections_filled(damaged: Path) -> None:

@@ -12,6 +12,7 @@ from holdfast.domain.errors import DataRefused
 from holdfast.store import rows, schema
 
 
+@pytest.mark.proves("B-12")
 @pytest.mark.parametrize("kind", rows.KEYS)
 def test_a_projection_has_the_fields_of_its_row_as_columns(kind: type[rows.Row]) -> None:
     """In order, with the row's key as primary key, nullable where the field may be `None`."""

@@ -142,9 +142,9 @@ def drift(frame: Frame, *, as_json: bool) -> int:
     """
     view = _view(frame)
     if as_json:
-        emit_json({"drifts": view.drifts})
+        emit_json({"drifts": view.open_drifts})
     else:
-        emit(text.drifts(view.drifts))
+        emit(text.drifts(view.open_drifts))
     return 0
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
-from holdfast.core.view import Held, OpenDrift, View
+from holdfast.core.drift import OpenDrift
+from holdfast.core.view import Held, View
 from holdfast.research.text import clock, figures, rupees, table
 
 LIFT: Final = {"pause": "holdfast resume --reason TEXT"}
@@ -38,7 +39,7 @@ def standing(view: View, *, runs: bool = True) -> list[str]:
         *_positions(view),
         *_orders(view),
         *_not_ours(view),
-        *[f"  {line}" for line in drifts(view.drifts).splitlines() if view.drifts],
+        *[f"  {line}" for line in drifts(view.open_drifts).splitlines() if view.open_drifts],
     ]
 
 

@@ -4,7 +4,7 @@ A fill is applied the moment it is heard, whatever else its row says and whateve
 was in: the money wins.
 """
 
-from holdfast.core import adoption, bookread, ration
+from holdfast.core import adoption, bookread, ration, reduction
 from holdfast.core.books.charges import fill_charges, statement
 from holdfast.core.books.positions import Position
 from holdfast.core.books.postings import postings_of_fill
@@ -257,6 +257,8 @@ def _apply(
     limits.renew(state, position)
     _tell_fill(state, position, order)
     state.send(ReadFunds())
+    for other in reduction.net_out(state, position.key):
+        settle(state, other)
     if state.foreign or state.extra:
         for other in ration.share_out(state, position.key):
             if other is not position:

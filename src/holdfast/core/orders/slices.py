@@ -37,14 +37,17 @@ def share_out(
 
     An order that cannot be asked anything now keeps what it could fill at worst. The youngest are
     cut first; what is missing enlarges the oldest up to `most` in total, filled part included.
-    Beside what `strays` could fill nothing is enlarged or left over.
+    Beside what `strays` could fill nothing is enlarged or left over. What an order could fill beyond
+    its terms, because an older request may come last, is taken from the others: no cut of its own
+    would change it, and each cut would be one more request that may come last.
     """
     free = [order for order in orders if order.may_ask(now_ns)]
     shares = {order.name: order.could_fill for order in orders}
     slack = sum(order.could_fill - order.open_quantity for order in free)
-    left = max(quantity - slack - sum(shares[o.name] for o in orders if o not in free), 0)
+    left = quantity - slack - sum(shares[o.name] for o in orders if o not in free)
     for order in free:
-        shares[order.name] = min(order.open_quantity, left)
+        own = order.could_fill - order.open_quantity
+        shares[order.name] = min(order.open_quantity, max(left + own, 0))
         left -= shares[order.name]
     left = max(left - strays, 0)
     for order in free:

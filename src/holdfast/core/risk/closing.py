@@ -69,6 +69,9 @@ def close_by_hand(
     if is_anyway:
         state.book.anyway.add(position.number)
     decide(state, position, Exit(rule="operator", values={"reason": reason}))
+    if position.is_open and not position.closable_quantity:
+        text = f"position {position.number} is already flat at the broker: nothing is left to close"
+        state.send(Notify(severity=Severity.INFO, text=text))
 
 
 def tend(state: State, position: Position) -> None:
@@ -79,7 +82,7 @@ def tend(state: State, position: Position) -> None:
     _tend_strays(state, position)
     closers = live_closers(state, position)
     _call_barred(state, position, closers)
-    allowed = 0 if _yields(state, position) else ration.allowed_quantity(state, position)
+    allowed = 0 if _yields(state, position) else position.closable_quantity
     unwanted = [c for c in closers if not allowed or c.terms.side is not position.closing_side]
     for closer in unwanted:
         _tend_unwanted(state, closer)

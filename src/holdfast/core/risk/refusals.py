@@ -8,7 +8,6 @@ from holdfast.core import bookread
 from holdfast.core.books.positions import Position
 from holdfast.core.orders import asking
 from holdfast.core.orders.order import Order
-from holdfast.core.risk import protection
 from holdfast.core.risk.closing import BAND_HALVINGS_MAX, EDGE_AFTER_NS, decide, tend
 from holdfast.core.risk.halt import raise_halt
 from holdfast.core.risk.levels import is_beyond
@@ -65,9 +64,8 @@ def take_refusal(
     No class ends an exit while our fills say that something is held. A move of the stop that found
     no turn among what is more urgent is no refusal: it waits for its next turn (T7).
     """
-    is_move = action is Action.MODIFY and order.is_ordinary and position.exit is None
-    if reason is None and is_move and order.is_live:
-        asking.hold(state, order, protection.TRAIL_PAUSE_NS)
+    if reason is None and action is Action.MODIFY and order.is_ordinary and order.is_live:
+        _leave_move(order)
         return
     _count(state, position, order)
     position.refused = reason
@@ -92,6 +90,16 @@ def _count(state: State, position: Position, order: Order) -> None:
     if not position.refusals or asked_at_ns >= position.refused_at_ns:
         position.refusals += 1
         position.refused_at_ns = state.now_ns
+
+
+def _leave_move(order: Order) -> None:
+    """The move never left: it costs nothing of the order's budget, and holds nothing else back.
+
+    The next one is asked for at the pace of trailing.
+    """
+    order.is_ordinary = False
+    order.modifications = max(order.modifications - 1, 0)
+    order.trail_moves = max(order.trail_moves - 1, 0)
 
 
 def _react(

@@ -108,7 +108,6 @@ def test_fills_move_the_position_the_ledger_and_the_charges(side: Side) -> None:
     assert state.held[CALL.id] == []
 
 
-@pytest.mark.proves("I-52")
 def test_the_first_fill_opens_the_position_and_starts_its_clocks() -> None:
     """Once, at the exchange's time; the rules look at it from then on every second."""
     desk = a_desk()

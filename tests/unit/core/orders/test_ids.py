@@ -38,6 +38,7 @@ def test_the_longest_id_fits_the_broker() -> None:
     assert len(longest) == LENGTH_MAX
 
 
+@pytest.mark.proves("GWL-3", "I-32", "RACE-7")
 @given(reason=reasons)
 def test_an_id_tells_its_reason_and_nothing_else_is_one(reason: OrderReason) -> None:
     """Equal reasons give equal ids, an id gives its reason back, and its alphabet is allowed."""
@@ -47,7 +48,7 @@ def test_an_id_tells_its_reason_and_nothing_else_is_one(reason: OrderReason) -> 
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,25}", text)
 
 
-@pytest.mark.proves("GWL-3", "I-32")
+@pytest.mark.proves("GWL-3", "I-32", "RACE-7")
 @given(one=reasons, other=reasons)
 def test_ids_of_different_reasons_differ(one: OrderReason, other: OrderReason) -> None:
     """No two reasons share an id, so no two orders of a day can."""

@@ -254,6 +254,7 @@ def test_an_exit_waits_for_evidence_of_a_stop_that_was_not_answered() -> None:
     desk.fail(stop.order_id, Action.PLACE, Outcome.UNANSWERED)
     [told] = desk.all(Notify)
     assert f"no answer to {stop.order_id}: SELL 195 {CALL.symbol} by hand" in told.text
+    assert asked(desk) == []
     close(desk)
     desk.at(70)
     assert len(desk.all(FindOrder)) >= 18
@@ -621,6 +622,43 @@ def test_an_excess_cancels_even_a_closing_order_that_is_being_changed() -> None:
     assert asked(desk)[-1] == (ModifyOrder, again.order_id)
     desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=terms, filled=130, price=100.0)
     assert asked(desk) == [(CancelOrder, again.order_id)]
+
+
+@pytest.mark.proves("T2", "T4", "PLC-7", "T6")
+def test_a_closing_order_in_part_filled_is_asked_for_its_total() -> None:
+    """A quantity is filled and open together: 65 sold and 130 to sell are 195 (T2)."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=130, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.row(stop.order_id, terms=stop.terms)
+    close(desk)
+    terms = desk.last(ModifyOrder).terms
+    assert terms.quantity == 130
+    desk.row(stop.order_id, terms=terms, filled=65, price=99.0)
+    desk.forget()
+    desk.fill(entry, price=100.0)
+    grown = desk.last(ModifyOrder)
+    assert (grown.order_id, grown.terms.quantity) == (stop.order_id, 195)
+    desk.row(stop.order_id, BrokerStatus.FILLED, terms=grown.terms, filled=195, price=99.0)
+    assert [told.quantity for told in desk.told(PositionClosed)] == [195]
+    assert desk.all(PlaceOrder) == []
+
+
+@pytest.mark.proves("T4", "PLC-7")
+def test_a_closing_order_in_part_filled_is_cut_to_its_total() -> None:
+    """The successor has sold 65 of 195 when a dead exit turns out to have sold 65: 130 in all."""
+    desk = a_desk()
+    stop = working_exit(desk)
+    terms = desk.engine._state.orders[stop.order_id].terms  # noqa: SLF001
+    ended(desk, stop.order_id, terms)
+    again = desk.last(PlaceOrder)
+    desk.row(again.order_id, terms=again.terms, filled=65, price=100.0)
+    desk.forget()
+    desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=terms, filled=65, price=100.0)
+    assert desk.last(ModifyOrder).terms.quantity == 130
 
 
 @pytest.mark.proves("T4", "PLC-7")
@@ -1193,9 +1231,9 @@ def test_what_is_missing_at_the_broker_is_cut_from_the_stop() -> None:
     assert desk.state.orders[stop.order_id].terms.quantity == 65
 
 
-@pytest.mark.proves("T4")
-def test_an_excess_of_one_position_is_taken_from_what_the_youngest_offers() -> None:
-    """The broker nets both: until it is brought back less may be sold than the others hold."""
+@pytest.mark.proves("T4", "T21")
+def test_an_excess_of_one_position_has_closed_what_the_youngest_holds() -> None:
+    """The broker nets both and holds neither: nothing is bought back, nothing offered for it."""
     desk = a_desk()
     stop = working_exit(desk)
     second, third = desk.hold_by_hand(Side.BUY), desk.hold_by_hand(Side.BUY)
@@ -1211,8 +1249,9 @@ def test_an_excess_of_one_position_is_taken_from_what_the_youngest_offers() -> N
         price=100.0,
     )
     desk.at(62).tick()
-    back = desk.last(PlaceOrder)
-    assert (back.terms.side, back.terms.quantity) == (Side.BUY, 65)
+    assert desk.all(PlaceOrder) == []
+    assert [desk.state.positions[one].holding.quantity for one in (1, 2, 3)] == [0, 195, 130]
+    assert desk.state.positions[1].is_closed
     assert desk.state.orders[third.order_id].terms.quantity == 130
     assert desk.state.orders[second.order_id].terms.quantity == 195
 
@@ -1327,7 +1366,7 @@ def test_only_a_move_of_the_stop_is_ordinary() -> None:
 # -- again and again
 
 
-@pytest.mark.proves("EXE-2", "I-37")
+@pytest.mark.proves("EXE-2")
 def test_one_exit_asked_for_a_thousand_times_is_one_request() -> None:
     """Whoever asks, and whatever state the stop is in meanwhile."""
     desk = a_desk()

@@ -237,6 +237,7 @@ def test_what_is_not_open_blocks_by_what_it_realised() -> None:
     assert limits.worst_today_paise(state) == -65 * 1_000 - 100
 
 
+@pytest.mark.proves("T17")
 def test_a_dead_feed_stops_entries_and_does_not_sell_the_book() -> None:
     """Counted twice: at its last fresh mark nothing is breached, at its stop's limit it is."""
     desk = Desk(limits=LimitSettings(loss_per_day_paise_max=300_000))
@@ -295,6 +296,7 @@ def test_what_open_positions_realised_counts_as_realised() -> None:
     assert limits.watch_loss(state, is_fresh_packet=False) is True
 
 
+@pytest.mark.proves("T17")
 @pytest.mark.parametrize(
     ("after_ms", "is_believed"), [(499.999999, False), (500, True), (501, True)]
 )
@@ -337,6 +339,7 @@ def test_a_breach_that_went_away_begins_anew() -> None:
     assert shows(state, position, 8_000, 1_100) is True
 
 
+@pytest.mark.proves("T17")
 def test_a_sweep_ends_a_breach_and_begins_none() -> None:
     """It comes without a packet: nothing fresh was shown."""
     position = a_position()
@@ -427,6 +430,7 @@ def test_what_is_believed_reaches_the_limit_to_the_paisa(
     assert shows(state, speaks, 10_000, 999) is is_believed
 
 
+@pytest.mark.proves("T17")
 def test_even_what_is_not_in_doubt_waits_for_half_a_second() -> None:
     """Realised and old marks together pass the limit; the first packets are still one showing."""
     old, speaks = a_position(1), a_position(2, instrument=PUT)

@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from holdfast.core.books.postings import Account
 from holdfast.core.orders.ids import ATTEMPT_MAX
 from holdfast.core.risk import refusals
 from holdfast.core.risk.closing import (
@@ -15,6 +16,7 @@ from holdfast.domain.audit import (
     Anomaly,
     ExitDecided,
     Halted,
+    PositionClosed,
     ProtectionLost,
 )
 from holdfast.domain.command import (
@@ -113,6 +115,28 @@ def test_no_refusal_makes_the_exit_spin_or_stop(refusal: Refusal, action: Action
     assert len(asked(desk)) <= most
     desk.at(95)
     assert asked(desk), "no class ends an exit"
+
+
+@pytest.mark.proves("I-43", "I-25")
+@pytest.mark.parametrize("refusal", Refusal)
+def test_where_placements_are_switched_off_nothing_is_closed_on_paper(refusal: Refusal) -> None:
+    """Every sale is refused for minutes: it is held as before, earns nothing and is sold anew."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.fill(entry, price=100.0)
+    before = {account: desk.state.ledger.balance_e4(account) for account in Account}
+    desk.fail(desk.last(PlaceOrder).order_id, Action.PLACE, Outcome.REFUSED, Refusal.OTHER)
+    close(desk)
+    for second in range(61, 240, 3):
+        desk.at(second).tick(last=90.0)
+        for order in desk.all(PlaceOrder):
+            desk.fail(order.order_id, Action.PLACE, Outcome.REFUSED, refusal)
+    position = desk.state.positions[1]
+    assert (position.open_quantity, position.exit_quantity) == (195, 0)
+    assert not position.is_closed
+    assert desk.told(PositionClosed) == []
+    assert {account: desk.state.ledger.balance_e4(account) for account in Account} == before
+    assert len([one for one in desk.all(PlaceOrder) if one.purpose is Purpose.EXIT]) > 3
 
 
 @pytest.mark.proves("T13", "I-37", "I-25", "GWL-6")
@@ -665,3 +689,26 @@ def test_a_person_is_called_unless_the_no_is_ordinary(refusal: Refusal, calls: i
     texts = [told.text for told in desk.all(Notify)]
     assert len(texts) == calls
     assert all(f"modify of closing order {stop.order_id} refused" in text for text in texts)
+
+
+@pytest.mark.proves("T7")
+def test_a_move_of_the_stop_that_found_no_turn_is_quiet_and_comes_back_in_its_time() -> None:
+    """No call, no refusal, nothing of the budget; and whatever must go goes at once."""
+    desk = a_desk()
+    stop = trailing(desk)
+    order, position = desk.state.orders[stop.order_id], desk.state.positions[1]
+    assert (order.modifications, order.trail_moves) == (1, 1)
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.NOT_SENT)
+    assert (desk.all(Notify), desk.told(Anomaly)) == ([], [])
+    assert (position.refusals, position.refused, order.held_until_ns) == (0, None, 0)
+    assert (order.modifications, order.trail_moves) == (0, 0)
+    desk.at(74.9).tick(last=110.0, bid=110.0)
+    assert desk.all(ModifyOrder) == []
+    desk.at(75).tick(last=110.0, bid=110.0)
+    [again] = desk.all(ModifyOrder)
+    assert (again.terms.trigger_paise, again.is_ordinary) == (10_670, True)
+    desk.fail(stop.order_id, Action.MODIFY, Outcome.NOT_SENT)
+    desk.forget()
+    close(desk)
+    [exit_] = desk.all(ModifyOrder)
+    assert exit_.terms.order_type is OrderType.LIMIT

@@ -77,6 +77,7 @@ def around(side: Side, near: int) -> Book:
 # -- trades
 
 
+@pytest.mark.proves("T18")
 @BOTH
 @pytest.mark.parametrize(("price", "touches"), [(9_310, False), (8_805, False), (8_800, True)])
 def test_a_trade_at_the_stop_touches_it(side: Side, price: int, *, touches: bool) -> None:
@@ -182,6 +183,7 @@ def test_a_packet_without_trade_and_closing_side_leaves_a_spike_open(side: Side)
     assert tape.spike(500) == mirrored(side, 8_000)
 
 
+@pytest.mark.proves("T18")
 @BOTH
 @pytest.mark.parametrize(("ms", "is_over"), [(499.999999, False), (500, True)])
 def test_a_spike_that_nothing_contradicts_is_believed_after_half_a_second(
@@ -365,6 +367,7 @@ def test_a_bid_that_stands_beyond_the_stop_closes_without_a_trade() -> None:
     assert exits(desk) == [("stop_loss", 8_790)]
 
 
+@pytest.mark.proves("T18")
 def test_a_wide_book_beyond_the_stop_is_no_market() -> None:
     """A bid pulled away while the ask stays touches nothing, however long it stands."""
     desk = Desk()
@@ -374,6 +377,7 @@ def test_a_wide_book_beyond_the_stop_is_no_market() -> None:
     assert exits(desk) == []
 
 
+@pytest.mark.proves("T18")
 def test_a_freak_print_and_depth_after_it_sell_nothing() -> None:
     """A print 20 % away, then packets that repeat it over the old book, then the market as it was."""
     desk = Desk()

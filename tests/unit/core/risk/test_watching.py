@@ -143,6 +143,7 @@ def test_a_quiet_packet_counts_as_looking() -> None:
 # -- by the clock
 
 
+@pytest.mark.proves("RSK-4")
 def test_the_sweep_comes_every_second_while_something_is_held() -> None:
     """It begins a second after the first fill and ends with the last position."""
     desk = a_desk()
@@ -251,6 +252,7 @@ def test_a_position_closed_by_hand_within_a_spike_is_not_looked_at_for_ever(
     assert rules_told(desk) == ["operator"]
 
 
+@pytest.mark.proves("T18")
 @pytest.mark.parametrize(
     ("side", "bid", "ask"), [(Side.BUY, 88.0, 88.05), (Side.SELL, 111.95, 112.0)]
 )
@@ -343,6 +345,7 @@ def test_a_believed_loss_closes_everything_and_takes_back_entries_in_the_same_st
     assert [cancel.order_id for cancel in desk.all(CancelOrder)] == [entry.order_id]
 
 
+@pytest.mark.proves("T17")
 @pytest.mark.parametrize(
     ("bid", "ask", "age_s"), [(0.0, 91.1, 0.0), (91.0, 0.0, 0.0), (91.0, 91.1, 9.0)]
 )
