@@ -12,6 +12,11 @@ from holdfast.worlds.verdict import judge
 FOUND = [
     (204, "deaths", "refusals of several slices added up to one pause"),
     (1082, "words", "a word that was lost about an order that rests barred entries all day"),
+    (
+        20103,
+        "hands",
+        "what others sold of ours and bought for themselves in one key are two things",
+    ),
     (1101, "answers", "a stop that was dropped twice is taken to be the owner's will"),
 ]
 """Seed, the mix that it is played with, and what it found."""

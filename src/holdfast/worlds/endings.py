@@ -184,7 +184,11 @@ class NothingIsUnknown(Checker):
 
 
 class BooksAreTheBrokers(Checker):
-    """At rest a difference with the broker's positions is known as one, and only strangers make one."""
+    """At rest a difference with the broker's positions is known as one, and only strangers make one.
+
+    What others have closed of ours is in our books, and what else they did is not: the broker has
+    the one and the other, to the contract. No execution of theirs is booked beyond what it was.
+    """
 
     promise = "2.7, T5, I-104"
 
@@ -193,13 +197,28 @@ class BooksAreTheBrokers(Checker):
         ours: Counter[BrokerKey] = Counter()
         for position in world.state.positions.values():
             ours[position.key] += position.holding.quantity
-        foreign = world.foreign_nets()
+        theirs = self._unbooked(world)
         for key, net in world.exchange.positions().items():
-            if net not in (ours[key], ours[key] + foreign[key]):
-                self.broken(f"{key.instrument}: {ours[key]} here, {net} at the broker")
+            if net != ours[key] + theirs[key]:
+                beside = f", {theirs[key]} of others" if theirs[key] else ""
+                self.broken(f"{key.instrument}: {ours[key]} here{beside}, {net} at the broker")
         for key, drift in sorted(world.state.drifts.items()):
             if drift.is_present and not world.is_anybody_else_in_it:
                 self.broken(f"a difference in {key.instrument} that nobody made")
+
+    def _unbooked(self, world: "World") -> Counter[BrokerKey]:
+        """What others have bought and sold that has closed nothing of ours."""
+        left = {number: fill.quantity for number, fill in world.state.booked.items()}
+        theirs: Counter[BrokerKey] = Counter()
+        for one in world.exchange.executed:
+            if one.order_id is None:
+                booked = min(left.get(one.broker_id, 0), one.quantity)
+                left[one.broker_id] = left.get(one.broker_id, 0) - booked
+                theirs[one.key] += one.side.sign * (one.quantity - booked)
+        for number in sorted(left):
+            if left[number]:
+                self.broken(f"{left[number]} of {number} are booked and were never executed")
+        return theirs
 
 
 class ProfitIsTheExchanges(Checker):
