@@ -51,6 +51,8 @@ def any_of(kind: inspect.Type) -> st.SearchStrategy[Any]:
             made = st.lists(any_of(item), max_size=2).map(tuple)
         case inspect.TupleType(item_types=items):
             made = st.tuples(*(any_of(one) for one in items))
+        case inspect.NamedTupleType(cls=cls, fields=fields):
+            made = st.builds(cls, **{one.name: any_of(one.type) for one in fields})
         case inspect.DictType(key_type=key, value_type=value):
             made = st.dictionaries(any_of(key), any_of(value), max_size=2)
         case inspect.EnumType(cls=cls):

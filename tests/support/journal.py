@@ -92,4 +92,5 @@ class StoreJournal(ServedJournal):
         if self._late:
             return self._ended(self._late)
         self.close_tape()
+        self.seal_tape()
         return self.close_database()

@@ -181,6 +181,9 @@ class LastFill:
         assert read_state(self._store.path) == str(saved.state["fills"])
         assert intact(self._store.path)
 
+    async def tidy(self, within_s: float) -> None:
+        """Nothing is left."""
+
     async def db_connections(self) -> int:
         """What the writer still holds."""
         return self._store.connections

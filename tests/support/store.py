@@ -98,6 +98,7 @@ class Owners:
         """The whole stop: the tape's writer and its half, then the records'."""
         assert self.stop("TapeWriter") == ()
         self.journal.close_tape()
+        self.journal.seal_tape()
         assert self.stop("JournalWriter") == ()
         return self.journal.close_database()
 

@@ -9,13 +9,15 @@ lost its answer, a position ended, or somebody else trades beside us.
 
 from collections import Counter
 
+from msgspec.structs import replace
+
 from holdfast.core.orders.order import Order
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.command import ReadBook
 from holdfast.domain.dated import Session
-from holdfast.domain.event import BookRead, Link
+from holdfast.domain.event import BOOK, BookRead, BookRepeated, Link, ReadFailed
 from holdfast.domain.instrument import BrokerKey
 from holdfast.domain.order import BrokerOrderId, OrderId, OrderRow, OrderState, OrderTerms
 
@@ -119,6 +121,33 @@ def _next_ns(state: State) -> int | None:
     if any(start - every_ns <= state.now_ns < end for start, end in windows):
         return state.now_ns + every_ns
     return min((start - every_ns for start, _ in windows if start > state.now_ns), default=None)
+
+
+def in_short(state: State, read: BookRead) -> BookRead | BookRepeated:
+    """A pass as it is to be told: by the name of the last one where it shows nothing else."""
+    shown = state.book.shown
+    if shown is None or read.began_at_ns <= shown.began_at_ns or _body(read) != _body(shown):
+        return read
+    return BookRepeated(
+        at_ns=read.at_ns,
+        began_at_ns=read.began_at_ns,
+        repeats_ns=shown.began_at_ns,
+        funds_paise=read.funds_paise,
+    )
+
+
+def in_full(state: State, told: BookRepeated) -> BookRead | ReadFailed:
+    """What a pass told in short shows; one that repeats what nobody knows tells nothing."""
+    shown = state.book.shown
+    if shown is None or shown.began_at_ns != told.repeats_ns:
+        return ReadFailed(at_ns=told.at_ns, what=BOOK, reason="it repeats a pass that is not known")
+    return replace(
+        shown, at_ns=told.at_ns, began_at_ns=told.began_at_ns, funds_paise=told.funds_paise
+    )
+
+
+def _body(read: BookRead) -> tuple[object, ...]:
+    return read.nets, read.orders, read.foreign, read.trades
 
 
 def is_near_square_off(state: State, session: Session) -> bool:

@@ -43,6 +43,7 @@ from holdfast.domain.event import (
     Action,
     AnyEvent,
     BookRead,
+    BookRepeated,
     CandleLoaded,
     FactsLoaded,
     ForeignUpdated,
@@ -160,6 +161,10 @@ class Engine:
         """Whether the broker's book was read since the start and nothing in it is awaited."""
         return not self._state.book.open_points
 
+    def in_short(self, read: BookRead) -> BookRead | BookRepeated:
+        """A pass over the broker's book as it is to be told to `step` next."""
+        return bookread.in_short(self._state, read)
+
     @property
     def books(self) -> Books:
         """The day's orders and positions, in order of their names."""
@@ -196,6 +201,8 @@ class Engine:
         state.now_ns = max(state.now_ns, event.at_ns)
         if type(event) is Tick:
             self._on_tick(event)
+        elif type(event) is BookRepeated:
+            self._on_event(bookread.in_full(state, event))
         else:
             self._on_event(event)
         out = state.out
@@ -247,10 +254,12 @@ class Engine:
 
     def _on_event(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912, PLR0915 one match over all events
         state = self._state
+        if type(event) is BookRead:
+            state.book.shown = event
         polling.hear(state, event)
         match event:
-            case Tick():
-                raise AssertionError("ticks have a path of their own")
+            case Tick() | BookRepeated():
+                raise AssertionError("they have paths of their own")
             case Restarted():
                 self._on_start()
             case FactsLoaded():

@@ -92,9 +92,12 @@ def _conclude(state: State, read: BookRead, points: tuple[str, ...], remedies: i
 
 
 def _take_rows(state: State, read: BookRead, agreed: set[BrokerOrderId]) -> list[OrderRow]:
-    """Fold the agreed rows of orders that we know; returns ours that we do not, entries first."""
+    """Fold the agreed rows of orders that we know; returns ours that we do not, entries first.
+
+    By the broker's number, which grows: of two under one id the younger is the second (T21).
+    """
     strangers: list[tuple[OrderReason, OrderRow]] = []
-    for row in read.orders:
+    for row in sorted(read.orders, key=lambda one: (len(one.broker_id), one.broker_id)):
         order = answers.order_of(state, row)
         if order is None:
             reason = read_order_id(state.settings.id_prefix, row.order_id)

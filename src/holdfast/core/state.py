@@ -118,12 +118,14 @@ class BookWatch:
     last read began after which nothing was awaited (0: none, as `open_points` says), `asked_ns` when the last one was asked for.
     `strangers` holds, for a key in which others trade beside us, when they were last heard of and
     no read has been taken since (T11). `orphans` holds, for a live order of ours that belongs to
-    no position, when the first read that showed it began.
+    no position, when the first read that showed it began. `shown` is the last pass that was told
+    of, whatever became of it: one that repeats it is told in short.
     """
 
     def __init__(self) -> None:
         self.began_ns = 0
         self.last: BookRead | None = None
+        self.shown: BookRead | None = None
         self.is_asked = False
         self.is_listed = False
         self.is_applying = False

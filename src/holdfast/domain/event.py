@@ -164,6 +164,18 @@ class BookRead(Event, frozen=True, kw_only=True):
     funds_paise: int
 
 
+class BookRepeated(Event, frozen=True, kw_only=True):
+    """A pass over the whole book that shows what the one before did, but for the cash.
+
+    `repeats_ns` is when that one began. A book is read twice a minute all day long and seldom
+    changes: told in full each time it would be most of the journal.
+    """
+
+    began_at_ns: int
+    repeats_ns: int
+    funds_paise: int
+
+
 class QuotesRead(Event, frozen=True, kw_only=True):
     """Full quotes read outside the feed (REST). Each tick's `at_ns` is that of the read."""
 
@@ -306,6 +318,7 @@ JournalEvent = (
     | GuardAnswered
     | FundsRead
     | BookRead
+    | BookRepeated
     | ReadFailed
     | LinkChanged
     | JournalChanged

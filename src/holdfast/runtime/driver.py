@@ -20,6 +20,7 @@ from holdfast.domain.audit import Halted
 from holdfast.domain.errors import StepGivenUp
 from holdfast.domain.event import (
     AnyEvent,
+    BookRead,
     CandleLoaded,
     OperatorAsked,
     QuotesRead,
@@ -203,7 +204,9 @@ class Driver:
     def _hear(self, event: AnyEvent) -> None:
         """Let the router take notice, and deliver what is for the engine."""
         told = self._router.hear(event)
-        if told is not None:
+        if isinstance(told, BookRead):
+            self._count(self._engine.in_short(told))
+        elif told is not None:
             self._count(told)
         else:
             self._clock.move(event.at_ns)

@@ -112,6 +112,20 @@ class DayEnd:
             if differing:
                 _log.error("projections differ", component="ending", what=differing)
 
+    async def tidy(self, within_s: float) -> None:
+        """Seal the tape, which is whole without it."""
+        if not self._store.is_open:
+            return
+        sealing = self._threads.start("TapeSealing", self._seal, owner="application")
+        sealing.is_errand = True
+        if not await sealing.join(within_s):
+            sealing.tell()
+            await sealing.join()
+
+    def _seal(self, flag: StopFlag) -> None:
+        if not self._store.journal.seal_tape(flag):
+            _log.info("the next start seals the tape", component="ending")
+
     async def db_connections(self) -> int:
         """Connections to the database that are open."""
         return self._store.journal.connections

@@ -28,13 +28,17 @@ HALTED: Final = 10
 UNCLEAN: Final = 20
 UNVERIFIED: Final = 21
 
+TIDY_S_MIN: Final = 0.2
+"""With less time than this left nothing is begun that may be left to the next start."""
+
 
 class StopLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long the stop may take, in seconds.
 
     The groups' caps lie under `total_s`, of which `end_s` is kept for the process's own end. Of
     the order group's cap draining takes `drain_s` at most. Of the state group's cap a quarter is
-    for saving and a quarter for reading back, so that a service that hangs costs neither.
+    for saving and a quarter for reading back, so that a service that hangs costs neither. Reading
+    back is the last of all: it may use whatever the groups before have left of the deadline.
     """
 
     total_s: float = 5.0
@@ -66,6 +70,10 @@ class FinalState(Protocol):
 
     async def verify(self, saved: Saved) -> None:
         """Read it back and compare; integrity, sockets, connections. Raises what is wrong."""
+        ...
+
+    async def tidy(self, within_s: float) -> None:
+        """What may as well be left to the next start; ended soon after `within_s`."""
         ...
 
     async def db_connections(self) -> int:
@@ -171,17 +179,21 @@ class Shutdown:
             elif phase.groups[0] is Group.STATE:
                 await self._save(cap_s / 4)
                 await self._end(phase, until_s - cap_s / 4)
-                await self._verify(until_s)
+                await self._verify(max(until_s, self._deadline_s))
             else:
                 await self._end(phase, until_s)
 
     def _share_s(self, phases: tuple[_Phase, ...]) -> float:
         """The cap of the first, less where the deadline leaves too little for all of them."""
-        assert self._began_s is not None, "the stop has begun"
-        limits = self._limits
-        left_s = max(self._began_s + limits.total_s - limits.end_s - self._now_s, 0.0)
+        left_s = max(self._deadline_s - self._now_s, 0.0)
         caps_s = sum(phase.cap_s for phase in phases)
         return min(1.0, left_s / caps_s) * phases[0].cap_s
+
+    @property
+    def _deadline_s(self) -> float:
+        """When everything must have been tried; what is left then is for the process's own end."""
+        assert self._began_s is not None, "the stop has begun"
+        return self._began_s + self._limits.total_s - self._limits.end_s
 
     @property
     def _now_s(self) -> float:
@@ -221,6 +233,14 @@ class Shutdown:
         self._connections = await self._ask(
             "db_connections", self._final.db_connections(), max(until_s - self._now_s, 0.05)
         )
+        if self._is_verified:
+            await self._tidy(until_s)
+
+    async def _tidy(self, until_s: float) -> None:
+        """Use what is left of the time, and leave as much again for ending what is not done."""
+        left_s = until_s - self._now_s
+        if left_s >= TIDY_S_MIN:
+            await self._ask("tidy", self._final.tidy(left_s / 2), left_s)
 
     async def _ask(self, name: str, work: Coroutine[Any, Any, Any], within_s: float) -> Any:
         """What came of it; a fault is told, and the answer then is `None`."""

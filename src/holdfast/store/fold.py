@@ -207,26 +207,26 @@ def _book_read(held: Rows, sequence: int, event: BookRead) -> None:
 def _order_updated(held: Rows, sequence: int, event: OrderUpdated) -> None:
     """Take the broker's cumulative word; an older one that arrives late changes nothing."""
     row = event.row
-    order = held.get(rows.Order, row.order_id) or _unplaced(held, row, event.at_ns)
+    known = held.get(rows.Order, row.order_id)
+    order = known or _unplaced(held, row, event.at_ns)
     if _is_overtaken(order, row):
         return
     quantity = row.filled_quantity - order.filled_quantity
     value_paise = row.filled_value_paise - order.filled_value_paise
-    held.put(
-        replace(
-            order,
-            order_type=row.terms.order_type.value,
-            quantity=row.terms.quantity,
-            limit_paise=row.terms.limit_paise,
-            trigger_paise=row.terms.trigger_paise,
-            state=_state_of(row).value,
-            broker_id=row.broker_id,
-            filled_quantity=row.filled_quantity,
-            filled_value_paise=row.filled_value_paise,
-            reason=row.reason,
-            **_stamp(sequence, event.at_ns),
-        )
+    told = replace(
+        order,
+        order_type=row.terms.order_type.value,
+        quantity=row.terms.quantity,
+        limit_paise=row.terms.limit_paise,
+        trigger_paise=row.terms.trigger_paise,
+        state=_state_of(row).value,
+        broker_id=row.broker_id,
+        filled_quantity=row.filled_quantity,
+        filled_value_paise=row.filled_value_paise,
+        reason=row.reason,
     )
+    if told != known:  # it is looked at once a second, and seldom anything has changed
+        held.put(replace(told, **_stamp(sequence, event.at_ns)))
     if quantity or value_paise:
         _filled(held, sequence, event, quantity=quantity, value_paise=value_paise)
 

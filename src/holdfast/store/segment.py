@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.instrument import Instrument
 from holdfast.store.columns import KINDS_BY_NAME, content_sha256
+from holdfast.store.stops import Interrupted, Stops, require_going
 
 FORMAT: Final = 1
 """The version of columns and header. A reader refuses a newer one."""
@@ -26,6 +27,9 @@ FORMAT: Final = 1
 GROWING: Final = ".arrows"
 SEALED: Final = ".parquet"
 UNFINISHED: Final = ".unfinished"
+
+_GROUP_ROWS: Final = 32_768
+"""Rows of a sealed file that are written between two looks at whether to end."""
 
 _HEADER: Final = b"holdfast"
 _DIGEST: Final = b"holdfast.sha256"
@@ -119,21 +123,27 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def seal(growing: Path) -> Path | None:
+def seal(growing: Path, flag: Stops | None = None) -> Path | None:
     """Turn a closed stream into Parquet beside it and remove it; `None` when it held no row.
 
-    What a crash cut off is left behind. Raises `OSError`, and then the stream is as it was.
+    What a crash cut off is left behind. Raises `OSError`, or `Interrupted` soon after `flag` was
+    set, and then the stream is as it was.
     """
     content = read_growing(growing)
     sealed = growing.with_suffix(SEALED)
     if content.table.num_rows:
-        write_sealed(sealed, content.table, content.header)
+        write_sealed(sealed, content.table, content.header, flag)
     growing.unlink()
     return sealed if content.table.num_rows else None
 
 
-def write_sealed(path: Path, table: pa.Table, header: TapeHeader) -> None:
-    """Write rows as one sealed file: whole and on the disk, or not at all."""
+def write_sealed(
+    path: Path, table: pa.Table, header: TapeHeader, flag: Stops | None = None
+) -> None:
+    """Write rows as one sealed file: whole and on the disk, or not at all.
+
+    Raises `OSError`, or `Interrupted` soon after `flag` was set.
+    """
     unfinished = path.with_name(path.name + UNFINISHED)
     schema = described(table.schema, header)
     digest = _digest(schema.metadata[_HEADER], table)
@@ -143,14 +153,23 @@ def write_sealed(path: Path, table: pa.Table, header: TapeHeader) -> None:
             with pq.ParquetWriter(
                 file, schema, compression="zstd", write_page_checksum=True
             ) as writer:
-                writer.write_table(table.replace_schema_metadata(schema.metadata))
+                for rows in _groups(table.replace_schema_metadata(schema.metadata)):
+                    require_going(flag, str(path))
+                    writer.write_table(rows)
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(path)
         sync_folder(path.parent)
+    except Interrupted:
+        unfinished.unlink(missing_ok=True)
+        raise
     except (OSError, pa.ArrowException) as error:
         unfinished.unlink(missing_ok=True)
         raise OSError(f"{path}: cannot be written: {error}") from error
+
+
+def _groups(table: pa.Table) -> list[pa.Table]:
+    return [table.slice(at, _GROUP_ROWS) for at in range(0, table.num_rows, _GROUP_ROWS)]
 
 
 def _digest(header: bytes, table: pa.Table) -> str:

@@ -37,7 +37,7 @@ from holdfast.store.room import Room
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
 from holdfast.store.stops import Stops
-from holdfast.store.tape import FOLDER, TapeWriter, seal_leftovers
+from holdfast.store.tape import FOLDER, TapeWriter, seal_if_possible, seal_leftovers
 from holdfast.store.writer import EventsTable
 
 OnChanged = Callable[[bool, str], None]
@@ -118,6 +118,7 @@ class ServedJournal:
         self._retry_at_ns = 0
         self._last = self._checked = 0
         self._report: CloseReport | None = None
+        self._unsealed: tuple[Path, ...] = ()
         self._lock = threading.Lock()
         self._records_due = threading.Condition(self._lock)
         self._tape_due = threading.Condition(self._lock)
@@ -384,8 +385,8 @@ class ServedJournal:
             writer.abandon()
 
     def write_tape(self, flag: Stops, *, beat: Callable[[], None] = lambda: None) -> None:
-        """What the thread `TapeWriter` runs: a batch, or what came within the interval, until the
-        end of it, when the segments are sealed.
+        """What the thread `TapeWriter` runs: a batch, or what came within the interval, until
+        `flag` is set.
 
         `beat` is called as in `write_records`, and so does it raise.
         """
@@ -405,9 +406,9 @@ class ServedJournal:
             self._tape_due.notify_all()
 
     def close_tape(self) -> None:
-        """Write what is left and seal the segments, where the writer of the tape has not.
+        """Write what is left, where the writer of the tape has not; its last segments stay streams.
 
-        Before the database is closed. Raises `DataRefused` while that writer has not ended.
+        Before the database is closed, which vouches for them. Raises `DataRefused` while that writer has not ended.
         """
         with self._tape_turn.taken():
             self._end_tape()
@@ -417,7 +418,18 @@ class ServedJournal:
         self._market.flush()
         writer = self._market.detach(self._market.fault)
         if writer is not None:
-            writer.close()
+            self._unsealed = writer.abandon()
+
+    def seal_tape(self, flag: Stops | None = None) -> bool:
+        """Seal the last segments, once the tape is closed; returns whether all of them are.
+
+        What a `flag` that is set leaves undone the next start does: a stream is as safe, and only
+        larger.
+        """
+        with self._tape_turn.taken():
+            while self._unsealed and seal_if_possible(self._unsealed[0], flag):
+                self._unsealed = self._unsealed[1:]
+        return not self._unsealed
 
     # -- what the halves share
 

@@ -40,6 +40,7 @@ from holdfast.store.segment import (
     read_segment,
     seal,
 )
+from holdfast.store.stops import Interrupted, Stops
 
 FOLDER: Final = "tape"
 """Beside the database: one folder per day in it."""
@@ -134,24 +135,35 @@ class TapeWriter:
         return self._growing[kind.name]
 
     def _end(self, name: str) -> None:
-        """Close a segment and seal it.
-
-        Where that fails its rows are as safe in the stream, which the next start seals or refuses.
-        """
+        """Close a segment and seal it."""
         growing = self._growing.pop(name)
         growing.close()
-        with contextlib.suppress(OSError, DataRefused):
-            seal(growing.path)
+        seal_if_possible(growing.path)
 
     def close(self) -> None:
         """End every segment. One that cannot be sealed for want of space stays a stream."""
         while self._growing:
             self._end(next(iter(self._growing)))
 
-    def abandon(self) -> None:
-        """Close every file as it is: whoever goes on seals them."""
+    def abandon(self) -> tuple[Path, ...]:
+        """Close every file as it is; returns them: whoever goes on seals them."""
+        left = tuple(growing.path for growing in self._growing.values())
         while self._growing:
             self._growing.popitem()[1].close()
+        return left
+
+
+def seal_if_possible(growing: Path, flag: Stops | None = None) -> bool:
+    """Seal a closed stream; returns whether to go on: not soon after `flag` was set.
+
+    Where that fails its rows are as safe in the stream, which the next start seals or refuses.
+    """
+    try:
+        with contextlib.suppress(OSError, DataRefused):
+            seal(growing, flag)
+    except Interrupted:
+        return False
+    return True
 
 
 def segments(folder: Path, kind: str | None = None) -> list[Path]:

@@ -11,7 +11,16 @@ from holdfast.core.readiness import first_failing
 from holdfast.core.settings import ReconcileSettings
 from holdfast.domain.book import BookNet, BookTrade, ForeignRow
 from holdfast.domain.command import Notify, ReadBook
-from holdfast.domain.event import BOOK, Action, BookRead, Link, LinkChanged, Outcome, ReadFailed
+from holdfast.domain.event import (
+    BOOK,
+    Action,
+    BookRead,
+    BookRepeated,
+    Link,
+    LinkChanged,
+    Outcome,
+    ReadFailed,
+)
 from holdfast.domain.instrument import BrokerKey, Product
 from holdfast.domain.order import (
     BrokerOrderId,
@@ -63,6 +72,44 @@ READ = BookRead(
     funds_paise=1,
 )
 CALL_KEY, PUT_KEY = BrokerKey(CALL.id, Product.INTRADAY), BrokerKey(PUT.id, Product.INTRADAY)
+
+
+def at(seconds: int, read: BookRead = READ, rupees: int = 1) -> BookRead:
+    """The same pass, read later."""
+    later_ns = OPEN + seconds * SECOND
+    return replace(read, at_ns=later_ns, began_at_ns=later_ns - 1, funds_paise=rupees * 100)
+
+
+def test_a_pass_that_repeats_the_one_before_is_told_in_short_and_means_the_same() -> None:
+    """Whatever stood in the book, and however often: the engine ends up as if told in full."""
+    passes = [at(1), at(2), at(3, rupees=7), at(4, with_row(filled_quantity=0)), at(5), at(6)]
+    in_full, in_short = Desk(), Desk()
+    told = []
+    for read in passes:
+        in_full.tell(read)
+        told.append(in_short.engine.in_short(read))
+        in_short.tell(told[-1])
+    repeated = [isinstance(one, BookRepeated) for one in told]
+    assert repeated == [False, True, True, False, False, True]
+    assert in_short.engine.image() == in_full.engine.image()
+    assert in_short.state.funds_paise == in_full.state.funds_paise
+
+
+def test_a_pass_that_began_before_the_last_is_told_in_full() -> None:
+    """It is no news, and must not become what the next one repeats."""
+    desk = Desk()
+    desk.tell(at(5))
+    assert desk.engine.in_short(at(4)) == at(4)
+
+
+def test_a_pass_that_repeats_an_unknown_one_is_a_read_that_failed() -> None:
+    """The journal lacks what it speaks of: failed is not empty."""
+    desk = Desk()
+    desk.tell(at(5))
+    before = desk.state.book.last
+    desk.tell(BookRepeated(at_ns=OPEN + 9 * SECOND, began_at_ns=OPEN + 8 * SECOND,
+                           repeats_ns=OPEN + 7 * SECOND, funds_paise=1))  # fmt: skip
+    assert desk.state.book.last == before
 
 
 def with_row(**changes: object) -> BookRead:

@@ -16,7 +16,7 @@ from holdfast.domain.audit import (
 )
 from holdfast.domain.book import ForeignRow
 from holdfast.domain.command import CancelOrder, ModifyOrder, Notify, PlaceOrder, ReadBook, Severity
-from holdfast.domain.event import BookRead
+from holdfast.domain.event import Action, BookRead, Outcome
 from holdfast.domain.instrument import BrokerKey, Instrument, Product
 from holdfast.domain.order import (
     BrokerOrderId,
@@ -307,6 +307,7 @@ def test_the_second_order_under_one_id_is_taken_back() -> None:
     assert held.desk.state.positions[1].closers == [held.stop.order_id]
 
 
+@pytest.mark.proves("T21")
 def test_what_the_second_order_closed_too_much_is_bought_back() -> None:
     """Filled before anybody saw it: both sold 195, the excess of 195 is closed."""
     held = Held()
@@ -323,6 +324,21 @@ def test_what_the_second_order_closed_too_much_is_bought_back() -> None:
     ]
 
 
+@pytest.mark.proves("T21")
+def test_of_two_orders_the_younger_is_taken_back_however_the_book_lists_them() -> None:
+    """The placement had no answer, so that neither number is known: numbers grow."""
+    desk = Desk()
+    entry = desk.enter()
+    desk.fail(entry.order_id, Action.PLACE, Outcome.UNANSWERED)
+    older, younger = (desk.book_row(entry, number=number) for number in ("999", "1000"))
+    desk.forget()
+    desk.read_book(younger, older, seconds=66)
+    known = desk.state.orders[entry.order_id]
+    assert known.broker_id == "999"
+    second = [one for one in desk.state.orders.values() if one.name != one.id]
+    assert [one.broker_id for one in second] == ["1000"]
+
+
 def test_a_second_entry_that_filled_closes_the_position() -> None:
     """Nobody decided to hold so much: out of all of it."""
     held = Held()
@@ -333,6 +349,7 @@ def test_a_second_entry_that_filled_closes_the_position() -> None:
     assert held.desk.last(ModifyOrder).terms.quantity == 390
 
 
+@pytest.mark.proves("T21")
 def test_a_second_order_heard_of_in_the_stream_is_taken_back_too() -> None:
     """Without any read of the book."""
     desk = Desk()

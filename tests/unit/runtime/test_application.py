@@ -33,6 +33,9 @@ class Nothing:
         """And so it is there."""
         assert saved == Saved()
 
+    async def tidy(self, within_s: float) -> None:
+        """Nothing is left."""
+
     async def db_connections(self) -> int:
         """None."""
         return 0

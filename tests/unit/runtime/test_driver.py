@@ -14,6 +14,7 @@ from holdfast.domain.event import (
     Action,
     AnyEvent,
     BookRead,
+    BookRepeated,
     CandleLoaded,
     FundsRead,
     InstrumentsLoaded,
@@ -55,6 +56,19 @@ def test_an_event_is_journaled_before_anything_is_done_about_it() -> None:
     rows = len(journal.rows)
     shell.driver.take(FundsRead(at_ns=START, available_paise=1))
     assert len(journal.rows) == rows + 1
+
+
+def test_a_pass_over_the_book_that_repeats_the_one_before_is_journaled_in_short() -> None:
+    """In full it would be most of a day's journal."""
+    shell = Shell().begin()
+    passes = [row for row in shell.journal.rows if isinstance(row, BookRead | BookRepeated)]
+    assert [type(one) for one in passes] == [BookRead, BookRepeated]
+    at_ns, last_ns = START + SECOND, passes[-1].began_at_ns
+    shell.driver.take(empty_book(at_ns, began_at_ns=at_ns - 1))
+    repeated = [row for row in shell.journal.rows if isinstance(row, BookRepeated)]
+    assert repeated[-1] == BookRepeated(
+        at_ns=at_ns, began_at_ns=at_ns - 1, repeats_ns=last_ns, funds_paise=500_000_00
+    )
 
 
 def test_what_lies_on_the_tape_is_numbered_with_the_rest() -> None:

@@ -24,16 +24,21 @@ STATE = {"positions": 1, "sequence": 4711}
 class Ledger:
     """A final state kept in memory: what was saved is read back, and one connection is open."""
 
-    def __init__(self, diary: list[str], *, save: str = "", verify: str = "") -> None:
-        """`save` and `verify` may be told to "raise" or to "hang"."""
+    def __init__(
+        self, diary: list[str], *, save: str = "", verify: str = "", tidy: str = ""
+    ) -> None:
+        """Each may be told to "raise", to "hang" or to "dawdle"."""
         self.diary = diary
-        self.acts = {"save": save, "verify": verify}
+        self.acts = {"save": save, "verify": verify, "tidy": tidy}
+        self.tidied_s: float | None = None
         self.kept: Saved | None = None
         self.saved = Saved(state=STATE, open_positions=1)
 
     async def _act(self, what: str) -> None:
         self.diary.append(what)
         await asyncio.sleep(0.1)
+        if self.acts[what] == "dawdle":
+            await asyncio.sleep(4.45)
         if self.acts[what] == "hang":
             await asyncio.sleep(FOR_EVER)
         if self.acts[what] == "raise":
@@ -49,6 +54,12 @@ class Ledger:
         """What was kept must be what was said to be."""
         await self._act("verify")
         assert self.kept == saved, "read back"
+
+    async def tidy(self, within_s: float) -> None:
+        """What may be left undone."""
+        self.tidied_s = within_s
+        if self.acts["tidy"]:
+            await self._act("tidy")
 
     async def db_connections(self) -> int:
         """All are closed."""
@@ -157,6 +168,32 @@ def test_a_clean_stop_is_in_order_and_its_record_says_so() -> None:
         "seconds": stage.report.seconds,
     }
     assert stage.seconds == pytest.approx(0.2), "what saving and reading back take"
+
+
+def test_what_may_be_left_undone_has_half_of_what_is_left_after_the_verification() -> None:
+    """The other half is for ending it; nothing is begun where the state was not verified."""
+    ledger = Ledger([])
+    assert stopped(chain([]), ledger).report.exit_code == 0
+    assert ledger.tidied_s == pytest.approx((4.75 - 0.2) / 2)
+    broken = Ledger([], verify="raise")
+    assert stopped(chain([]), broken).report.exit_code == 21
+    assert broken.tidied_s is None
+
+
+def test_what_may_be_left_undone_delays_nothing_beyond_its_share() -> None:
+    """It is told as an overrun: the state was verified before."""
+    stage = stopped(chain([]), Ledger([], tidy="hang"))
+    assert stage.report.exit_code == 20
+    assert stage.report.cleanup_status["tidy"].startswith("TimeoutError")
+    assert stage.seconds == pytest.approx(4.75)
+
+
+def test_nothing_that_may_be_left_undone_is_begun_where_little_time_is_left() -> None:
+    """The verification took it: the stop is as clean without."""
+    ledger = Ledger([], verify="dawdle")
+    stage = stopped(chain([]), ledger)
+    assert (stage.report.exit_code, stage.report.final_state_verified) == (0, True)
+    assert ledger.tidied_s is None
 
 
 @pytest.mark.proves("APP-6", "SUP-16", "PRM-2", "ORM-2", "STM-2", "B-04")

@@ -58,6 +58,17 @@ def failed(outcome: Outcome, action: Action = Action.PLACE) -> SendFailed:
     )
 
 
+def test_a_word_that_tells_nothing_new_changes_no_row() -> None:
+    """Orders are looked at once a second: their rows say when something changed."""
+    working = word(BrokerStatus.WORKING)
+    held = folded([BEGUN, ENTRY, working])
+    held.take_changed()
+    before = held.held(rows.Order)
+    fold(held, 4, replace(working, at_ns=working.at_ns + 2_000_000_000, is_read=True))
+    assert held.held(rows.Order) == before
+    assert held.take_changed() == []
+
+
 ORDER_STATES = [
     ("placed", [], "sent"),
     ("never left", [failed(Outcome.NOT_SENT)], "planned"),

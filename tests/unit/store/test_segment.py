@@ -24,6 +24,7 @@ from holdfast.store.segment import (
     seal,
     write_sealed,
 )
+from holdfast.store.stops import Interrupted
 from tests.unit.store.samples import HEADER, flip, tick
 
 OF_TICKS = replace(HEADER, kind="ticks", notes={"offset_ns": 5_093_000_000, "source": "made"})
@@ -79,6 +80,38 @@ def test_sealing_keeps_rows_and_header_and_removes_the_stream(stream: Path) -> N
     assert after.header == before.header == OF_TICKS
     assert after.table.to_pylist() == before.table.to_pylist()
     assert sealed.stat().st_size < size
+
+
+def test_a_seal_that_is_told_to_end_leaves_the_stream_as_it_was(
+    stream: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soon, between two groups of rows; nothing unfinished stays."""
+    monkeypatch.setattr("holdfast.store.segment._GROUP_ROWS", 64)
+    before = stream.read_bytes()
+    flag = SetAfter(looks=2)
+    with pytest.raises(Interrupted):
+        seal(stream, flag)
+    assert flag.looks == 0
+    assert [path.read_bytes() for path in stream.parent.iterdir()] == [before]
+
+
+class SetAfter:
+    """A flag that is set once it was looked at so often."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it was."""
+        if self.looks == 0:
+            return True
+        self.looks -= 1
+        return False
+
+    def wait(self, seconds: float) -> bool:
+        """It is never waited for."""
+        raise AssertionError(seconds)
 
 
 def test_a_stream_without_rows_is_removed(tmp_path: Path) -> None:

@@ -81,6 +81,44 @@ def test_a_day_is_kept_whole_by_two_owners(tmp_path: Path) -> None:
     assert owners.beats >= 2
 
 
+def test_a_stop_that_has_no_time_to_seal_the_tape_loses_nothing(tmp_path: Path) -> None:
+    """Its last segments stay streams, vouched for and read as they are; the next start seals them."""
+    journal = ServedJournal(tmp_path, HEADER, settings=INLINE)
+    journal.open_database()
+    journal.open_tape()
+    play(journal, a_day(trades=2, ticks=200))
+    journal.close_tape()
+    assert journal.close_database().is_complete
+    told = StopFlag()
+    told.set()
+    assert not journal.seal_tape(told)
+    day = tmp_path / FOLDER / DAY
+    assert {path.suffix for path in day.iterdir()} == {".arrows"}
+    assert audit(tmp_path / FILE_NAME).is_clean
+    before = kept(tmp_path)
+    again = ServedJournal(tmp_path, HEADER, settings=INLINE)
+    again.open_database()
+    again.open_tape()
+    assert {path.suffix for path in day.iterdir()} == {".parquet"}
+    assert kept(tmp_path) == before
+    again.close_tape()
+    again.close_database()
+
+
+def test_a_stop_that_has_the_time_seals_the_tape(tmp_path: Path) -> None:
+    """Once the database is closed, and once only."""
+    journal = ServedJournal(tmp_path, HEADER, settings=INLINE)
+    journal.open_database()
+    journal.open_tape()
+    journal.append(BEGUN)
+    journal.append_market(tick(1))
+    journal.close_tape()
+    assert journal.close_database().is_complete
+    assert journal.seal_tape()
+    assert {path.suffix for path in (tmp_path / FOLDER / DAY).iterdir()} == {".parquet"}
+    assert journal.seal_tape()
+
+
 def test_the_store_starts_no_thread(tmp_path: Path) -> None:
     """Neither opened nor appended to nor closed."""
     before = threading.enumerate()

@@ -13,7 +13,7 @@ import msgspec
 from holdfast.core.books.positions import Position
 from holdfast.core.market.quotes import Quote
 from holdfast.core.settings import SECOND_NS, EngineSettings
-from holdfast.domain.decision import Exit, HaltLevel
+from holdfast.domain.decision import Exit, HaltLevel, Values
 from holdfast.domain.market import Tick
 
 
@@ -89,10 +89,14 @@ class DailyLoss(msgspec.Struct, frozen=True):
     def __call__(self, position: Position, market: MarketView, /) -> Exit | None:
         if not market.loss_confirmed:
             return None
+        net = market.net_today_paise
+        values: Values = {"net_today_paise": net, "limit_paise": self.loss_paise_max}
+        if position.mark_paise is not None:
+            values = {**values, "mark_paise": position.mark_paise}  # one of those that decided
         return Exit(
             rule=self.name,
             price_paise=market.quote.closing_paise(position.sign),
-            values={"net_today_paise": market.net_today_paise, "limit_paise": self.loss_paise_max},
+            values=values,
         )
 
 

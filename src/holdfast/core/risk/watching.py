@@ -20,6 +20,7 @@ from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.audit import LevelMoved, RuleFailed
 from holdfast.domain.decision import HaltLevel
 from holdfast.domain.market import Tick
+from holdfast.domain.order import Side
 
 
 def is_quiet(position: Position, quote: Quote, tick: Tick) -> bool:
@@ -70,7 +71,7 @@ def mark_held(
     if quote.connection.fault(state.now_ns, state.settings.freshness) is not None:
         return
     for position in held:
-        limits.mark(state, position, bid if position.sign > 0 else ask)
+        limits.mark(state, position, bid if position.closing_side is Side.SELL else ask)
     watch_account(state, rules, is_fresh_packet=True)
 
 

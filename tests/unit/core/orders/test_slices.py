@@ -146,3 +146,15 @@ def test_a_new_order_waits_for_one_that_can_be_enlarged_soon(
     order = an_order(1, quantity, state=state)
     order.held_until_ns = NOW + 1 if is_held else NOW
     assert may_take_more(order, most=MOST, now_ns=NOW) is waits
+
+
+@pytest.mark.proves("T4", "I-37")
+def test_an_older_request_that_may_come_last_is_taken_from_the_others_not_from_itself() -> None:
+    """Cutting the order itself would send one more that may come last, and so on for ever."""
+    first, second = an_order(1, 100), an_order(2, 93)
+    first.most_quantity = 110
+    shares, left = share_out([first], 100, most=MOST, strays=0, now_ns=NOW)
+    assert (shares, left) == ({first.name: 100}, 0)
+    shares, left = share_out([first, second], 193, most=MOST, strays=0, now_ns=NOW)
+    assert (shares, left) == ({first.name: 100, second.name: 83}, 0)
+    assert first.could_fill + 83 == 193

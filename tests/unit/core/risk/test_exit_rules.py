@@ -120,6 +120,16 @@ def test_daily_loss() -> None:
     )
 
 
+@pytest.mark.proves("T17")
+def test_the_mark_that_decided_is_part_of_the_record() -> None:
+    """Each position's own, as the loss was judged by it."""
+    marked = position()
+    marked.mark_paise = 9_990
+    exit_ = DailyLoss(loss_paise_max=500)(marked, view(loss_confirmed=True, net_today_paise=-501))
+    assert exit_ is not None
+    assert exit_.values["mark_paise"] == 9_990
+
+
 STALE = [
     # stale for, verified stop, fresh read, fault, fires
     (60, True, True, "connection quiet", True),

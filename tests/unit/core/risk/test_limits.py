@@ -483,7 +483,11 @@ def test_the_exit_follows_the_belief_in_the_same_step() -> None:
     [decided] = desk.told(ExitDecided)
     net = desk.state.day.realised_net_paise + desk.state.live_net_paise
     assert decided.exit.rule == "daily_loss"
-    assert decided.exit.values == {"net_today_paise": net, "limit_paise": 150_000}
+    assert decided.exit.values == {
+        "net_today_paise": net,
+        "limit_paise": 150_000,
+        "mark_paise": 9_100,
+    }
 
 
 def test_two_products_of_one_contract_are_marked_by_one_quote() -> None:

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from holdfast.core.books.positions import Position
+from holdfast.core.orders.order import Fill
 from holdfast.core.risk import watching
 from holdfast.core.risk.exits import MarketView
 from holdfast.core.risk.levels import compile_levels
@@ -367,6 +368,16 @@ def test_a_short_is_marked_at_the_ask() -> None:
     """Where it could be bought back."""
     desk = a_desk(Side.SELL)
     assert desk.engine._state.positions[1].mark_paise == 10_005  # noqa: SLF001
+
+
+@pytest.mark.proves("T17")
+def test_an_excess_of_a_long_is_marked_where_it_could_be_bought_back() -> None:
+    """What is held is short by now: at the ask, whatever the position was."""
+    desk = a_desk(Side.BUY)
+    position = desk.state.positions[1]
+    position.take_exit(Fill(260, 2_600_000), desk.now)
+    desk.at(63).tick(last=100.0)
+    assert (position.is_excess, position.mark_paise) == (True, 10_005)
 
 
 def test_merged_packets_touch_with_their_extremes() -> None:
