@@ -63,13 +63,13 @@ def close_by_hand(
 ) -> None:
     """A person asked to close one position; `is_anyway`: without waiting for the broker's book."""
     position = state.positions.get(number) if number is not None else None
-    if position is None or position.is_closed:
+    if position is None:
         state.alarm("no such open position", {"position": number or 0})
         return
-    if is_anyway:
+    if is_anyway and not position.is_closed:
         state.book.anyway.add(position.number)
     decide(state, position, Exit(rule="operator", values={"reason": reason}))
-    if position.is_open and not position.closable_quantity:
+    if position.is_closed or (position.is_open and not position.closable_quantity):
         text = f"position {position.number} is already flat at the broker: nothing is left to close"
         state.send(Notify(severity=Severity.INFO, text=text))
 
