@@ -29,6 +29,7 @@ from holdfast.domain.command import (
     Notify,
     PlaceOrder,
     ReadBook,
+    Severity,
 )
 from holdfast.domain.decision import Exit, HaltLevel
 from holdfast.domain.event import Action, OperatorRequest, Outcome, QuotesRead, SendFailed
@@ -77,7 +78,7 @@ def test_the_first_decision_stands() -> None:
 
 
 def test_a_position_that_ended_is_not_decided_on() -> None:
-    """Nor can a person close it again."""
+    """A person who asks to close it hears that it is flat: that is no failure (T5)."""
     state, position = ready_state(), a_position()
     held(state, position)
     position.is_closed = True
@@ -86,8 +87,11 @@ def test_a_position_that_ended_is_not_decided_on() -> None:
     for number in (1, 2, None):
         closing.close_by_hand(state, number, "test")
     assert [(a.what, a.values) for a in state.out.audits if isinstance(a, Anomaly)] == [
-        ("no such open position", {"position": number}) for number in (1, 2, 0)
+        ("no such open position", {"position": number}) for number in (2, 0)
     ]
+    told = [one for one in state.out.commands if isinstance(one, Notify)]
+    assert [one.severity for one in told] == [Severity.INFO, Severity.ALARM, Severity.ALARM]
+    assert "position 1 is already flat" in told[0].text
 
 
 def test_an_exit_waits_for_nothing_that_a_stop_waited_for() -> None:
