@@ -172,6 +172,9 @@ class Nothing:
     async def verify(self, saved: Saved) -> None:
         assert saved == Saved()
 
+    async def tidy(self, within_s: float) -> None:
+        assert within_s > 0
+
     async def db_connections(self) -> int:
         return 0
 
