@@ -47,7 +47,7 @@ from holdfast.ports import VenueDriver
 from holdfast.runtime.breaker import FAILURES_MAX, WITHIN_NS, Breaker
 from holdfast.runtime.outbox import Change, Outbox, Waiting, category_of, is_ordinary
 from holdfast.runtime.polls import Polls
-from holdfast.runtime.rates import SECOND_NS, Category, Governor
+from holdfast.runtime.rates import SECOND_NS, TRAVEL_NS, Category, Governor
 from holdfast.store.records import Decided
 
 _log = structlog.get_logger("router")
@@ -55,7 +55,7 @@ _log = structlog.get_logger("router")
 DURABLE_WAIT_S: Final = 1.0
 """An entry whose intent is not on the disk by then does not leave: its price is gone."""
 
-PATIENCE_NS: Final = SECOND_NS
+PATIENCE_NS: Final = SECOND_NS + TRAVEL_NS
 """So long ordinary traffic waits for the rate; a trailing stop that is later is stale (T7)."""
 
 ATTEMPTS: Final = 3

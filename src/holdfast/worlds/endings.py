@@ -13,7 +13,9 @@ from holdfast.domain.event import BookRead, Restarted
 from holdfast.domain.instrument import BrokerKey
 from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerOrderId, BrokerStatus
+from holdfast.exchange.faults import FaultKind
 from holdfast.runtime.recover import recover
+from holdfast.worlds.acts import BrokerFault
 from holdfast.worlds.checkers import Checker, Seen, shown
 from holdfast.worlds.ground import SECOND
 
@@ -38,12 +40,18 @@ CLOCK_NS = SECOND // 2
 WATERMARK_NS = 3 * SECOND
 """The two seconds of the promise, and a turn of the loop."""
 
+_DROPS = (FaultKind.STOP_DROPPED,)
+
 A_PERSONS = ("halted", "daily_loss", "rules")
 """Terms that only a person, or the next day, can make true again."""
 
 
 class EveryPositionIsProtected(Checker):
-    """What is held at the exchange has closing orders there, but for seconds, when nothing is wrong."""
+    """What is held at the exchange has closing orders there, but for seconds, when nothing is wrong.
+
+    Where the exchange drops stops, a stop that was dropped twice is left so: nobody can tell that
+    from the owner's will (T14), and the local rule alone holds the position.
+    """
 
     promise = "2.5, T9"
 
@@ -64,6 +72,8 @@ class EveryPositionIsProtected(Checker):
             naked = set()
         if world.terms.has_structures:
             naked = set()  # a long leg bears no stop (T12)
+        if any(isinstance(act, BrokerFault) and act.kind in _DROPS for act in world.script.acts):
+            naked -= {one.number for one in seen.state.live if one.stop_is_owners}
         self._since_ns = {number: self._since_ns.get(number, now_ns) for number in sorted(naked)}
         for number, since_ns in self._since_ns.items():
             if now_ns - since_ns > PROTECTED_NS:
@@ -293,7 +303,11 @@ class NothingIsUnknown(Checker):
 
 
 class BooksAreTheBrokers(Checker):
-    """At rest a difference with the broker's positions is known as one, and only strangers make one."""
+    """At rest a difference with the broker's positions is known as one, and only strangers make one.
+
+    What others have closed of ours is in our books, and what else they did is not: the broker has
+    the one and the other, to the contract. No execution of theirs is booked beyond what it was.
+    """
 
     promise = "2.7, T5, I-104"
 
@@ -302,24 +316,28 @@ class BooksAreTheBrokers(Checker):
         ours: Counter[BrokerKey] = Counter()
         for position in world.state.positions.values():
             ours[position.key] += position.holding.quantity
-        # What others closed of ours is booked here, and is theirs no more (T5).
-        theirs = Counter(world.foreign_nets())
-        for number, booked in world.state.booked.items():
-            row = world.state.foreign[number]
-            theirs[row.key] -= row.side.sign * booked.quantity
-            done = [one for one in world.exchange.executed if one.broker_id == number]
-            quantity = sum(one.quantity for one in done)
-            value = sum(one.value_paise for one in done)
-            is_whole = booked.quantity == quantity
-            if booked.quantity > quantity or (is_whole and booked.value_paise != value):
-                self.broken(f"{number} of others closed {quantity} for {value}, booked {booked}")
+        theirs = self._unbooked(world)
         for key, net in world.exchange.positions().items():
             if net != ours[key] + theirs[key]:
-                text = f"{ours[key]} here, {net} at the broker, {theirs[key]} of it of others"
-                self.broken(f"{key.instrument}: {text}")
+                beside = f", {theirs[key]} of others" if theirs[key] else ""
+                self.broken(f"{key.instrument}: {ours[key]} here{beside}, {net} at the broker")
         for key, drift in sorted(world.state.drifts.items()):
             if drift.is_present and not world.is_anybody_else_in_it:
                 self.broken(f"a difference in {key.instrument} that nobody made")
+
+    def _unbooked(self, world: "World") -> Counter[BrokerKey]:
+        """What others have bought and sold that has closed nothing of ours."""
+        left = {number: fill.quantity for number, fill in world.state.booked.items()}
+        theirs: Counter[BrokerKey] = Counter()
+        for one in world.exchange.executed:
+            if one.order_id is None:
+                booked = min(left.get(one.broker_id, 0), one.quantity)
+                left[one.broker_id] = left.get(one.broker_id, 0) - booked
+                theirs[one.key] += one.side.sign * (one.quantity - booked)
+        for number in sorted(left):
+            if left[number]:
+                self.broken(f"{left[number]} of {number} are booked and were never executed")
+        return theirs
 
 
 class ProfitIsTheExchanges(Checker):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
+from holdfast.domain.event import Outcome, SendFailed
 from holdfast.domain.order import OrderId, Purpose
 from holdfast.exchange.venue import Placement
 from holdfast.worlds.checkers import Checker, Seen, reason_of
@@ -143,6 +144,7 @@ class WithinRates(Checker):
     """No window of the broker's order limits is exceeded, and no order modified too often.
 
     Entries and stops that trail leave what exits keep of each window.
+    A request of which no byte left (T26) is none of the broker's: it never knew of it.
     """
 
     promise = "T7, GWL-4"
@@ -153,6 +155,20 @@ class WithinRates(Checker):
         """Nothing was sent."""
         self._sent: deque[int] = deque()
         self._modified: Counter[OrderId] = Counter()
+        self._tries: dict[OrderId, tuple[AnyCommand, list[int]]] = {}
+
+    @override
+    def after_step(self, seen: Seen) -> None:
+        event = seen.event
+        if not isinstance(event, SendFailed):
+            return
+        command, stamps = self._tries.pop(event.order_id, (None, []))
+        if event.outcome is Outcome.NOT_SENT:
+            for stamp in stamps:
+                if stamp in self._sent:
+                    self._sent.remove(stamp)
+            if isinstance(command, ModifyOrder):
+                self._modified[event.order_id] -= len(stamps)
 
     @override
     def on_send(self, world: "World", command: AnyCommand, at_ns: int) -> None:
@@ -160,6 +176,9 @@ class WithinRates(Checker):
             return
         now_ns = at_ns - world.off_of_process
         self._sent.append(now_ns)
+        last, stamps = self._tries.get(command.order_id, (None, []))
+        stamps = [*stamps, now_ns] if command == last else [now_ns]
+        self._tries[command.order_id] = command, stamps
         while now_ns - self._sent[0] >= 60 * SECOND:
             self._sent.popleft()
         for seconds, most, ordinary in self.WINDOWS:

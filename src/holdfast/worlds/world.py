@@ -277,10 +277,6 @@ class World:
         """Whether somebody else has traded in the account."""
         return bool(self._foreign)
 
-    def foreign_nets(self) -> Counter[BrokerKey]:
-        """What others have bought and sold, by key."""
-        return self._foreign
-
     def was_foreign(self, key: BrokerKey, at_ns: int) -> bool:
         """Whether somebody else has traded a key so lately that our books may be behind."""
         foreign_ns = self._foreign_ns.get(key)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.runtime.rates import LIMITS, SECOND_NS, Bucket, Category, Governor, Window
+from holdfast.runtime.rates import LIMITS, SECOND_NS, TRAVEL_NS, Bucket, Category, Governor, Window
 
 SMALL = (Window(10, 3, 2), Window(100, 5, 4))
 
@@ -85,9 +85,20 @@ def test_a_bucket_forgets_what_no_window_can_hold_any_more() -> None:
     assert bucket.free_ns() <= 1_005
 
 
+@pytest.mark.proves("T7")
+@given(st.lists(st.integers(0, TRAVEL_NS), min_size=30, max_size=30))
+def test_no_second_at_the_broker_holds_more_than_its_limit(travelled: list[int]) -> None:
+    """It counts arrivals, and some requests travel longer than others."""
+    bucket = Governor()[Category.ORDERS]
+    left = sent_by(bucket, [(0, False)] * len(travelled))
+    arrived = sorted(at_ns + late_ns for (at_ns, _), late_ns in zip(left, travelled, strict=True))
+    for first_ns, eleventh_ns in zip(arrived, arrived[10:], strict=False):
+        assert eleventh_ns - first_ns >= SECOND_NS
+
+
 def test_categories_are_counted_apart() -> None:
     """Reading quotes never keeps an exit waiting."""
     governor = Governor()
     governor[Category.QUOTES].take(5)
-    assert governor[Category.QUOTES].free_ns() == 5 + SECOND_NS
+    assert governor[Category.QUOTES].free_ns() == 5 + SECOND_NS + TRAVEL_NS
     assert governor[Category.ORDERS].free_ns() == 0

@@ -47,6 +47,7 @@ from holdfast.domain.order import (
 )
 from holdfast.runtime import router as module
 from holdfast.runtime.breaker import ANSWER_NS, FAILURES_MAX, PROBE_AFTER_NS
+from holdfast.runtime.rates import TRAVEL_NS
 from holdfast.runtime.router import (
     ATTEMPTS,
     HALTED,
@@ -395,14 +396,18 @@ def test_a_trailing_stop_waits_a_moment_and_only_its_newest_values_leave() -> No
     assert desk.venue.submitted == [(101, modify(9))]
     desk.execute(modify(4, is_ordinary=True), 102)
     assert desk.run(98 + SECOND) == [], "all that left counts"
-    assert desk.run(9 * SECOND) == [(99 + SECOND, modify(4, is_ordinary=True))]
+    assert desk.run(9 * SECOND) == [(99 + SECOND + TRAVEL_NS, modify(4, is_ordinary=True))]
     desk.use_up(20, 10 * SECOND)
     desk.execute(modify(5, is_ordinary=True), 10 * SECOND + 5)
     desk.use_up(9, 11 * SECOND - 1)
     assert desk.run(20 * SECOND) == []
     [failed] = desk.failed
     assert isinstance(failed, SendFailed)
-    assert (failed.at_ns, failed.reason, failed.action) == (11 * SECOND + 5, NO_RATE, Action.MODIFY)
+    assert (failed.at_ns, failed.reason, failed.action) == (
+        11 * SECOND + TRAVEL_NS + 5,
+        NO_RATE,
+        Action.MODIFY,
+    )
 
 
 @pytest.mark.proves("T7")

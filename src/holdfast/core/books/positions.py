@@ -107,6 +107,7 @@ class Position:
         self.refusals = 0
         self.deaths = 0
         self.refused: Refusal | None = None
+        self.refused_at_ns = 0
         self.band_refusals = 0
         self.band_refused_at_ns = 0
         self.distance_refusals = 0

@@ -37,7 +37,7 @@ PATH_NS: Final = 5 * SECOND_NS
 STREAM_NS: Final = 2 * SECOND_NS
 """The stream owes a word about an order so soon after the broker's answer."""
 
-SUSPECT_NS: Final = MINUTE_NS
+SUSPECT_NS: Final = MINUTE_NS // 2
 """A suspect stream that owes nothing any more is tried again after so long."""
 
 BARRED_NS: Final = 15 * SECOND_NS
@@ -196,7 +196,11 @@ def _owe(state: State, order_id: OrderId) -> None:
 
 
 def _judge_stream(state: State) -> None:
-    """Tell once of a stream that does not tell, and try it again when it owes nothing."""
+    """Tell once of a stream that does not tell, and try it again when it owes nothing.
+
+    What a read has shown in its place is owed no longer: a word that was lost never comes, while
+    the order may rest all day. Each such word makes it suspect anew.
+    """
     path = state.path
     late = [name for name in sorted(path.unheard) if _is_late(state, name)]
     if late and path.suspect_since_ns is None:
@@ -204,8 +208,9 @@ def _judge_stream(state: State) -> None:
         state.alarm("the update stream is mute, orders are read by id", {"order": late[0]})
     for name in late:
         order = state.orders.get(name)
-        if order is None or not order.is_live:
+        if order is None or not order.is_live or order.status is not None:
             del path.unheard[name]
+            path.suspect_since_ns = state.now_ns
     since_ns = path.suspect_since_ns
     if since_ns is not None and not path.unheard and state.now_ns - since_ns >= SUSPECT_NS:
         path.suspect_since_ns = None

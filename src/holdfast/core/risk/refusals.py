@@ -31,6 +31,9 @@ REFUSAL_PAUSE_NS = {
 }
 """How long nothing is asked again after a first refusal of each class (T13); else a second."""
 
+RATE_TURNS = 4
+"""Refusals for the rate are so often asked again after the first pause: the window goes by."""
+
 PATIENCE = 60
 """Refusals in a row after which only every half minute is asked: order ids must last the day."""
 
@@ -48,6 +51,8 @@ def pause_ns(reason: Refusal | None, *, refusals: int) -> int:
     if refusals > PATIENCE:
         return EDGE_AFTER_NS
     first_ns = SECOND_NS if reason is None else REFUSAL_PAUSE_NS.get(reason, SECOND_NS)
+    if reason is Refusal.RATE:
+        refusals = max(refusals - RATE_TURNS + 1, 1)
     return min(first_ns << (refusals - 1), PAUSE_NS_MAX)
 
 
@@ -62,7 +67,7 @@ def take_refusal(
     if reason is None and action is Action.MODIFY and order.is_ordinary and order.is_live:
         _leave_move(order)
         return
-    position.refusals += 1
+    _count(state, position, order)
     position.refused = reason
     wait_ns = pause_ns(reason, refusals=position.refusals)
     if action is not Action.CANCEL:
@@ -77,6 +82,14 @@ def take_refusal(
         why = "not sent" if reason is None else f"refused ({reason.value})"
         text = f"{action.value} of closing order {order.id} {why}: {order.reason}"
         state.send(Notify(severity=Severity.ALARM, text=text))
+
+
+def _count(state: State, position: Position, order: Order) -> None:
+    """One more refusal in a row. Slices that were asked together are refused together, once."""
+    asked_at_ns = max(order.sent_at_ns, order.asked_at_ns)
+    if not position.refusals or asked_at_ns >= position.refused_at_ns:
+        position.refusals += 1
+        position.refused_at_ns = state.now_ns
 
 
 def _leave_move(order: Order) -> None:

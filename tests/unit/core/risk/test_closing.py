@@ -29,6 +29,7 @@ from holdfast.domain.command import (
     Notify,
     PlaceOrder,
     ReadBook,
+    Severity,
 )
 from holdfast.domain.decision import Exit, HaltLevel
 from holdfast.domain.event import Action, OperatorRequest, Outcome, QuotesRead, SendFailed
@@ -77,7 +78,7 @@ def test_the_first_decision_stands() -> None:
 
 
 def test_a_position_that_ended_is_not_decided_on() -> None:
-    """Nor can a person close it again."""
+    """A person who asks to close it hears that it is flat: that is no failure (T5)."""
     state, position = ready_state(), a_position()
     held(state, position)
     position.is_closed = True
@@ -88,8 +89,9 @@ def test_a_position_that_ended_is_not_decided_on() -> None:
     assert [(a.what, a.values) for a in state.out.audits if isinstance(a, Anomaly)] == [
         ("no such open position", {"position": number}) for number in (2, 0)
     ]
-    [told] = [one for one in state.out.commands if isinstance(one, Notify)][:1]
-    assert "position 1 is already flat" in told.text
+    told = [one for one in state.out.commands if isinstance(one, Notify)]
+    assert [one.severity for one in told] == [Severity.INFO, Severity.ALARM, Severity.ALARM]
+    assert "position 1 is already flat" in told[0].text
 
 
 def test_an_exit_waits_for_nothing_that_a_stop_waited_for() -> None:
@@ -1113,6 +1115,32 @@ def test_an_exit_changes_every_slice_in_one_step() -> None:
     desk.row(stops[2].order_id, BrokerStatus.FILLED, terms=changes[2].terms, filled=65, price=97.0)
     [told] = desk.told(PositionClosed)
     assert told.exit_value_paise == 65 * (9_900 + 9_800 + 9_700)
+
+
+@pytest.mark.proves("T23", "T13")
+def test_slices_that_are_refused_together_pause_once() -> None:
+    """Three noes to what was asked in one step are one: none waits for the noes of the others."""
+    desk = a_sliced_desk()
+    stops = sliced(desk)
+    close(desk)
+    desk.at(60.2).forget()
+    for stop in stops:
+        desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.RATE)
+    assert desk.state.positions[1].refusals == 1
+    desk.at(61.2)
+    assert asked(desk) == [(ModifyOrder, stop.order_id) for stop in stops]
+
+
+def test_a_no_to_what_was_asked_before_the_exit_was_decided_is_its_first() -> None:
+    """The count began anew with the decision: the pause is the shortest, and nothing raises."""
+    desk = a_sliced_desk()
+    stops = sliced(desk)
+    position = desk.state.positions[1]
+    desk.at(70).tick()
+    position.refused_at_ns = desk.now
+    close(desk)
+    desk.fail(stops[0].order_id, Action.CANCEL, Outcome.REFUSED, Refusal.RATE)
+    assert position.refusals == 1
 
 
 @pytest.mark.proves("T23", "T7")

@@ -29,6 +29,11 @@ from tests.support.by_hand import a_position, held, ready_state
 from tests.support.desk import CALL, OPEN, PUT, SECOND, Desk
 
 
+def is_suspect(desk: Desk) -> bool:
+    """Whether the stream is not believed to tell everything."""
+    return desk.state.path.suspect_since_ns is not None
+
+
 def polls(desk: Desk) -> list[tuple[str, bool]]:
     """What was asked by id: the order and whether an answer without news may stay untold."""
     return [(find.order_id, find.is_poll) for find in desk.all(FindOrder)]
@@ -183,7 +188,7 @@ def test_a_connection_that_is_down_owes_nothing_and_a_new_one_begins_anew() -> N
     assert desk.state.path.suspect_since_ns is None
 
 
-def test_a_suspect_stream_that_owes_nothing_is_tried_again_after_a_minute() -> None:
+def test_a_suspect_stream_that_owes_nothing_is_tried_again_after_half_a_minute() -> None:
     """Without an order it cannot clear itself: the next one, read by id anyway, tells."""
     desk = Desk()
     desk.at(60).spot()
@@ -191,10 +196,30 @@ def test_a_suspect_stream_that_owes_nothing_is_tried_again_after_a_minute() -> N
     desk.acknowledge(entry.order_id)
     desk.at(63)
     desk.row(entry.order_id, BrokerStatus.CANCELLED, terms=entry.terms, is_read=True)
-    desk.at(121)
+    desk.at(91)
     assert desk.state.path.suspect_since_ns is not None
-    desk.at(125)
+    desk.at(95)
     assert desk.state.path.suspect_since_ns is None
+
+
+def test_a_lost_word_about_an_order_that_rests_bars_entries_for_half_a_minute() -> None:
+    """It will never come; what a read has shown in its place is owed no longer."""
+    desk = Desk()
+    desk.at(60).spot()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.row(entry.order_id, BrokerStatus.FILLED, terms=entry.terms, filled=195, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.at(61)
+    desk.row(stop.order_id, terms=stop.terms, is_read=True)
+    desk.at(65)
+    assert is_suspect(desk)
+    desk.at(91)
+    assert is_suspect(desk)
+    desk.at(95)
+    assert not is_suspect(desk)
+    assert desk.state.orders[stop.order_id].is_live
 
 
 # -- the order path

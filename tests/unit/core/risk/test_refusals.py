@@ -162,9 +162,9 @@ def test_no_refusal_makes_placements_spin_or_stop(refusal: Refusal) -> None:
     [
         (None, 1, 1),
         (Refusal.RATE, 1, 1),
-        (Refusal.RATE, 2, 2),
-        (Refusal.RATE, 4, 8),
-        (Refusal.RATE, 5, 10),
+        (Refusal.RATE, 4, 1),
+        (Refusal.RATE, 5, 2),
+        (Refusal.RATE, 8, 10),
         (Refusal.FUNDS, 60, 10),
         (Refusal.FUNDS, 61, 30),
         (Refusal.SELF_TRADE, 1, 0.2),
