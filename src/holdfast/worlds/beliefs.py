@@ -10,6 +10,7 @@ from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceO
 from holdfast.domain.decision import HaltLevel
 from holdfast.domain.event import (
     BookRead,
+    BookRepeated,
     JournalChanged,
     Link,
     LinkChanged,
@@ -88,7 +89,7 @@ class NoEntryInTheDark(Checker):
                 self._links[seen.event.link] = seen.event.is_up
             case JournalChanged():
                 self._is_durable = seen.event.is_durable
-            case BookRead():
+            case BookRead() | BookRepeated():
                 self._is_read, self._read_ns = True, seen.event.began_at_ns
             case StopAsked():
                 self._is_stopping = True
@@ -165,7 +166,7 @@ class NoPlacementBeforeTheBook(Checker):
             pass
         elif isinstance(seen.event, Restarted):
             self._is_read = self._is_anyway = False
-        elif isinstance(seen.event, BookRead):
+        elif isinstance(seen.event, BookRead | BookRepeated):
             self._is_read = True
         elif isinstance(seen.event, OperatorAsked):
             self._is_anyway = self._is_anyway or seen.event.is_anyway

@@ -9,7 +9,7 @@ from holdfast.core.books.postings import Account
 from holdfast.core.readiness import first_failing
 from holdfast.core.state import State
 from holdfast.domain.audit import Drift
-from holdfast.domain.event import BookRead, Restarted
+from holdfast.domain.event import BookRead, BookRepeated, Restarted
 from holdfast.domain.instrument import BrokerKey
 from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerOrderId, BrokerStatus
@@ -173,9 +173,9 @@ class DifferencesAreEvident(Checker):
     @override
     def after_step(self, seen: Seen) -> None:
         world, state = seen.world, seen.state
-        if isinstance(seen.event, BookRead):
+        if isinstance(seen.event, BookRead | BookRepeated):
             self._look_at_believed(state)
-        if isinstance(seen.event, Restarted | BookRead):
+        if isinstance(seen.event, Restarted | BookRead | BookRepeated):
             self._believed = set(state.extra)
         if world.is_anybody_else_in_it or world.is_doubtful(world.now_ns, QUIET_NS):
             return

@@ -23,6 +23,7 @@ from holdfast.domain.audit import (
 from holdfast.domain.command import AnyCommand, CancelOrder, FindOrder, ModifyOrder, PlaceOrder
 from holdfast.domain.event import (
     BookRead,
+    BookRepeated,
     LinkChanged,
     OperatorAsked,
     OrderAcknowledged,
@@ -203,6 +204,7 @@ _EVENTS: Final[dict[type, _Words]] = {
     OperatorAsked: lambda it: f"a person asks: {it.request.value} {it.position or ''}".rstrip(),
     LinkChanged: lambda it: f"{it.link.value} is {'up' if it.is_up else 'down'}",
     BookRead: _book,
+    BookRepeated: lambda _: "the book: as before",
     ReadFailed: lambda it: f"reading {it.what} failed: {it.reason}",
 }
 """How each event is told; others are not."""
