@@ -3,8 +3,9 @@
 What is asked is asked again until it is answered. A failed read changes nothing; where two passes
 disagree they change nothing, and elsewhere what they agree on stands.
 
-In session it is read each `reconcile.every_s`, and at once when a connection came back, an order
-lost its answer, a position ended, or somebody else trades beside us.
+In session it is read each `reconcile.every_s`, more often while something of ours is believed to be
+missing, and at once when a connection came back, an order lost its answer, a position ended, or
+somebody else trades beside us.
 """
 
 from collections import Counter
@@ -32,6 +33,9 @@ SETTLED_NS = 3 * SECOND_NS
 
 UNSETTLED_NS = 10 * SECOND_NS
 """A key about which passes differ for so long is told, and bars nothing but entries there (T22)."""
+
+MISSED_NS = 5 * SECOND_NS
+"""So often while it is believed, and nobody has said why, that less is held than our fills say."""
 
 BEFORE_SQUARE_OFF_NS = 60 * SECOND_NS
 """From so long before the broker's own square-off it may trade in our keys at any moment (T11)."""
@@ -113,13 +117,15 @@ def _next_ns(state: State) -> int | None:
     """When the book is read for no other reason than time: never for a closed market (I-99).
 
     What is due in the last stretch of a session falls after its end, and is the last of the day.
+    What was cut because the broker seems not to hold it is unprotected if that was wrong (T5, T9).
     """
     if state.facts is None:
         return None
     every_ns = state.settings.reconcile.every_s * SECOND_NS
     windows = [window for session in state.facts.sessions for window in session.windows]
     if any(start - every_ns <= state.now_ns < end for start, end in windows):
-        return state.now_ns + every_ns
+        is_missed = any(found.is_missed for found in state.drifts.values())
+        return state.now_ns + (min(MISSED_NS, every_ns) if is_missed else every_ns)
     return min((start - every_ns for start, _ in windows if start > state.now_ns), default=None)
 
 

@@ -67,8 +67,11 @@ def take_closed(state: State, key: BrokerKey, read: BookRead) -> tuple[Position,
 
 
 def note_aside(state: State, key: BrokerKey) -> None:
-    """Nothing of ours is held in a key: what others have done there so far is theirs."""
-    if not ration.held_in(state, key) and state.book.is_listed:
+    """Nothing of ours is held in a key, or about to be: what others have done there is theirs.
+
+    What they sell while an entry works closes what it fills.
+    """
+    if state.book.is_listed and not any(position.key == key for position in state.live):
         state.aside[key] = ration.outside(state, key)
 
 

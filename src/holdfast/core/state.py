@@ -174,6 +174,12 @@ class Drifted(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the broker may hold less of ours than our fills say, and nobody knows yet (T5)."""
         return self.is_present and not self.is_believed and self.kind in _LACKING
 
+    @property
+    def is_missed(self) -> bool:
+        """Whether it is believed that the broker holds less of ours, and nobody has said why (T5)."""
+        is_believed = self.is_present and self.is_believed and not self.is_explained
+        return is_believed and not self.is_acknowledged and self.kind in _LACKING
+
 
 _LACKING = (DriftKind.SMALLER, DriftKind.GONE, DriftKind.WRONG_SIDE)
 

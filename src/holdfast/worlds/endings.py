@@ -40,7 +40,11 @@ CLOCK_NS = SECOND // 2
 WATERMARK_NS = 3 * SECOND
 """The two seconds of the promise, and a turn of the loop."""
 
-_DROPS = (FaultKind.STOP_DROPPED,)
+_TOUCHES = (
+    FaultKind.STOP_DROPPED,
+    FaultKind.OWNER_CANCELS_STOP,
+    FaultKind.OWNER_CHANGES_STOP,
+)
 
 A_PERSONS = ("halted", "daily_loss", "rules")
 """Terms that only a person, or the next day, can make true again."""
@@ -49,8 +53,8 @@ A_PERSONS = ("halted", "daily_loss", "rules")
 class EveryPositionIsProtected(Checker):
     """What is held at the exchange has closing orders there, but for seconds, when nothing is wrong.
 
-    Where the exchange drops stops, a stop that was dropped twice is left so: nobody can tell that
-    from the owner's will (T14), and the local rule alone holds the position.
+    A stop that the owner touched twice is left so: that is his will, and the local rule alone holds
+    the position (T14). So is one that the exchange dropped twice: nobody can tell the two apart.
     """
 
     promise = "2.5, T9"
@@ -72,7 +76,7 @@ class EveryPositionIsProtected(Checker):
             naked = set()
         if world.terms.has_structures:
             naked = set()  # a long leg bears no stop (T12)
-        if any(isinstance(act, BrokerFault) and act.kind in _DROPS for act in world.script.acts):
+        if any(isinstance(act, BrokerFault) and act.kind in _TOUCHES for act in world.script.acts):
             naked -= {one.number for one in seen.state.live if one.stop_is_owners}
         self._since_ns = {number: self._since_ns.get(number, now_ns) for number in sorted(naked)}
         for number, since_ns in self._since_ns.items():

@@ -274,7 +274,8 @@ class World:
 
     @property
     def is_anybody_else_in_it(self) -> bool:
-        """Whether somebody else has traded in the account."""
+        """Whether somebody else has traded in the account, up to now: the watch is on ours alone."""
+        self._count_executions()
         return bool(self._foreign)
 
     def was_foreign(self, key: BrokerKey, at_ns: int) -> bool:

@@ -118,6 +118,31 @@ def test_while_it_is_in_doubt_the_book_is_read_each_second() -> None:
     assert held.bars()
 
 
+def reads_within(held: Held, first: int, last: int) -> int:
+    """How often the book is asked for from one second to another, each pass answered alike."""
+    asked = len(held.desk.all(ReadBook))
+    for second in range(first, last):
+        before = len(held.desk.all(ReadBook))
+        held.see(second)
+        if len(held.desk.all(ReadBook)) > before:
+            held.desk.book(*held.rows, nets={CALL: 0})
+    return len(held.desk.all(ReadBook)) - asked
+
+
+@pytest.mark.proves("T5", "T9")
+def test_what_is_believed_to_be_missing_is_looked_for_each_five_seconds() -> None:
+    """Its stop is gone: if the reads were wrong it is unprotected; a person's word ends the haste."""
+    held = Held()
+    held.read(75, 0)
+    held.read(85.5, 0)
+    assert [one.is_believed for one in held.desk.told(Drift)] == [False, True]
+    assert held.closable == 0
+    assert reads_within(held, 86, 116) in (5, 6, 7)
+    held.desk.acknowledge_drift()
+    reads_within(held, 116, 122)
+    assert reads_within(held, 122, 156) == 0
+
+
 @pytest.mark.proves("T5")
 def test_a_smaller_net_that_changes_begins_its_ten_seconds_anew() -> None:
     """Only what is repeated is believed."""

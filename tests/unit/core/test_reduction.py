@@ -19,7 +19,7 @@ from holdfast.domain.order import (
     OrderState,
     Side,
 )
-from tests.support.desk import CALL, OPEN, PUT, RATES, Desk
+from tests.support.desk import CALL, OPEN, PUT, RATES, SECOND, Desk
 
 KEY = BrokerKey(CALL.id, Product.INTRADAY)
 PRICE = 9_000
@@ -258,6 +258,55 @@ def test_what_others_held_before_us_is_theirs() -> None:
     assert desk.told(ReducedOutside) == []
     assert desk.state.positions[1].holding.quantity == 195
     assert desk.state.positions[1].closable_quantity == 130
+
+
+@pytest.mark.proves("T4", "T14")
+def test_what_others_sell_while_an_entry_works_has_closed_what_it_fills() -> None:
+    """He sold before the fill, and knew of no position; what is missing of ours is not left open."""
+    desk = Desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    working = desk.book_row(entry)
+    for second in (1, 2, 3, 4, 4.5):
+        desk.at(second).tick()
+        desk.spot()
+        if second == 1:
+            desk.foreign(order(65))
+        desk.read_book(working, seconds=second, foreign=(order(65),), trades=(sold(),))
+    desk.fill(entry, price=100.0)
+    row = desk.book_row(entry, BrokerStatus.FILLED, filled=195, price=100, venue_ns=OPEN)
+    trades = (sold(), bought(row))
+    for second in range(5, 20):
+        desk.at(second).tick()
+        desk.spot()
+        stops = [one for one in desk.all(PlaceOrder) if one.order_id != entry.order_id]
+        rows = [
+            desk.book_row(
+                one, terms=desk.state.orders[one.order_id].terms, venue_ns=OPEN + 5 * SECOND
+            )
+            for one in stops
+        ]
+        nets = {CALL: 130}
+        desk.read_book(row, *rows, seconds=second, foreign=(order(65),), trades=trades, nets=nets)
+    told = [(one.position, one.quantity, one.order) for one in desk.told(ReducedOutside)]
+    assert told == [(1, 65, "77")]
+    assert desk.state.positions[1].closable_quantity == 130
+
+
+def sold() -> BookTrade:
+    """The execution of 65 that others sold."""
+    number = BrokerOrderId("77")
+    return BookTrade(trade_id="T77", broker_id=number, quantity=65, value_paise=65 * PRICE)
+
+
+def bought(row: OrderRow) -> BookTrade:
+    """The execution of an order that filled at once."""
+    return BookTrade(
+        trade_id="T1",
+        broker_id=row.broker_id,
+        quantity=row.filled_quantity,
+        value_paise=row.filled_value_paise,
+    )
 
 
 @pytest.mark.proves("T14")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from holdfast.core.drift import barring
 from holdfast.core.entries.candidate import Candidate, cutoff_ns, start_ns
+from holdfast.core.ration import outside
 from holdfast.core.readiness import first_failing, quote_fault
 from holdfast.core.risk.limits import worst_today_paise
 from holdfast.core.settings import SECOND_NS
@@ -164,15 +165,19 @@ def plan(_state: State, candidate: Candidate) -> Passed | Denial:
 
 
 def one_side(state: State, candidate: Candidate) -> Passed | Denial:
-    """Nothing of the other side is held in the same key: the broker nets both to nothing (T4)."""
+    """Nothing of the other side is held in the same key: the broker nets both to nothing (T4).
+
+    By whom is the same: what others hold against it would be missing of ours from its first fill,
+    and no order of ours could ever close that part. No acknowledgement changes it.
+    """
     assert candidate.instrument is not None
+    key = BrokerKey(candidate.instrument.id, candidate.product)
     for position in state.live:
-        same_key = position.id == candidate.instrument.id and (
-            position.key.product is candidate.product
-        )
-        if same_key and position.side is not candidate.side:
+        if position.key == key and position.side is not candidate.side:
             return Denial(gate="one_side", values={"position": position.number})
-    return Passed(gate="one_side", values={})
+    others = outside(state, key) + state.extra.get(key, 0)
+    is_free = others * candidate.side.sign >= 0
+    return _answer("one_side", ok=is_free, values={} if is_free else {"others": others})
 
 
 def funds(state: State, _candidate: Candidate) -> Passed | Denial:

@@ -36,6 +36,7 @@ from holdfast.core.settings import (
 )
 from holdfast.core.state import Drifted, State
 from holdfast.domain.audit import Denied, DriftKind, IntentFormed
+from holdfast.domain.book import ForeignRow
 from holdfast.domain.command import PlaceOrder
 from holdfast.domain.decision import Direction, HaltLevel, Passed, Values
 from holdfast.domain.event import JournalChanged, Link, LinkChanged, OperatorRequest
@@ -45,7 +46,7 @@ from holdfast.domain.instrument import (
     OptionType,
     Product,
 )
-from holdfast.domain.order import BrokerStatus, Side
+from holdfast.domain.order import BrokerOrderId, BrokerStatus, Side
 from tests.support.by_hand import NOW, SIGNAL, a_position, held, packet, ready_state
 from tests.support.by_hand import plan as exit_plan
 from tests.support.desk import (
@@ -259,6 +260,47 @@ def test_one_side() -> None:
     desk.at(176)  # nobody answers for that stop, but orders get through
     desk.tell(LinkChanged(at_ns=desk.now, link=Link.ORDERS, is_up=True))
     assert outcome(desk, minute=3) == "one_side"
+
+
+@pytest.mark.proves("T4")
+@pytest.mark.parametrize(
+    ("side", "product", "gate"),
+    [
+        (Side.SELL, Product.INTRADAY, "one_side"),
+        (Side.BUY, Product.INTRADAY, "entered"),
+        (Side.SELL, Product.MARGIN, "entered"),
+    ],
+)
+def test_nothing_is_entered_against_what_others_hold_in_its_key(
+    side: Side, product: Product, gate: str
+) -> None:
+    """It would be missing of ours from the first fill (T4), though a person has acknowledged it."""
+    desk = Desk()
+    desk.at(0.1).tick()
+    row = ForeignRow(
+        broker_id=BrokerOrderId("77"),
+        instrument=CALL.id,
+        product=product,
+        side=side,
+        quantity=65,
+        filled_quantity=65,
+        is_live=False,
+    )
+    desk.foreign(row)
+    if product is Product.INTRADAY:
+        for second in (5, 10):
+            desk.read_book(seconds=second, foreign=(row,))
+        desk.acknowledge_drift()
+    assert outcome(desk) == gate
+
+
+def test_nothing_is_entered_against_what_is_missing_of_ours() -> None:
+    """Nobody knows where it went: another entry there would be missing first (T4)."""
+    desk = Desk()
+    desk.hold()
+    [position] = desk.state.live
+    desk.state.extra[position.key] = -65
+    assert outcome(desk, minute=2) == "one_side"
 
 
 def test_funds_must_be_read_after_the_last_fill() -> None:
