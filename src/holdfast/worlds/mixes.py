@@ -26,6 +26,7 @@ from holdfast.worlds.acts import (
 )
 from holdfast.worlds.chance import Chance
 from holdfast.worlds.ground import SECOND
+from holdfast.worlds.speaker import INTERVAL_S
 from holdfast.worlds.terms import LEGS, RUSH
 
 MINUTES: Final = 10
@@ -237,6 +238,22 @@ _LATE: Final = (
 )
 """What happens to an order while answers about it are late, its share, and a quantity."""
 
+_ENDED_UNHEARD: Final = (
+    (FaultKind.SELF_TRADE_CANCELLED, 6_000),
+    (FaultKind.UPDATE_LOST, 10_000),
+    (FaultKind.ANSWER_SLOW, 5_000),
+    (FaultKind.REFUSED_OTHER, 4_000),
+)
+"""An order ends and nobody says so; the answer to its cancel is a no, and late. With their shares."""
+
+_GROWING: Final = (
+    (FaultKind.FILLS_SLICED, 10_000),
+    (FaultKind.STOP_TO_LIMIT_REFUSED, 10_000),
+    (FaultKind.ANSWER_SLOW, 7_000),
+    (FaultKind.REFUSED_OTHER, 4_000),
+)
+"""A stop grows with each fill; the no to that is late, and by then its cancel is on its way."""
+
 
 def _seldom(chance: Chance, calm_s: int, kinds: Sequence[FaultKind]) -> Mixed:
     """Long windows of what strikes seldom; most of the kinds in each world."""
@@ -304,6 +321,53 @@ def _partly_cancelled(chance: Chance, calm_s: int) -> Mixed:
         )
 
 
+def _late_refusals(chance: Chance, calm_s: int) -> Mixed:
+    """Refusals of cancels and changes that come when the order has gone on, or has ended unheard."""
+    for number, kinds in enumerate((_ENDED_UNHEARD, _GROWING)):
+        part = chance.part(f"refused late {number}")
+        lasts_ns = 150 * SECOND
+        at_ns = _at(part, calm_s, lasts_ns)
+        delay_ns = part.one_of("delay", (1_200, 1_500, 1_700)) * _MS
+        for kind, share_bps in kinds:
+            yield BrokerFault(
+                at_ns=at_ns,
+                kind=kind,
+                lasts_ns=lasts_ns,
+                share_bps=share_bps,
+                delay_ns=delay_ns if kind is FaultKind.ANSWER_SLOW else None,
+            )
+        if kinds is _GROWING:
+            yield from _closed_early(part, at_ns // SECOND, lasts_ns // SECOND)
+
+
+def _closed_early(chance: Chance, begin_s: int, lasts_s: int) -> Mixed:
+    """A person closes what has just been entered: entries come at the ends of candles."""
+    for candle_s in range(begin_s - begin_s % INTERVAL_S, begin_s + lasts_s, INTERVAL_S):
+        after_ns = chance.within(f"after {candle_s}", 1_000, 4_000) * _MS
+        yield Ask(at_ns=candle_s * SECOND + after_ns, request=OperatorRequest.CLOSE)
+
+
+def _stuck_stops(chance: Chance, calm_s: int) -> Mixed:
+    """Stops that trigger under a change, or stay stops: all day, for the program asks seldom."""
+    part = chance.part("stuck")
+    kinds = (FaultKind.MODIFY_OVERTAKEN, FaultKind.STOP_TO_LIMIT_REFUSED)
+    yield BrokerFault(
+        at_ns=5 * SECOND,
+        kind=part.one_of("kind", kinds),
+        lasts_ns=(calm_s - 5) * SECOND,
+        share_bps=part.one_of("share", (5_000, 10_000)),
+    )
+
+
+def _meddled_stops(chance: Chance, calm_s: int) -> Mixed:
+    """Stops that arrive nowhere, or that others take away, alone or with what they guard."""
+    kinds = (FaultKind.STOP_REQUEST_LOST,)
+    yield from _seldom(chance, calm_s, kinds)
+    for kind in (FaultKind.OWNER_CANCELS_STOP, FaultKind.BROKER_SQUARES_OFF):
+        at_ns = _at(chance.part(f"others {kind.value}"), calm_s, 100 * SECOND)
+        yield BrokerFault(at_ns=at_ns, kind=kind, lasts_ns=100 * SECOND, share_bps=6_000)
+
+
 def _unguarded(_chance: Chance) -> Mixed:
     """The broker's own guard fails when it is asked for, which is soon after a start (T25)."""
     kind = FaultKind.GUARD_FAILED
@@ -319,6 +383,9 @@ def _directed(chance: Chance, calm_s: int) -> Mixed:
     yield from _partly_cancelled(chance, calm_s)
     yield from _quiet_prices(chance, calm_s, 1)
     yield from _unguarded(chance)
+    yield from _late_refusals(chance, calm_s)
+    yield from _stuck_stops(chance, calm_s)
+    yield from _meddled_stops(chance.part("stops"), calm_s)
 
 
 def _requests(chance: Chance, calm_s: int) -> Mixed:
@@ -360,6 +427,7 @@ def _sight(chance: Chance, calm_s: int) -> Mixed:
     yield from _market(chance, calm_s, _FEED, 4)
     yield from _market(chance.part("more"), calm_s, _MOVES, 3)
     yield from _lines(chance, calm_s, 1)
+    yield from _stuck_stops(chance, calm_s)
 
 
 def _machine(chance: Chance, calm_s: int) -> Mixed:
@@ -368,6 +436,7 @@ def _machine(chance: Chance, calm_s: int) -> Mixed:
     yield from _clocks(chance, calm_s, 2)
     yield from _lines(chance, calm_s, 2)
     yield from _broker(chance, calm_s, _ALL, 2)
+    yield from _stuck_stops(chance, calm_s)
 
 
 def _everything(chance: Chance, calm_s: int) -> Mixed:
