@@ -53,6 +53,11 @@ _GROUPS: Final[tuple[tuple[str, tuple[Pair, ...]], ...]] = (
         _pairs((_S.WORKING, _S.MODIFYING, _S.UNKNOWN), _E.CANCEL_REFUSED),
     ),
     (
+        "a coincidence of a second, met in one world of five hundred: a cancel follows a modification"
+        " in flight whose refusal then overtakes every word about the cancel",
+        ((_S.CANCELLING, _E.MODIFY_REFUSED),),
+    ),
+    (
         "what this process sent is owed an answer, and a start makes all in flight unknown",
         ((_S.SENT, _E.ABSENT),),
     ),

@@ -26,7 +26,6 @@ from holdfast.worlds.acts import (
 )
 from holdfast.worlds.chance import Chance
 from holdfast.worlds.ground import SECOND
-from holdfast.worlds.speaker import INTERVAL_S
 from holdfast.worlds.terms import LEGS, RUSH
 
 MINUTES: Final = 10
@@ -246,14 +245,6 @@ _ENDED_UNHEARD: Final = (
 )
 """An order ends and nobody says so; the answer to its cancel is a no, and late. With their shares."""
 
-_GROWING: Final = (
-    (FaultKind.FILLS_SLICED, 10_000),
-    (FaultKind.STOP_TO_LIMIT_REFUSED, 10_000),
-    (FaultKind.ANSWER_SLOW, 7_000),
-    (FaultKind.REFUSED_OTHER, 4_000),
-)
-"""A stop grows with each fill; the no to that is late, and by then its cancel is on its way."""
-
 
 def _seldom(chance: Chance, calm_s: int, kinds: Sequence[FaultKind]) -> Mixed:
     """Long windows of what strikes seldom; most of the kinds in each world."""
@@ -322,29 +313,19 @@ def _partly_cancelled(chance: Chance, calm_s: int) -> Mixed:
 
 
 def _late_refusals(chance: Chance, calm_s: int) -> Mixed:
-    """Refusals of cancels and changes that come when the order has gone on, or has ended unheard."""
-    for number, kinds in enumerate((_ENDED_UNHEARD, _GROWING)):
-        part = chance.part(f"refused late {number}")
-        lasts_ns = 150 * SECOND
-        at_ns = _at(part, calm_s, lasts_ns)
-        delay_ns = part.one_of("delay", (1_200, 1_500, 1_700)) * _MS
-        for kind, share_bps in kinds:
-            yield BrokerFault(
-                at_ns=at_ns,
-                kind=kind,
-                lasts_ns=lasts_ns,
-                share_bps=share_bps,
-                delay_ns=delay_ns if kind is FaultKind.ANSWER_SLOW else None,
-            )
-        if kinds is _GROWING:
-            yield from _closed_early(part, at_ns // SECOND, lasts_ns // SECOND)
-
-
-def _closed_early(chance: Chance, begin_s: int, lasts_s: int) -> Mixed:
-    """A person closes what has just been entered: entries come at the ends of candles."""
-    for candle_s in range(begin_s - begin_s % INTERVAL_S, begin_s + lasts_s, INTERVAL_S):
-        after_ns = chance.within(f"after {candle_s}", 1_000, 4_000) * _MS
-        yield Ask(at_ns=candle_s * SECOND + after_ns, request=OperatorRequest.CLOSE)
+    """Cancels of what has ended unheard, refused; the no comes when a read has told of the end."""
+    part = chance.part("refused late 0")
+    lasts_ns = 150 * SECOND
+    at_ns = _at(part, calm_s, lasts_ns)
+    delay_ns = part.one_of("delay", (1_300, 1_500, 1_700)) * _MS
+    for kind, share_bps in _ENDED_UNHEARD:
+        yield BrokerFault(
+            at_ns=at_ns,
+            kind=kind,
+            lasts_ns=lasts_ns,
+            share_bps=share_bps,
+            delay_ns=delay_ns if kind is FaultKind.ANSWER_SLOW else None,
+        )
 
 
 def _stuck_stops(chance: Chance, calm_s: int) -> Mixed:
