@@ -53,8 +53,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[Pair, ...]], ...]] = (
         _pairs((_S.WORKING, _S.MODIFYING, _S.UNKNOWN), _E.CANCEL_REFUSED),
     ),
     (
-        "a coincidence of a second, met in one world of five hundred: a cancel follows a modification"
-        " in flight whose refusal then overtakes every word about the cancel",
+        "coincidence, in one world of 500: a late no to a change beats every word of its cancel",
         ((_S.CANCELLING, _E.MODIFY_REFUSED),),
     ),
     (
