@@ -53,6 +53,10 @@ _GROUPS: Final[tuple[tuple[str, tuple[Pair, ...]], ...]] = (
         _pairs((_S.WORKING, _S.MODIFYING, _S.UNKNOWN), _E.CANCEL_REFUSED),
     ),
     (
+        "coincidence, in one world of 500: a late no to a change beats every word of its cancel",
+        ((_S.CANCELLING, _E.MODIFY_REFUSED),),
+    ),
+    (
         "what this process sent is owed an answer, and a start makes all in flight unknown",
         ((_S.SENT, _E.ABSENT),),
     ),

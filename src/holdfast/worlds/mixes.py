@@ -237,6 +237,14 @@ _LATE: Final = (
 )
 """What happens to an order while answers about it are late, its share, and a quantity."""
 
+_ENDED_UNHEARD: Final = (
+    (FaultKind.SELF_TRADE_CANCELLED, 6_000),
+    (FaultKind.UPDATE_LOST, 10_000),
+    (FaultKind.ANSWER_SLOW, 5_000),
+    (FaultKind.REFUSED_OTHER, 4_000),
+)
+"""An order ends and nobody says so; the answer to its cancel is a no, and late. With their shares."""
+
 
 def _seldom(chance: Chance, calm_s: int, kinds: Sequence[FaultKind]) -> Mixed:
     """Long windows of what strikes seldom; most of the kinds in each world."""
@@ -304,6 +312,43 @@ def _partly_cancelled(chance: Chance, calm_s: int) -> Mixed:
         )
 
 
+def _late_refusals(chance: Chance, calm_s: int) -> Mixed:
+    """Cancels of what has ended unheard, refused; the no comes when a read has told of the end."""
+    part = chance.part("refused late 0")
+    lasts_ns = 150 * SECOND
+    at_ns = _at(part, calm_s, lasts_ns)
+    delay_ns = part.one_of("delay", (1_300, 1_500, 1_700)) * _MS
+    for kind, share_bps in _ENDED_UNHEARD:
+        yield BrokerFault(
+            at_ns=at_ns,
+            kind=kind,
+            lasts_ns=lasts_ns,
+            share_bps=share_bps,
+            delay_ns=delay_ns if kind is FaultKind.ANSWER_SLOW else None,
+        )
+
+
+def _stuck_stops(chance: Chance, calm_s: int) -> Mixed:
+    """Stops that trigger under a change, or stay stops: all day, for the program asks seldom."""
+    part = chance.part("stuck")
+    kinds = (FaultKind.MODIFY_OVERTAKEN, FaultKind.STOP_TO_LIMIT_REFUSED)
+    yield BrokerFault(
+        at_ns=5 * SECOND,
+        kind=part.one_of("kind", kinds),
+        lasts_ns=(calm_s - 5) * SECOND,
+        share_bps=part.one_of("share", (5_000, 10_000)),
+    )
+
+
+def _meddled_stops(chance: Chance, calm_s: int) -> Mixed:
+    """Stops that arrive nowhere, or that others take away, alone or with what they guard."""
+    kinds = (FaultKind.STOP_REQUEST_LOST,)
+    yield from _seldom(chance, calm_s, kinds)
+    for kind in (FaultKind.OWNER_CANCELS_STOP, FaultKind.BROKER_SQUARES_OFF):
+        at_ns = _at(chance.part(f"others {kind.value}"), calm_s, 100 * SECOND)
+        yield BrokerFault(at_ns=at_ns, kind=kind, lasts_ns=100 * SECOND, share_bps=6_000)
+
+
 def _unguarded(_chance: Chance) -> Mixed:
     """The broker's own guard fails when it is asked for, which is soon after a start (T25)."""
     kind = FaultKind.GUARD_FAILED
@@ -319,6 +364,9 @@ def _directed(chance: Chance, calm_s: int) -> Mixed:
     yield from _partly_cancelled(chance, calm_s)
     yield from _quiet_prices(chance, calm_s, 1)
     yield from _unguarded(chance)
+    yield from _late_refusals(chance, calm_s)
+    yield from _stuck_stops(chance, calm_s)
+    yield from _meddled_stops(chance.part("stops"), calm_s)
 
 
 def _requests(chance: Chance, calm_s: int) -> Mixed:
@@ -360,6 +408,7 @@ def _sight(chance: Chance, calm_s: int) -> Mixed:
     yield from _market(chance, calm_s, _FEED, 4)
     yield from _market(chance.part("more"), calm_s, _MOVES, 3)
     yield from _lines(chance, calm_s, 1)
+    yield from _stuck_stops(chance, calm_s)
 
 
 def _machine(chance: Chance, calm_s: int) -> Mixed:
@@ -368,6 +417,7 @@ def _machine(chance: Chance, calm_s: int) -> Mixed:
     yield from _clocks(chance, calm_s, 2)
     yield from _lines(chance, calm_s, 2)
     yield from _broker(chance, calm_s, _ALL, 2)
+    yield from _stuck_stops(chance, calm_s)
 
 
 def _everything(chance: Chance, calm_s: int) -> Mixed:

@@ -95,6 +95,7 @@ class WatchedExchange(SimulatedExchange):
         self._ended = Tally()
         self._living: list[tuple[LiveOrder, OrderReason]] = []
         self._known = 0
+        self._told = 0
 
     @property
     def placed_in_order(self) -> Sequence[Placement]:
@@ -125,28 +126,32 @@ class WatchedExchange(SimulatedExchange):
     @override
     def place(self, order_id: OrderId, terms: OrderTerms, at_ns: int, **more: Any) -> list[Result]:
         results = super().place(order_id, terms, at_ns, **more)
-        self.watch(at_ns)
+        self._tell(at_ns)
         return results
 
     @override
     def modify(self, order_id: OrderId, terms: OrderTerms, at_ns: int, **more: Any) -> list[Result]:
         results = super().modify(order_id, terms, at_ns, **more)
-        self.watch(at_ns)
+        self._tell(at_ns)
         return results
 
     @override
     def cancel(self, order_id: OrderId, at_ns: int) -> list[Result]:
         results = super().cancel(order_id, at_ns)
-        self.watch(at_ns)
+        self._tell(at_ns)
         return results
 
     @override
     def on_tick(self, tick: Tick) -> list[OrderRow]:
-        before = len(self._account.executions)
         rows = super().on_tick(tick)
-        if rows or len(self._account.executions) != before:
-            self.watch(tick.at_ns)
+        # What others traded between two ticks came by none of the ways above.
+        if rows or len(self._account.executions) != self._told:
+            self._tell(tick.at_ns)
         return rows
+
+    def _tell(self, at_ns: int) -> None:
+        self._told = len(self._account.executions)
+        self.watch(at_ns)
 
 
 class Outside:
