@@ -12,7 +12,7 @@ import pytest
 from holdfast.store import schema
 from holdfast.store.final import last_stop
 from tests.support.command import environment
-from tests.support.trading import Trading, sockets_of
+from tests.support.trading import WHOLE_LOTS, Trading, sockets_of
 from tools import CHECKOUT
 
 pytestmark = pytest.mark.timeout(90)
@@ -134,7 +134,8 @@ def test_a_hundred_days_in_one_process_leave_nothing_behind(tmp_path: Path) -> N
 @pytest.mark.proves("APP-16")
 def test_what_is_held_at_the_stop_is_reported_and_keeps_its_stop(tmp_path: Path) -> None:
     """In the final record, in the database's last words, and on the screen, with its resting stop."""
-    run = Trading(tmp_path, watches=True, moments=[["events", 58_000, signal.SIGTERM.value]])
+    moments = [["events", 58_000, signal.SIGTERM.value]]
+    run = Trading(tmp_path, lots=WHOLE_LOTS, watches=True, moments=moments)
     try:
         assert run.wait() == 0, run.told()
     finally:
@@ -142,9 +143,10 @@ def test_what_is_held_at_the_stop_is_reported_and_keeps_its_stop(tmp_path: Path)
     state = run.record()["final_state"]
     assert (run.record()["open_positions"], state["open_positions"]) == (1, 1)
     [stop] = state["live_orders"]
-    assert "-S0004-" in stop
     told = last_stop(run.folder / schema.FILE_NAME)
     assert told is not None
-    assert (told[1].open_positions, told[1].live_orders) == ((4,), (stop,))
+    [held] = told[1].open_positions
+    assert f"-S{held:04}-" in stop
+    assert told[1].live_orders == (stop,)
     report = (tmp_path / "stdout").read_text()
     assert "STILL OPEN" in report

@@ -33,6 +33,7 @@ from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderRow, Purpose
 from holdfast.runtime.checkpoint import Checkpoint
 from holdfast.runtime.driver import YIELD_EVERY
 from holdfast.runtime.inbox import Inbox
+from holdfast.runtime.rates import TRAVEL_NS
 from holdfast.runtime.router import NOT_DURABLE, Sent
 from tests.support.chain import entering, until
 from tests.support.desk import DAY, NIFTY, OPEN, SECOND, Parrot, settings
@@ -191,7 +192,7 @@ def test_what_waits_for_its_turn_leaves_between_answers_and_deadlines_of_its_tim
     exit_ = placement(Purpose.EXIT)
     shell.engine.is_live = lambda order_id: True  # type: ignore[method-assign] # noqa: ARG005
     shell.router.execute(exit_, sequence=1, at_ns=at_ns)
-    due_ns = at_ns + SECOND
+    due_ns = at_ns + SECOND + TRAVEL_NS
     shell.venue.say(ReadFailed(at_ns=due_ns, what="at its time", reason=""))
     fired = [event.at_ns for event in shell.journal.events if isinstance(event, TimerFired)]
     shell.driver.take(tick(30))
