@@ -28,7 +28,7 @@ run: $(READY) ## trade one generated session, with its data under build/run
 	  --floor trades=3 --floor denials=1
 
 test: lint ## everything: lint, types, layers, all tests; writes build/proved.json
-	$(PY) -m pytest -n auto --dist worksteal --proved build/proved.json
+	$(PY) -m pytest -n auto --dist worksteal --proved=build/proved.json
 
 check: lint ## what must pass before a commit: lint, types, layers, rules about code and documents
 	$(PY) -m pytest -q tests/arch tests/docs
