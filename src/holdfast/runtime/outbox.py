@@ -70,6 +70,8 @@ def rank_of(command: AnyCommand) -> int:
             return FIRST if command.purpose is Purpose.EXIT else STOPS
         case ModifyOrder() | CancelOrder() | ExitAll() | BrokerKillSwitch() | SetLossExit():
             return FIRST
+        case ReadBook():
+            return FIRST  # among the reads: what is not found by its id only the book can prove
         case _:
             return STOPS
 
@@ -162,19 +164,27 @@ class Outbox:
         """When the next one is to be taken out; `None` when nothing waits, or all for the disk."""
         if not self._waiting:
             return None
-        dues = (due for one in self._waiting if (due := self._due_ns(one)) is not None)
-        return min(dues, default=None)
+        return min((due for due in self._dues() if due is not None), default=None)
 
-    def _due_ns(self, one: Waiting) -> int | None:
-        if one.is_held:
-            return one.until_ns
-        ready_ns = max(one.from_ns, self.free_ns(one))
-        return ready_ns if one.until_ns is None else min(ready_ns, one.until_ns)
+    def _dues(self) -> Iterator[int | None]:
+        """When each is to be taken out, in their order; `None`: it waits for the disk alone.
+
+        A read waits behind those before it: one pass over the book needs several calls at once, and
+        would never find them free while single searches take each as it comes.
+        """
+        reads_ns = 0
+        for one in self._waiting:
+            if one.is_held:
+                yield one.until_ns
+                continue
+            ready_ns = max(one.from_ns, self.free_ns(one))
+            if category_of(one.command) is Category.READS:
+                ready_ns = reads_ns = max(ready_ns, reads_ns)
+            yield ready_ns if one.until_ns is None else min(ready_ns, one.until_ns)
 
     def pop_due(self, now_ns: int) -> Waiting | None:
         """Take out the first one that may leave, or must be given back (`may_leave` tells)."""
-        for number, one in enumerate(self._waiting):
-            due_ns = self._due_ns(one)
+        for number, due_ns in enumerate(self._dues()):
             if due_ns is not None and due_ns <= now_ns:
                 return self._waiting.pop(number)
         return None

@@ -113,14 +113,14 @@ def test_questions_that_wait_are_asked_once() -> None:
         ReadBook(),
     )
     assert commands(box) == [
+        ReadBook(),
         FindOrder(order_id=OrderId("B")),
         FindOrder(order_id=OrderId("A")),
         ReadQuotes(instruments=(two, one, InstrumentId("NSE_FNO:3"))),
-        ReadBook(),
         ReadFunds(),
     ]
     assert [category_of(command) for command in commands(box)] == [
-        Category.READS, Category.READS, Category.QUOTES, Category.READS, Category.READS,
+        Category.READS, Category.READS, Category.READS, Category.QUOTES, Category.READS,
     ]  # fmt: skip
 
 
@@ -164,3 +164,19 @@ def test_entries_are_taken_out_and_nothing_else() -> None:
     box = outbox(placement(name="E"), placement(Purpose.STOP, "S"), modify("A"))
     assert [one.command for one in box.pop_entries()] == [placement(name="E")]
     assert commands(box) == [modify("A"), placement(Purpose.STOP, "S")]
+
+
+def test_a_pass_over_the_book_is_not_starved_by_searches() -> None:
+    """It needs four calls at once: what came before it goes, what comes after it waits."""
+    governor = Governor(ONE)
+    for number in range(4):
+        governor[Category.READS].take(number * 250_000_000, 1)
+    box = Outbox(governor)
+    for command in (FindOrder(order_id=OrderId("A")), ReadBook(), FindOrder(order_id=OrderId("B"))):
+        box.put(Waiting(command, 1))
+    assert [type(one) for one in commands(box)] == [ReadBook, FindOrder, FindOrder]
+    assert box.due_ns == 1_750_000_000, "when all four are free"
+    assert box.pop_due(1_749_999_999) is None
+    first = box.pop_due(1_750_000_000)
+    assert first is not None
+    assert isinstance(first.command, ReadBook)

@@ -270,6 +270,10 @@ def _tell_fill(state: State, position: Position, order: Order) -> None:
     if position not in held:
         _open(state, position)
         held.append(position)
+    # What fills on may have been flat for a while, and nobody comes to look at what is flat.
+    was_looked_at = state.now_ns - position.evaluated_at_ns <= SECOND_NS
+    wait_ns = SECOND_NS if was_looked_at else 0
+    state.timers.set_earlier(TimerKey(Rank.SWEEP), state.now_ns + wait_ns)
     if order.purpose is Purpose.ENTRY:
         state.tell(
             EntryFilled(

@@ -391,3 +391,23 @@ def test_a_closing_order_that_never_left_because_fills_came_is_placed_anew_at_on
     assert (again.purpose, again.terms) == (Purpose.STOP, stop.terms)
     assert again.order_id != stop.order_id
     assert desk.all(Notify) == []
+
+
+@pytest.mark.proves("RSK-4")
+def test_what_fills_on_after_it_was_flat_is_looked_at_at_once() -> None:
+    """Its stop had closed the first part; nobody had come to look at it since."""
+    desk = Desk()
+    desk.at(60).spot()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    released = replace(stop.terms, order_type=OrderType.LIMIT, trigger_paise=None)
+    desk.row(stop.order_id, BrokerStatus.FILLED, terms=released, filled=65, price=88.0)
+    assert desk.engine.open_positions == 0
+    desk.at(75)
+    desk.fill(entry, quantity=130, price=100.0)
+    assert desk.engine.open_positions == 1
+    desk.at(75.001)
+    assert desk.engine.evaluated_ns == OPEN + 75 * SECOND
