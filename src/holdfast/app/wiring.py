@@ -50,7 +50,7 @@ from holdfast.research.verify import Checked, verify
 from holdfast.runtime.clock import VirtualClock, cost_ns, elapsed_s
 from holdfast.runtime.day import Standing
 from holdfast.runtime.recover import Make, Numbered, in_order
-from holdfast.runtime.starting import Ground
+from holdfast.runtime.starting import Ground, simulated_access
 from holdfast.store.imports.recording import Recording, load_table
 from holdfast.store.imports.upstox import ImportReport, OptionTerms, import_upstox_full
 from holdfast.store.query import last_at_ns, records
@@ -392,6 +392,7 @@ def _beginning(
     )
     for loaded in () if recovered else source.history():
         yield msgspec.structs.replace(loaded, at_ns=at_ns)
+    yield from simulated_access(at_ns)
 
 
 def _master_sha256(instruments: tuple[Instrument, ...]) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from holdfast.core import (
+    account,
     bookread,
     drift,
     foreign,
@@ -277,6 +278,7 @@ class Engine:
             case OrderUpdated():
                 answers.take_row(state, event)
             case SendFailed():
+                account.take_failure(state, event)
                 answers.take_failure(state, event)
             case ForeignUpdated():
                 foreign.take_foreign(state, event)
@@ -300,8 +302,12 @@ class Engine:
                 self._on_link(event)
             case JournalChanged():
                 state.journal_durable = event.is_durable
-            case TokenChanged() | AccountChecked() | ClockChanged():
-                pass
+            case TokenChanged():
+                account.take_token(state, event)
+            case AccountChecked():
+                account.take_check(state, event)
+            case ClockChanged():
+                account.take_clock(state, event)
             case ServiceChanged():
                 self._on_service(event)
             case ProjectionDiffers():
@@ -462,7 +468,7 @@ class Engine:
             if identity not in self._builders:
                 self._prepare_underlying(identity)
         if len(state.instruments) > known:
-            state.send(Subscribe(instruments=tuple(sorted(state.instruments))))
+            state.send(Subscribe(instruments=restart.wanted(state)))
             restart.ask(state)
         if state.self_test_fault is not None:
             self._test_self()
