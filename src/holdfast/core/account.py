@@ -7,6 +7,7 @@ and until a check says otherwise nothing is entered. Exits are tried all the sam
 from collections.abc import Iterator
 from typing import Final
 
+from holdfast.core import bookread
 from holdfast.core.books.positions import Position
 from holdfast.core.state import State
 from holdfast.domain.command import Notify, Severity
@@ -23,7 +24,9 @@ def take_token(state: State, event: TokenChanged) -> None:
     access, was_valid = state.access, state.access.token_until_ns > 0
     access.token_until_ns = event.valid_until_ns if event.is_valid else 0
     access.token_reason = event.reason
-    if was_valid and not event.is_valid:
+    if event.is_valid and not was_valid and state.instruments:
+        bookread.ask_soon(state)  # what happened while nobody listened
+    elif was_valid and not event.is_valid:
         _call(state, f"the broker takes our session no more: {event.reason or 'no reason given'}")
 
 

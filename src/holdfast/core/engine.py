@@ -155,6 +155,11 @@ class Engine:
         return sum(1 for position in self._state.live if position.is_open)
 
     @property
+    def touched(self) -> frozenset[InstrumentId]:
+        """The contracts that are held or have an order of ours that could fill."""
+        return frozenset(one.id for one in self._state.live)
+
+    @property
     def evaluated_ns(self) -> int | None:
         """When the rules of the open position that waits longest last ran; `None`: none is open."""
         ran = (one.evaluated_at_ns for one in self._state.live if one.is_open)

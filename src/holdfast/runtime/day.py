@@ -15,7 +15,7 @@ import msgspec
 
 from holdfast.core.engine import Books, Engine
 from holdfast.domain.audit import Halted
-from holdfast.domain.command import Notify, ReadBook
+from holdfast.domain.command import Notify, ReadBook, Severity
 from holdfast.domain.event import (
     AnyEvent,
     CandleLoaded,
@@ -165,6 +165,10 @@ class Day:
         if self._router is not None and self.is_whole and not self._is_closed:
             self._router.execute(ReadBook(), sequence=0, at_ns=self._clock.now_ns())
 
+    def call_person(self, text: str) -> None:
+        """Tell people what only they can mend; the engine hears what follows from it."""
+        self._notify(Notify(severity=Severity.ALARM, text=text))
+
     def journal_changed(self, is_durable: bool, reason: str) -> None:  # noqa: FBT001 a callback
         """Hear from the writer, on whatever thread, that durability came or went."""
         event = JournalChanged(at_ns=self._clock.now_ns(), is_durable=is_durable, reason=reason)
@@ -277,6 +281,11 @@ class Day:
         self.inbox.close()
 
     # -- what is asked of it
+
+    @property
+    def touched(self) -> frozenset[InstrumentId]:
+        """The contracts that are held or have an order working; none before the day has begun."""
+        return frozenset() if self._engine is None else self._engine.touched
 
     @property
     def is_whole(self) -> bool:

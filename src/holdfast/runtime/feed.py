@@ -1,7 +1,7 @@
 """The market feed: one task takes packets, another sees that the connection answers."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final
 
 from typing_extensions import override
 
@@ -15,6 +15,13 @@ from holdfast.runtime.inbox import Inbox
 from holdfast.runtime.service import Group, Ready
 
 LISTENER: Final = "WebSocketListener"
+KEEPER: Final = "FeedKeeper"
+
+HearLink = Callable[[bool, str], None]
+"""Hears each change of whether data comes, and why not."""
+
+Keep = Callable[[HearLink, Callable[[AnyEvent], None]], Coroutine[Any, Any, None]]
+"""Keeps a feed's data coming until cancelled; the second argument hears what else it learns."""
 
 
 class FeedService(Pings):
@@ -42,15 +49,18 @@ class FeedService(Pings):
         timeout_s: float,
         redial: Redial | None = None,
         may_be_silent: Callable[[], bool] = lambda: False,
+        keep: Keep | None = None,
     ) -> None:
         """Ticks go to `inbox` from when `may_begin` returns. `refuse` hears of unusable data.
 
-        `may_be_silent` tells whether nothing need come now: the exchange is closed.
+        `may_be_silent` tells whether nothing need come now: the exchange is closed. A feed that is
+        to be kept up by itself brings `keep`, which then says whether its data comes.
         """
         super().__init__(
             feed, tell, clock, interval_s=interval_s, timeout_s=timeout_s, redial=redial
         )
         self._may_be_silent = may_be_silent
+        self._keep_feed = keep
         self._feed = feed
         self._inbox = inbox
         self._may_begin = may_begin
@@ -61,7 +71,22 @@ class FeedService(Pings):
 
     @override
     async def _connected(self, ready: Ready) -> None:
+        if self._keep_feed is not None:
+            self.task(self._keep_feed(self._hear_link, self._tell), name=KEEPER)
         self.task(self._listen(ready), name=LISTENER)
+
+    def _hear_link(self, is_up: bool, reason: str) -> None:  # noqa: FBT001 a callback
+        """The feed says whether its data comes."""
+        if is_up:
+            self._come_up()
+        else:
+            self._go_down(reason)
+
+    def _begin(self, ready: Ready) -> None:
+        """It can be worked with. One that is kept says itself when its data comes."""
+        if self._keep_feed is None:
+            self._come_up()
+        ready()
 
     async def _listen(self, ready: Ready) -> None:
         """Bring packets to the inbox, then, when the data has ended or is refused, stay up.
@@ -79,12 +104,10 @@ class FeedService(Pings):
     async def _bring(self, ready: Ready) -> None:
         is_early = not self._taken and self._may_be_silent()
         if is_early:
-            self._come_up()
-            ready()
+            self._begin(ready)
         self._taken = self._taken or await self._packets()
         if not is_early:
-            self._come_up()
-            ready()
+            self._begin(ready)
         await self._may_begin()
         self._inbox.is_played = not self._feed.is_real_time
         while self._taken and not self._inbox.is_left:
