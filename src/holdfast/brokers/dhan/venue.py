@@ -59,7 +59,9 @@ _log = structlog.get_logger("dhan")
 NEVER_PROFIT_PAISE: Final = 100_000_000_000
 """The broker's P&L exit wants a profit too, and fires at once where it is reached: this one never is."""
 
-ReadQuotesOf = Callable[[tuple[InstrumentId, ...]], Awaitable[QuotesRead | ReadFailed]]
+ReadQuotesOf = Callable[[Sequence[InstrumentId]], Awaitable[QuotesRead | ReadFailed | None]]
+"""Reads full quotes; `None`: another call takes them along, and its answer tells them."""
+
 Told = Sequence[AnyEvent]
 
 
@@ -191,7 +193,8 @@ class DhanVenue:
             case ReadFunds():
                 return [await self._reader.funds()]
             case ReadQuotes():
-                return [await self._quotes(command.instruments)]
+                told = await self._quotes(command.instruments)
+                return [] if told is None else [told]
             case _:
                 raise AssertionError(f"{type(command).__name__} is no read")
 
