@@ -1,6 +1,8 @@
 """The market feed: one task takes packets, another sees that the connection answers."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from typing_extensions import override
@@ -8,7 +10,7 @@ from typing_extensions import override
 from holdfast.domain.errors import HoldfastError
 from holdfast.domain.event import AnyEvent, Link
 from holdfast.domain.market import Tick
-from holdfast.ports import Clock, MarketFeed
+from holdfast.ports import Clock, KeptFeed, MarketFeed
 from holdfast.runtime.connected import Pings
 from holdfast.runtime.inbox import Inbox
 from holdfast.runtime.service import Group, Ready
@@ -58,16 +60,36 @@ class FeedService(Pings):
         """
         try:
             if not self._is_refused:
-                await self._bring(ready)
+                await self._bring_kept(ready)
         except HoldfastError as error:
             self._is_refused = True
             self._refuse(error)
         await self.stay()
 
-    async def _bring(self, ready: Ready) -> None:
+    async def _bring_kept(self, ready: Ready) -> None:
+        """Bring what comes; a feed that makes its own connections is kept meanwhile."""
+        if not isinstance(self._feed, KeptFeed):
+            await self._bring(ready)
+            return
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(self._feed.keep(partial(self._hear, ready), self._tell))
+            await self._bring(None)
+            keeping.cancel()
+
+    def _hear(self, ready: Ready, is_up: bool, reason: str) -> None:  # noqa: FBT001 a callback
+        """The feed came up, or down: it comes up again by itself, so nothing begins anew."""
+        if is_up:
+            self._come_up()
+            ready()
+        else:
+            self._go_down(reason)
+
+    async def _bring(self, ready: Ready | None) -> None:
+        """Bring packets until they end. `ready` is told of the first one; `None`: the feed tells."""
         self._taken = self._taken or await self._feed.packets()
-        self._come_up()
-        ready()
+        if ready is not None:
+            self._come_up()
+            ready()
         await self._may_begin()
         self._inbox.is_played = not self._feed.is_real_time
         while self._taken and not self._inbox.is_left:
