@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 CLIENT_ID = "1000000001"
 SECRET = "a.secret.token"  # noqa: S105 a test's
-PREFIX = "L1000000001261120"
+PREFIX = "L000001261120"
 
 
 class Heard(NamedTuple):
