@@ -14,7 +14,7 @@ from holdfast.runtime.book import RECONCILE_S, Book, Compare, InstrumentMaster, 
 from holdfast.runtime.clock import DayClock
 from holdfast.runtime.connected import Redial
 from holdfast.runtime.day import Begun, Day, Settle, Want
-from holdfast.runtime.feed import FeedService, Keep
+from holdfast.runtime.feed import FeedService
 from holdfast.runtime.links import Routing, Updates
 from holdfast.runtime.monitor import Monitor
 from holdfast.runtime.service import Service
@@ -27,8 +27,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     """What stands behind the ports: chosen by the mode, in `wiring`, and by nobody else.
 
     `close` gives back, at the very end, what no connection holds. `want` hears which instruments
-    are to be brought, `settle` returns when a real broker has answered, `keep` keeps up a feed that
-    is not just connected; `core` and `beside` are
+    are to be brought, `settle` returns when a real broker has answered; `core` and `beside` are
     what else it needs to run: before the engine, and whether or not anything else does.
     """
 
@@ -40,7 +39,6 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     close: Callable[[], None]
     want: Want | None = None
     settle: Settle | None = None
-    keep: Keep | None = None
     core: Sequence[Service] = ()
     beside: Sequence[Service] = ()
 
@@ -160,7 +158,6 @@ class Chain:
                 may_begin=self._may_begin(hooks),
                 refuse=hooks.refuse,
                 may_be_silent=self._may_be_silent,
-                keep=market.keep,
                 **kept,
             ),
             Trading(

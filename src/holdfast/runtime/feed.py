@@ -1,14 +1,15 @@
 """The market feed: one task takes packets, another sees that the connection answers."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final
 
 from typing_extensions import override
 
 from holdfast.domain.errors import HoldfastError
 from holdfast.domain.event import AnyEvent, Link
 from holdfast.domain.market import Tick
-from holdfast.ports import Clock, MarketFeed
+from holdfast.ports import Clock, KeptFeed, MarketFeed
 from holdfast.runtime.connected import Pings, Redial
 from holdfast.runtime.fault import Fault
 from holdfast.runtime.inbox import Inbox
@@ -16,12 +17,6 @@ from holdfast.runtime.service import Group, Ready
 
 LISTENER: Final = "WebSocketListener"
 KEEPER: Final = "FeedKeeper"
-
-HearLink = Callable[[bool, str], None]
-"""Hears each change of whether data comes, and why not."""
-
-Keep = Callable[[HearLink, Callable[[AnyEvent], None]], Coroutine[Any, Any, None]]
-"""Keeps a feed's data coming until cancelled; the second argument hears what else it learns."""
 
 
 class FeedService(Pings):
@@ -49,18 +44,15 @@ class FeedService(Pings):
         timeout_s: float,
         redial: Redial | None = None,
         may_be_silent: Callable[[], bool] = lambda: False,
-        keep: Keep | None = None,
     ) -> None:
         """Ticks go to `inbox` from when `may_begin` returns. `refuse` hears of unusable data.
 
-        `may_be_silent` tells whether nothing need come now: the exchange is closed. A feed that is
-        to be kept up by itself brings `keep`, which then says whether its data comes.
+        `may_be_silent` tells whether nothing need come now: the exchange is closed.
         """
         super().__init__(
             feed, tell, clock, interval_s=interval_s, timeout_s=timeout_s, redial=redial
         )
         self._may_be_silent = may_be_silent
-        self._keep_feed = keep
         self._feed = feed
         self._inbox = inbox
         self._may_begin = may_begin
@@ -71,22 +63,7 @@ class FeedService(Pings):
 
     @override
     async def _connected(self, ready: Ready) -> None:
-        if self._keep_feed is not None:
-            self.task(self._keep_feed(self._hear_link, self._tell), name=KEEPER)
         self.task(self._listen(ready), name=LISTENER)
-
-    def _hear_link(self, is_up: bool, reason: str) -> None:  # noqa: FBT001 a callback
-        """The feed says whether its data comes."""
-        if is_up:
-            self._come_up()
-        else:
-            self._go_down(reason)
-
-    def _begin(self, ready: Ready) -> None:
-        """It can be worked with. One that is kept says itself when its data comes."""
-        if self._keep_feed is None:
-            self._come_up()
-        ready()
 
     async def _listen(self, ready: Ready) -> None:
         """Bring packets to the inbox, then, when the data has ended or is refused, stay up.
@@ -95,13 +72,34 @@ class FeedService(Pings):
         """
         try:
             if not self._is_refused:
-                await self._bring(ready)
+                await self._bring_kept(ready)
         except HoldfastError as error:
             self._is_refused = True
             self._refuse(error)
         await self.stay()
 
-    async def _bring(self, ready: Ready) -> None:
+    async def _bring_kept(self, ready: Ready) -> None:
+        """Bring what comes; a feed that makes its own connections is kept meanwhile."""
+        if not isinstance(self._feed, KeptFeed):
+            await self._bring(ready)
+            return
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(
+                self._feed.keep(partial(self._hear, ready), self._tell), name=KEEPER
+            )
+            await self._bring(None)
+            keeping.cancel()
+
+    def _hear(self, ready: Ready, is_up: bool, reason: str) -> None:  # noqa: FBT001 a callback
+        """The feed came up, or down: it comes up again by itself, so nothing begins anew."""
+        if is_up:
+            self._come_up()
+            ready()
+        else:
+            self._go_down(reason)
+
+    async def _bring(self, ready: Ready | None) -> None:
+        """Bring packets until they end. `ready` is told of the first one; `None`: the feed tells."""
         is_early = not self._taken and self._may_be_silent()
         if is_early:
             self._begin(ready)
@@ -114,6 +112,12 @@ class FeedService(Pings):
             await self._hand_over()
             self._taken = await self._packets()
         self._inbox.end_market()
+
+    def _begin(self, ready: Ready | None) -> None:
+        """It brings, or nothing need come yet."""
+        if ready is not None:
+            self._come_up()
+            ready()
 
     async def _packets(self) -> Sequence[Tick]:
         """The next ones; over a new connection where the old one is gone and may be made anew."""
