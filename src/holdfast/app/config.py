@@ -192,9 +192,8 @@ def effective(config: Config) -> dict[str, Shown]:
 def engine_settings(config: Config, session: Session) -> EngineSettings:
     """What the engine is told for one day. Raises DataRefused when the day is shorter than the plan."""
     _refuse_late_close_out(config.exits.close_out_s, session)
-    client = config.account.client_id[-6:]
     return EngineSettings(
-        id_prefix=f"{config.mode.letter}{client}{session.day[2:].replace('-', '')}",
+        id_prefix=order_prefix(config, session),
         day=session.day,
         underlyings=config.account.underlyings,
         candle_lag_ms=config.candles.lag_ms,
@@ -207,6 +206,12 @@ def engine_settings(config: Config, session: Session) -> EngineSettings:
         reconcile=config.reconcile,
         freshness=config.freshness,
     )
+
+
+def order_prefix(config: Config, session: Session) -> str:
+    """What every order id of ours of a day begins with: mode, account and day (decisions 2.6)."""
+    client = config.account.client_id[-6:]
+    return f"{config.mode.letter}{client}{session.day[2:].replace('-', '')}"
 
 
 def _guards(config: Config) -> GuardSettings:

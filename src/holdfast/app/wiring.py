@@ -212,8 +212,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> RunResult:
     """Play one day of market data as a supervised program. Raises what it failed for."""
-    session = _begin(config, facts, source, run.folder)
-    until_ns = _known_until(run.folder, facts.day)
+    session = begin(config, facts, source, run.folder)
+    until_ns = known_until(run.folder, facts.day)
     market = _market(config, facts, source, run.folder, until_ns=until_ns)
     stage = Stage(
         clock=VirtualClock(until_ns or session.open_ns - BEFORE_OPEN_NS),
@@ -223,7 +223,7 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
     return trade(config, facts, source, run, stage=stage)
 
 
-def _begin(config: Config, facts: DayFacts, source: MarketSource, folder: Path) -> Session:
+def begin(config: Config, facts: DayFacts, source: MarketSource, folder: Path) -> Session:
     """Make sure that the day can be traded, and go on; the hours of its exchange."""
     instruments = tuple(source.instruments)
     session = _session(config, facts, instruments)
@@ -289,7 +289,7 @@ def _require_same_contracts(
     """
     if not (folder / FILE_NAME).exists():
         return
-    begun = _first_master(folder)
+    begun = first_master(folder)
     if begun is None:
         return
     names, now = _names(begun.instruments), {one.id: one for one in instruments}
@@ -300,7 +300,7 @@ def _require_same_contracts(
         raise _not_traded(config, f"{facts.day} was begun with {', '.join(names)}, {orders}")
 
 
-def _first_master(folder: Path) -> InstrumentsLoaded | None:
+def first_master(folder: Path) -> InstrumentsLoaded | None:
     """The master that a day was begun with, if it came so far."""
     rows = records(folder / FILE_NAME)
     return next((one for _, _, one in rows if isinstance(one, InstrumentsLoaded)), None)
@@ -331,7 +331,7 @@ def _traded(folder: Path, instruments: Iterable[Instrument]) -> list[str]:
     return sorted(sent)
 
 
-def _known_until(folder: Path, day: str) -> int | None:
+def known_until(folder: Path, day: str) -> int | None:
     """The last moment that journal, tape or the simulated broker know of; `None`: the day begins.
 
     The broker goes by its own memory: a journal that was lost takes nothing from it.

@@ -1,5 +1,6 @@
 """The market feed: one task takes packets, another sees that the connection answers."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
