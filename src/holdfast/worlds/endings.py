@@ -50,6 +50,14 @@ A_PERSONS = ("halted", "daily_loss", "rules")
 """Terms that only a person, or the next day, can make true again."""
 
 
+def _is_ours_alone(seen: Seen, number: int) -> bool:
+    """Whether a position is in a key that nobody else has traded, so that it is all our doing."""
+    position = seen.state.positions.get(number)
+    if position is None:
+        return not seen.world.is_anybody_else_in_it
+    return seen.world.is_ours_alone(position.key)
+
+
 class EveryPositionIsProtected(Checker):
     """What is held at the exchange has closing orders there, but for seconds, when nothing is wrong.
 
@@ -72,7 +80,8 @@ class EveryPositionIsProtected(Checker):
         self._looked_ns = now_ns
         tally = world.tally
         naked = {number for number, held in tally.held.items() if held > tally.closing[number]}
-        if world.is_troubled(now_ns, QUIET_NS) or world.is_anybody_else_in_it:
+        naked = {number for number in naked if _is_ours_alone(seen, number)}
+        if world.is_troubled(now_ns, QUIET_NS):
             naked = set()
         if world.terms.has_structures:
             naked = set()  # a long leg bears no stop (T12)
@@ -150,11 +159,13 @@ class FillsAreHeard(Checker):
         if now_ns - self._looked_ns < SECOND:
             return
         self._looked_ns = now_ns
-        if world.is_deaf(now_ns, QUIET_NS) or world.is_anybody_else_in_it or world.is_young:
+        if world.is_deaf(now_ns, QUIET_NS) or world.is_young:
             self._since_ns = None
             return
-        held = {one.number: one.holding.quantity for one in seen.state.live if one.is_open}
-        if held == {number: quantity for number, quantity in world.tally.held.items() if quantity}:
+        booked = {one.number: one.holding.quantity for one in seen.state.live if one.is_open}
+        filled = {number: quantity for number, quantity in world.tally.held.items() if quantity}
+        behind = {number for number, _ in booked.items() ^ filled.items()}
+        if not any(_is_ours_alone(seen, number) for number in behind):
             self._since_ns = None
         elif self._since_ns is None:
             self._since_ns = now_ns
@@ -181,10 +192,12 @@ class DifferencesAreEvident(Checker):
             self._look_at_believed(state)
         if isinstance(seen.event, Restarted | BookRead | BookRepeated):
             self._believed = set(state.extra)
-        if world.is_anybody_else_in_it or world.is_doubtful(world.now_ns, QUIET_NS):
+        if world.is_doubtful(world.now_ns, QUIET_NS):
             return
         for audit in seen.done.audits:
-            if isinstance(audit, Drift):
+            if isinstance(audit, Drift) and world.is_ours_alone(
+                BrokerKey(audit.instrument, audit.product)
+            ):
                 self.broken(f"{audit.instrument}: {audit.ours} here, {audit.theirs} were read")
 
     def _look_at_believed(self, state: State) -> None:
@@ -265,10 +278,8 @@ class FlatAtTheEnd(Checker):
         if world.state.live:
             open_ = [one.number for one in world.state.live]
             self.broken(f"positions {open_} are open in the books")
-        if world.is_anybody_else_in_it:
-            return
         for key, net in world.exchange.positions().items():
-            if net:
+            if net and world.is_ours_alone(key):
                 self.broken(f"{net} of {key.instrument} are held at the exchange")
 
 
@@ -326,7 +337,7 @@ class BooksAreTheBrokers(Checker):
                 beside = f", {theirs[key]} of others" if theirs[key] else ""
                 self.broken(f"{key.instrument}: {ours[key]} here{beside}, {net} at the broker")
         for key, drift in sorted(world.state.drifts.items()):
-            if drift.is_present and not world.is_anybody_else_in_it:
+            if drift.is_present and world.is_ours_alone(key):
                 self.broken(f"a difference in {key.instrument} that nobody made")
 
     def _unbooked(self, world: "World") -> Counter[BrokerKey]:

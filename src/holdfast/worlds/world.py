@@ -278,6 +278,11 @@ class World:
         self._count_executions()
         return bool(self._foreign)
 
+    def is_ours_alone(self, key: BrokerKey) -> bool:
+        """Whether nobody else has traded this key, up to now."""
+        self._count_executions()
+        return key not in self._foreign
+
     def was_foreign(self, key: BrokerKey, at_ns: int) -> bool:
         """Whether somebody else has traded a key so lately that our books may be behind."""
         foreign_ns = self._foreign_ns.get(key)
@@ -410,6 +415,7 @@ class Process:
             clock, ends_ns=world.end_ns + self.off_ns, progress=_nobody, notify=_nobody_notified
         )
         line = Line(world.outside, off_ns=self.off_ns, sending=self._sending, sent=self._sent)
+        self._find_disk()
         begun = self._begun()
         self.engine.watch = self._watch
         self._arm_at_once()
@@ -426,6 +432,14 @@ class Process:
             self.broken = broken
             self.is_dead = True
             raise Died from broken
+
+    def _find_disk(self) -> None:
+        """Room may have come while nobody was there to be told."""
+        at_ns = self.began_ns - BEGIN_NS
+        full = (act for act in self.world.script.acts if isinstance(act, DiskFull))
+        self.world.disk.takes_nothing = any(
+            act.at_ns <= at_ns < act.at_ns + act.lasts_ns for act in full
+        )
 
     def _begun(self) -> Begun:
         """The engine that the disk makes, and what this start tells it."""
@@ -477,7 +491,6 @@ class Process:
 
     def _schedule(self) -> None:
         self._next_slot()
-        self.world.disk.takes_nothing = False
         for act in self.world.script.acts:
             at_ns = BEGIN_NS + act.at_ns
             if at_ns > self.began_ns or (at_ns == self.began_ns and not isinstance(act, Kill)):
