@@ -149,8 +149,8 @@ class FillsAreHeard(Checker):
     promise = "T9, OUP-1"
 
     def __init__(self) -> None:
-        """Since when the books are behind the exchange."""
-        self._since_ns: int | None = None
+        """For each position that is behind the exchange: what is booked, and since when."""
+        self._behind: dict[int, tuple[int, int]] = {}
         self._looked_ns = 0
 
     @override
@@ -160,18 +160,21 @@ class FillsAreHeard(Checker):
             return
         self._looked_ns = now_ns
         if world.is_deaf(now_ns, QUIET_NS) or world.is_young:
-            self._since_ns = None
+            self._behind.clear()
             return
         booked = {one.number: one.holding.quantity for one in seen.state.live if one.is_open}
         filled = {number: quantity for number, quantity in world.tally.held.items() if quantity}
-        behind = {number for number, _ in booked.items() ^ filled.items()}
-        if not any(_is_ours_alone(seen, number) for number in behind):
-            self._since_ns = None
-        elif self._since_ns is None:
-            self._since_ns = now_ns
-        elif now_ns - self._since_ns > PROTECTED_NS:
-            late_s = (now_ns - self._since_ns) // SECOND
-            self.broken(f"the books are behind the exchange for {late_s} s")
+        behind: dict[int, tuple[int, int]] = {}
+        for number in sorted({number for number, _ in booked.items() ^ filled.items()}):
+            if _is_ours_alone(seen, number):
+                known = booked.get(number, 0)
+                before, since_ns = self._behind.get(number, (known, now_ns))
+                behind[number] = known, since_ns if before == known else now_ns
+        self._behind = behind
+        for number, (_, since_ns) in behind.items():
+            if now_ns - since_ns > PROTECTED_NS:
+                late_s = (now_ns - since_ns) // SECOND
+                self.broken(f"position {number} is behind the exchange for {late_s} s")
 
 
 class DifferencesAreEvident(Checker):
