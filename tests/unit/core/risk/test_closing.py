@@ -27,6 +27,7 @@ from holdfast.domain.command import (
     FindOrder,
     ModifyOrder,
     Notify,
+    OrderRequest,
     PlaceOrder,
     ReadBook,
     Severity,
@@ -47,7 +48,6 @@ from tests.support import exits
 from tests.support.by_hand import NOW, a_position, held, packet, ready_state
 from tests.support.desk import CALL, CLOSE, NIFTY, OPEN, PUT, SECOND, Desk
 from tests.support.exits import (
-    Request,
     a_desk,
     asked,
     close,
@@ -431,7 +431,7 @@ def test_a_price_that_is_never_seen_says_nothing_about_types() -> None:
     [(MODIFICATIONS_BEFORE_REPLACE - 1, ModifyOrder), (MODIFICATIONS_BEFORE_REPLACE, CancelOrder)],
 )
 def test_an_order_whose_modifications_are_spent_is_replaced(
-    modifications: int, expected: type[Request]
+    modifications: int, expected: type[OrderRequest]
 ) -> None:
     """At 23: cancel, evidence, next attempt (T7)."""
     desk = a_desk()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.core.risk.panic import STUCK_NS, Stage
+from holdfast.core.risk.panic import STUCK_NS, Stage, left, stage
 from holdfast.core.settings import GuardSettings
 from holdfast.domain.audit import Anomaly, ExitDecided, Halted
 from holdfast.domain.book import ForeignRow
@@ -53,7 +53,7 @@ class Panicking:
 
     def stage(self) -> Stage:
         """How far it has come."""
-        return self.desk.engine.panic_stage
+        return stage(self.desk.state)
 
     def halt(self) -> HaltLevel:
         """How far the account is halted."""
@@ -109,7 +109,7 @@ def test_a_panic_goes_through_its_stages_and_ends_with_a_stable_read() -> None:
     panic = Panicking()
     panic.end_entry()
     assert panic.stage() is Stage.CLOSING
-    assert panic.desk.engine.left_to_do[0] == f"SELL 195 {CALL.symbol}"
+    assert left(panic.desk.state)[0] == f"SELL 195 {CALL.symbol}"
     panic.desk.at(61)
     panic.fill_exit()
     assert panic.stage() is Stage.VERIFYING
@@ -120,7 +120,7 @@ def test_a_panic_goes_through_its_stages_and_ends_with_a_stable_read() -> None:
     assert panic.stage() is Stage.VERIFYING, "a read so early proves nothing"
     panic.desk.at(65).book(*panic.rows())
     assert panic.stage() is Stage.FLAT
-    assert panic.desk.engine.left_to_do == ()
+    assert left(panic.desk.state) == ()
     assert any("flat of ours" in told.text for told in panic.desk.all(Notify))
     assert panic.desk.all(BrokerKillSwitch) == [], "nobody configured it"
 
@@ -313,5 +313,5 @@ def test_a_lesser_halt_asks_no_guard(request_: OperatorRequest) -> None:
     desk.at(120)
     assert desk.all(ExitAll) == []
     assert desk.all(BrokerKillSwitch) == []
-    assert desk.engine.panic_stage is Stage.NONE
+    assert stage(desk.state) is Stage.NONE
     assert InstrumentId(CALL.id) in desk.state.held
