@@ -757,6 +757,25 @@ def test_a_dead_closer_that_lives_beside_its_successor_is_cancelled() -> None:
     assert desk.engine.live_orders == ()
 
 
+@pytest.mark.proves("T4")
+def test_nothing_is_placed_while_one_that_came_back_could_close_it_all() -> None:
+    """The successor dies too: a third order waits until the first is seen at its end."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    close(desk)
+    desk.row(stop.order_id, BrokerStatus.REJECTED, terms=stop.terms, is_read=True)
+    again = desk.last(PlaceOrder)
+    desk.row(again.order_id, terms=again.terms)
+    desk.at(62).row(stop.order_id, terms=stop.terms, is_read=True)
+    desk.forget()
+    ended(desk, again.order_id, again.terms)
+    desk.at(70)
+    assert desk.all(PlaceOrder) == []
+    ended(desk, stop.order_id, stop.terms)
+    desk.at(80)
+    assert [one.terms.quantity for one in desk.all(PlaceOrder)] == [195]
+
+
 def test_a_dead_closer_that_lives_after_its_successors_end_is_the_closer_again() -> None:
     """Both had ended; the one that lives is worked, and no third is placed."""
     desk = a_desk()
