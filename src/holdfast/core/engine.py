@@ -131,16 +131,6 @@ class Engine:
         return self._state.halt
 
     @property
-    def panic_stage(self) -> panic.Stage:
-        """How far a panic has come; NONE without one."""
-        return panic.stage(self._state)
-
-    @property
-    def left_to_do(self) -> tuple[str, ...]:
-        """What a person would have to do by hand for the account to be flat of ours, in words."""
-        return panic.left(self._state)
-
-    @property
     def open_numbers(self) -> tuple[int, ...]:
         """The positions that hold contracts, by number, in order."""
         return tuple(sorted(one.number for one in self._state.live if one.is_open))

@@ -16,10 +16,7 @@ from holdfast.domain.audit import BookReconciled, Difference, Remedied
 from holdfast.domain.command import CancelOrder, Notify, Severity
 from holdfast.domain.decision import Values
 from holdfast.domain.event import BookRead, OrderUpdated
-from holdfast.domain.instrument import BrokerKey
-from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderRow, OrderState, Purpose
-
-_LIVING = (BrokerStatus.TRANSIT, BrokerStatus.WORKING, BrokerStatus.TRIGGERED)
+from holdfast.domain.order import BrokerOrderId, OrderRow, OrderState, Purpose
 
 
 def take_read(state: State, read: BookRead) -> None:
@@ -197,7 +194,7 @@ def _cancel_orphans(state: State, before: BookRead, read: BookRead) -> tuple[str
 
 
 def _is_orphan(state: State, row: OrderRow) -> bool:
-    if row.status not in _LIVING or answers.order_of(state, row) is not None:
+    if not row.status.is_live or answers.order_of(state, row) is not None:
         return False
     return read_order_id(state.settings.id_prefix, row.order_id) is not None
 
@@ -252,7 +249,7 @@ def _may_be_absent(state: State, order: Order, read: BookRead) -> bool:
     """One that waits its turn to leave is still owed an answer: no read proves anything of it."""
     if order.state is OrderState.SENT and order.sent_at_ns > state.book.began_ns:
         return False
-    key = BrokerKey(order.terms.instrument, order.terms.product)
+    key = bookread.key_of_terms(order.terms)
     sent_ns = max(order.sent_at_ns, state.book.unknown.get(order.name, 0))
     is_late = read.began_at_ns - sent_ns >= SETTLED_NS
     return is_late and not bookread.may_settle(state, key)

@@ -115,11 +115,11 @@ class BookWatch:
     order that a stable read lacked, when the first such read began; `unknown`, for an order whose
     outcome was lost since the start, when. `anyway` are positions that a person closes without
     waiting. `is_applying`: a read is being taken over, nothing is asked. `clean_ns` is when the
-    last read began after which nothing was awaited (0: none, as `open_points` says), `asked_ns` when the last one was asked for.
-    `strangers` holds, for a key in which others trade beside us, when they were last heard of and
-    no read has been taken since (T11). `orphans` holds, for a live order of ours that belongs to
-    no position, when the first read that showed it began. `shown` is the last pass that was told
-    of, whatever became of it: one that repeats it is told in short.
+    last read began after which nothing was awaited (0: none, as `open_points` says), `asked_ns`
+    when the last one was asked for. `strangers` holds, for a key in which others trade beside us,
+    when they were last heard of and no read has been taken since (T11). `orphans` holds, for a live
+    order of ours that belongs to no position, when the first read that showed it began. `shown` is
+    the last pass that was told of, whatever became of it: one that repeats it is told in short.
     """
 
     def __init__(self) -> None:
@@ -171,12 +171,12 @@ class Drifted(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_doubt(self) -> bool:
-        """Whether the broker may hold less of ours than our fills say, and nobody knows yet (T5)."""
+        """Whether the broker may hold less of ours than our fills say: nobody knows yet (T5)."""
         return self.is_present and not self.is_believed and self.kind in _LACKING
 
     @property
     def is_missed(self) -> bool:
-        """Whether it is believed that the broker holds less of ours, and nobody has said why (T5)."""
+        """Whether the broker is believed to hold less of ours, and nobody has said why (T5)."""
         is_believed = self.is_present and self.is_believed and not self.is_explained
         return is_believed and not self.is_acknowledged and self.kind in _LACKING
 
@@ -189,9 +189,10 @@ class State:
 
     `foreign` are the orders of others, by the broker's number, `foreign_heard_ns` when a key's were
     last heard of. `booked` is how much of each has closed positions of ours and is in their fills;
-    `aside` what others had done in a key when last nothing of ours was held there. `extra` is what the broker holds of a key beside our fills and theirs, once it is
-    believed. `unowned` are orders that bear our id and belong to nothing, once told. `drifts` are
-    the differences that a person should see.
+    `aside` what others had done in a key when last nothing of ours was held there. `extra` is what
+    the broker holds of a key beside our fills and theirs, once it is believed. `unowned` are orders
+    that bear our id and belong to nothing, once told. `drifts` are the differences that a person
+    should see.
     """
 
     def __init__(self, settings: EngineSettings) -> None:  # noqa: PLR0915 one line for each thing it holds

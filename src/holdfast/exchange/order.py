@@ -13,8 +13,6 @@ from holdfast.domain.order import (
     Refusal,
 )
 
-_LIVE = frozenset({BrokerStatus.WORKING, BrokerStatus.TRIGGERED})
-
 
 class LiveOrder:
     """The state of one order. The exchange owns it; only rows leave.
@@ -55,7 +53,7 @@ class LiveOrder:
     @property
     def is_live(self) -> bool:
         """Whether it can still fill."""
-        return self.status in _LIVE
+        return self.status.is_live
 
     @property
     def is_stop(self) -> bool:

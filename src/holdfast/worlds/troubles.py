@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from holdfast.exchange.faults import ONCE, FaultKind
-from holdfast.worlds.acts import AnyAct, BrokerFault, DiskFull, LinkDown, MarketFault
+from holdfast.worlds.acts import AnyAct, BrokerFault, Lasting
 from holdfast.worlds.ground import BEGIN_NS
 
 
@@ -15,9 +15,9 @@ class Troubles:
     ) -> None:
         """`but` tells of which acts nothing is wrong."""
         self._spans = [
-            (BEGIN_NS + act.at_ns, BEGIN_NS + act.at_ns + act.lasts_ns)
+            (BEGIN_NS + act.at_ns, BEGIN_NS + act.until_ns)
             for act in acts
-            if isinstance(act, BrokerFault | MarketFault | LinkDown | DiskFull) and not but(act)
+            if isinstance(act, Lasting) and not but(act)
         ]
 
     def add(self, from_ns: int, until_ns: int) -> None:

@@ -74,7 +74,8 @@ def _poll(state: State) -> None:
     While a position hangs on our own rules alone, or a call has failed, answers must be told, and
     there is always one to come.
     """
-    must_tell = state.path.waiting_since_ns is not None or _hangs_on_path(state) is not None
+    anchor = _hangs_on_path(state)
+    must_tell = state.path.waiting_since_ns is not None or anchor is not None
     due = _due(state)
     for order in due:
         state.send(FindOrder(order_id=order.id, is_poll=not must_tell))
@@ -83,7 +84,6 @@ def _poll(state: State) -> None:
         state.path.presumed_ns = state.now_ns
         return
     _expect_answer(state)
-    anchor = _hangs_on_path(state)
     if not due and anchor is not None:
         state.send(FindOrder(order_id=anchor))
 
