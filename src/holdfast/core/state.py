@@ -63,7 +63,8 @@ class PathWatch:
     good answers are not told; `waiting_since_ns` is since when an answer that must be told is
     awaited. Until `barred_until_ns` the broker has refused our orders for token or address.
     `polled` is the order that was read last. `unheard` holds, for an order, since when the stream
-    owes a word of it; from `suspect_since_ns` on it is not believed to tell everything.
+    owes a word of it; from `suspect_since_ns` on it is not believed to tell everything. `is_told`:
+    a person heard that no call gets through.
     """
 
     def __init__(self) -> None:
@@ -74,6 +75,7 @@ class PathWatch:
         self.polled = ""
         self.unheard: dict[OrderId, int] = {}
         self.suspect_since_ns: int | None = None
+        self.is_told = False
 
 
 class GuardWatch:

@@ -12,6 +12,7 @@ from holdfast.core.settings import MINUTE_NS, SECOND_NS
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.command import FindOrder
+from holdfast.domain.decision import Values
 from holdfast.domain.event import (
     BOOK,
     AnyEvent,
@@ -62,8 +63,9 @@ def _is_wanted(state: State) -> bool:
 
 
 def on_timer(state: State) -> None:
-    """A second has passed: read the orders, judge the stream, come back."""
+    """A second has passed: read the orders, judge path and stream, come back."""
     _poll(state)
+    _judge_path(state)
     _judge_stream(state)
     arm(state)
 
@@ -117,6 +119,28 @@ def is_path_working(state: State) -> bool:
     if path.waiting_since_ns is None:
         return True
     return state.now_ns - max(path.answered_ns, path.presumed_ns) < PATH_NS
+
+
+def _judge_path(state: State) -> None:
+    """Call a person when no exit could leave while something is held, once in an outage.
+
+    Whether the stops still rest at the broker is not known then, however they were last read.
+    """
+    path = state.path
+    if is_path_working(state):
+        path.is_told = False
+        return
+    since_ns = path.waiting_since_ns
+    if since_ns is None or state.now_ns - since_ns < PATH_NS or path.is_told:
+        return
+    held = [position.number for position in state.live if position.is_open]
+    if held:
+        path.is_told = True
+        values: Values = {
+            "silent_ms": (state.now_ns - since_ns) // 1_000_000,
+            "positions": len(held),
+        }
+        state.alarm("calls to the broker are not answered, no exit could leave", values)
 
 
 def hear(state: State, event: AnyEvent) -> None:

@@ -555,6 +555,9 @@ def test_a_move_of_the_stop_that_found_no_turn_calls_nobody() -> None:
     desk = a_desk()
     stop = trailing(desk)
     desk.fail(stop.order_id, Action.MODIFY, Outcome.NOT_SENT)
+    for second in (71, 72, 73, 74):
+        desk.at(second).tick(last=110.0, bid=110.0)
+        desk.answer_poll()
     desk.at(74.9).tick(last=110.0, bid=110.0)
     assert desk.all(Notify) == []
     assert asked(desk) == []
