@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from holdfast.core.books.postings import Account
+from holdfast.core.state import State
 from holdfast.domain.audit import EntryEnded, Halted, IntentFormed, PositionClosed
 from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
 from holdfast.domain.decision import HaltLevel
@@ -252,12 +253,14 @@ class UnknownIsNeverForgotten(Checker):
 
 
 class NothingLivesOfWhatEnded(Checker):
-    """A position ends when no order of it can fill any more."""
+    """A position ends when no order of it can fill any more; what lives belongs to one that has not."""
 
     promise = "2.1, T6"
 
     @override
     def after_step(self, seen: Seen) -> None:
+        if isinstance(seen.event, BookRead | BookRepeated):
+            self._look_at_living(seen.state)
         for audit in seen.done.audits:
             if isinstance(audit, PositionClosed | EntryEnded):
                 position = seen.state.positions[audit.position]
@@ -265,6 +268,12 @@ class NothingLivesOfWhatEnded(Checker):
                     order = seen.state.orders[name]
                     if position.is_closed and order.is_live:
                         self.broken(f"position {position.number} ended, {shown(order)} lives")
+
+    def _look_at_living(self, state: State) -> None:
+        living = {order.name for order in state.living()}
+        for name in sorted(state.orders):
+            if state.orders[name].is_live and name not in living:
+                self.broken(f"{shown(state.orders[name])} lives, and its position has ended")
 
 
 class NothingClosesBesideOthers(Checker):

@@ -380,7 +380,8 @@ class FoldIsTheState(Checker):
     @override
     def at_end(self, world: "World") -> None:
         process = world.process
-        if process is None or world.script.seed % FOLD_EVERY:
+        is_due = not world.script.seed % FOLD_EVERY or world.images is not None
+        if process is None or not is_due:
             return
         found = recover(lambda: iter(world.disk.rows), world.make)
         if found is not None and found[0].image() != process.engine.image():
@@ -388,7 +389,9 @@ class FoldIsTheState(Checker):
 
 
 FOLD_EVERY = 8
-"""One world in so many is folded again at its end: that costs half as much as the world itself."""
+"""One short world in so many is folded again at its end: that costs half as much as the world itself.
+
+A whole session always is, from its beginning: its starts went on from images."""
 
 
 class NoTwoNumbersTheSame(Checker):

@@ -61,6 +61,7 @@ from holdfast.worlds.disk import Disk, DiskJournal
 from holdfast.worlds.endings import ENDINGS
 from holdfast.worlds.feed import Feed
 from holdfast.worlds.ground import BEGIN_NS, DAY, FACTS, INDEX, SECOND
+from holdfast.worlds.images import LONG_S, Images
 from holdfast.worlds.loop import Died, WorldLoop, no_threads
 from holdfast.worlds.market import ticks
 from holdfast.worlds.outside import Line, Outside, Tally, WatchedExchange
@@ -137,6 +138,7 @@ class World:
         self.outside = Outside(self.exchange, latency, truth, self.faults)
         self.feed = Feed(list(self.market.told(iter(truth))))
         self.disk = Disk(self.terms.pace)
+        self.images = Images() if script.seconds >= LONG_S else None
         self.watchers = Watchers(CHECKERS)
         self.moments: list[Moment] = []
         self.process: Process | None = None
@@ -251,6 +253,7 @@ class World:
         self.look_outside()
         for checker in self.watchers.after_exchange:
             checker.after_exchange(self, at_ns)
+        self.exchange.put_aside()
 
     def _count_executions(self) -> None:
         executed = self.exchange.executed
@@ -361,7 +364,9 @@ class Process:
             came_through = self.loop.live(self._main())
         finally:
             self.loop.close()
-        if not came_through:
+        if came_through:
+            self.journal.end()
+        else:
             self._bury()
 
     def _bury(self) -> None:
@@ -426,11 +431,14 @@ class Process:
             self.broken = broken
             self.is_dead = True
             raise Died from broken
+        if self.world.images is not None:
+            self.world.images.note(self.engine, self.journal.last, event)
 
     def _begun(self) -> Begun:
         """The engine that the disk makes, and what this start tells it."""
         world = self.world
-        found = recover(lambda: iter(world.disk.rows), world.make)
+        start = None if world.images is None else world.images.lasting(world.disk.whole)
+        found = recover(lambda: iter(world.disk.rows), world.make, start)
         engine: Engine = world.make(FACTS, world.master)
         if found is not None:
             engine, recovered = found
