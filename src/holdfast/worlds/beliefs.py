@@ -73,6 +73,7 @@ class NoEntryInTheDark(Checker):
     """Nothing is entered while halted, unready, or before the book was read since the start."""
 
     promise = "2.4, invariant 10, I-99"
+    wants_quiet = False
 
     def __init__(self) -> None:
         """Its own reading of what the engine was told, beside the engine's."""
@@ -156,6 +157,7 @@ class NoPlacementBeforeTheBook(Checker):
     """After a start no order is placed before the broker's book has been read."""
 
     promise = "2.9, T21"
+    wants_quiet = False
 
     def __init__(self) -> None:
         """Not read."""
@@ -200,6 +202,7 @@ class PostingsSumToZero(Checker):
     """Money is neither made nor lost in the books."""
 
     promise = "invariant 11"
+    wants_quiet = False
 
     @override
     def after_step(self, seen: Seen) -> None:
@@ -214,6 +217,7 @@ class RequestsNameWhatLives(Checker):
     """No request is made about an order whose state forbids it, or that the broker never had."""
 
     promise = "design 6, B-15"
+    wants_quiet = False
 
     @override
     def after_step(self, seen: Seen) -> None:
@@ -256,6 +260,7 @@ class NothingLivesOfWhatEnded(Checker):
     """A position ends when no order of it can fill any more; what lives belongs to one that has not."""
 
     promise = "2.1, T6"
+    wants_quiet = False
 
     @override
     def after_step(self, seen: Seen) -> None:
@@ -280,6 +285,7 @@ class NothingClosesBesideOthers(Checker):
     """No closing order is placed in a key in which others have traded since it was read."""
 
     promise = "T11"
+    wants_quiet = False
 
     @override
     def after_step(self, seen: Seen) -> None:
@@ -297,6 +303,7 @@ class IntentBeforeOrder(Checker):
     """An entry is asked for by the step that formed its intent, and never by another."""
 
     promise = "invariant 2, I-25"
+    wants_quiet = False
 
     @override
     def after_step(self, seen: Seen) -> None:

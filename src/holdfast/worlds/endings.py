@@ -66,7 +66,7 @@ class EveryPositionIsProtected(Checker):
 
     @override
     def after_step(self, seen: Seen) -> None:
-        world, now_ns = seen.world, seen.world.now_ns
+        world, now_ns = seen.world, seen.now_ns
         if now_ns - self._looked_ns < SECOND:
             return
         self._looked_ns = now_ns
@@ -123,7 +123,7 @@ class EntriesEnd(Checker):
         world, state = seen.world, seen.state
         if isinstance(seen.event, Tick) or world.since_start_ns < QUIET_NS:
             return
-        if world.is_deaf(world.now_ns, QUIET_NS):
+        if world.is_deaf(seen.now_ns, QUIET_NS):
             return
         life_ns = world.terms.settings.entries.life_s * SECOND
         for position in state.live:
@@ -146,7 +146,7 @@ class FillsAreHeard(Checker):
 
     @override
     def after_step(self, seen: Seen) -> None:
-        world, now_ns = seen.world, seen.world.now_ns
+        world, now_ns = seen.world, seen.now_ns
         if now_ns - self._looked_ns < SECOND:
             return
         self._looked_ns = now_ns
@@ -167,6 +167,7 @@ class DifferencesAreEvident(Checker):
     """A difference is told where there is one, and believed when it has stood for ten seconds."""
 
     promise = "2.7, T5"
+    wants_quiet = False
 
     BELIEVED_NS = 10 * SECOND
 
@@ -181,7 +182,7 @@ class DifferencesAreEvident(Checker):
             self._look_at_believed(state)
         if isinstance(seen.event, Restarted | BookRead | BookRepeated):
             self._believed = set(state.extra)
-        if world.is_anybody_else_in_it or world.is_doubtful(world.now_ns, QUIET_NS):
+        if world.is_anybody_else_in_it or world.is_doubtful(seen.now_ns, QUIET_NS):
             return
         for audit in seen.done.audits:
             if isinstance(audit, Drift):
@@ -242,7 +243,7 @@ class ReadyAgain(Checker):
     @override
     def after_step(self, seen: Seen) -> None:
         world = seen.world
-        if self._has_looked or world.now_ns < world.calm_ns + READY_NS:
+        if self._has_looked or seen.now_ns < world.calm_ns + READY_NS:
             return
         self._has_looked = True
         if abs(world.off_of_process) > CLOCK_NS:

@@ -31,6 +31,7 @@ from holdfast.domain.event import (
     Restarted,
     ServiceChanged,
     ServiceState,
+    TimerFired,
 )
 from holdfast.domain.instrument import BrokerKey, Instrument
 from holdfast.domain.market import Tick
@@ -228,7 +229,7 @@ class World:
     def after_step(self, event: AnyEvent, done: Step) -> None:
         """An engine has taken an event, and nothing of what it decided has left yet."""
         self.steps += 1
-        seen = Seen(self, event, done, self.state)
+        seen = Seen(self, event, done, self.state, self.now_ns)
         at_ns = self.state.now_ns - self.off_of_process
         if isinstance(event, Tick):
             self.ticks += 1
@@ -236,7 +237,8 @@ class World:
             self.moments.append(Moment(at_ns, event))
         if done.commands or done.audits:
             self.moments.append(Moment(at_ns, done))
-        for checker in self.watchers.after_step:
+        is_quiet = not done.commands and not done.audits and isinstance(event, Tick | TimerFired)
+        for checker in self.watchers.quiet if is_quiet else self.watchers.after_step:
             checker.after_step(seen)
 
     def on_send(self, command: AnyCommand, at_ns: int) -> None:
@@ -257,6 +259,8 @@ class World:
 
     def _count_executions(self) -> None:
         executed = self.exchange.executed
+        if len(executed) == self._executed:
+            return
         for one in executed[self._executed :]:
             if one.order_id is None:
                 self._foreign[one.key] += one.side.sign * one.quantity
