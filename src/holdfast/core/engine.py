@@ -171,8 +171,7 @@ class Engine:
 
     def is_live(self, order_id: OrderId) -> bool:
         """Whether an order of this id could still fill; one id may name two (T21)."""
-        orders = self._state.orders.values()
-        return any(order.is_live for order in orders if order.id == order_id)
+        return any(order.id == order_id for order in self._state.living())
 
     @property
     def view(self) -> View:

@@ -243,6 +243,19 @@ class State:
         self.self_test_fault: str | None = "not run"
         self.left_out: list[int] = []
 
+    def living(self) -> list[Order]:
+        """Every order that could still fill, in order of its name.
+
+        Each belongs to a position that has not ended, so that nobody walks the orders of the day.
+        """
+        names = {
+            name
+            for one in self.live
+            for name in (*one.entries, *one.closers, *one.strays)
+            if name in self.orders
+        }
+        return [self.orders[name] for name in sorted(names) if self.orders[name].is_live]
+
     def send(self, command: AnyCommand) -> None:
         """Ask something of the shell in this step."""
         self.out.commands.append(command)

@@ -44,6 +44,7 @@ class LiveOrder:
         self._refusal: Refusal | None = None
         self._reason = ""
         self._venue_at_ns = at_ns
+        self._last: OrderRow | None = None
 
     @property
     def key(self) -> BrokerKey:
@@ -118,8 +119,10 @@ class LiveOrder:
         return self.row()
 
     def row(self) -> OrderRow:
-        """The broker's view of it now."""
-        return OrderRow(
+        """The broker's view of it now; of one that has ended it is made once."""
+        if self._last is not None:
+            return self._last
+        row = OrderRow(
             order_id=self.order_id,
             broker_id=self.broker_id,
             status=self.status,
@@ -130,3 +133,6 @@ class LiveOrder:
             refusal=self._refusal,
             reason=self._reason,
         )
+        if not self.is_live:
+            self._last = row
+        return row

@@ -23,7 +23,7 @@ from holdfast.domain.order import (
     Refusal,
     Side,
 )
-from holdfast.exchange.account import Account, Execution, book_nets, book_trades
+from holdfast.exchange.account import Account, Execution, book_nets
 from holdfast.exchange.checks import Behaviour, Judge, ModifyBehaviour, Objection, SelfTrade
 from holdfast.exchange.draws import draw
 from holdfast.exchange.faults import Faults
@@ -363,7 +363,7 @@ class SimulatedExchange:
 
     def book_trades(self) -> tuple[BookTrade, ...]:
         """Every execution, as the broker's trade book shows it."""
-        return book_trades(self._account.executions)
+        return self._account.trades()
 
     def lot(self, instrument: InstrumentId) -> int:
         """Contracts in one lot."""

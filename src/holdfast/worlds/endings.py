@@ -74,7 +74,7 @@ class EveryPositionIsProtected(Checker):
 
     @override
     def after_step(self, seen: Seen) -> None:
-        world, now_ns = seen.world, seen.world.now_ns
+        world, now_ns = seen.world, seen.now_ns
         if now_ns - self._looked_ns < SECOND:
             return
         self._looked_ns = now_ns
@@ -132,7 +132,7 @@ class EntriesEnd(Checker):
         world, state = seen.world, seen.state
         if isinstance(seen.event, Tick) or world.since_start_ns < QUIET_NS:
             return
-        if world.is_deaf(world.now_ns, QUIET_NS):
+        if world.is_deaf(seen.now_ns, QUIET_NS):
             return
         life_ns = world.terms.settings.entries.life_s * SECOND
         for position in state.live:
@@ -155,7 +155,7 @@ class FillsAreHeard(Checker):
 
     @override
     def after_step(self, seen: Seen) -> None:
-        world, now_ns = seen.world, seen.world.now_ns
+        world, now_ns = seen.world, seen.now_ns
         if now_ns - self._looked_ns < SECOND:
             return
         self._looked_ns = now_ns
@@ -181,6 +181,7 @@ class DifferencesAreEvident(Checker):
     """A difference is told where there is one, and believed when it has stood for ten seconds."""
 
     promise = "2.7, T5"
+    wants_quiet = False
 
     BELIEVED_NS = 10 * SECOND
 
@@ -195,7 +196,7 @@ class DifferencesAreEvident(Checker):
             self._look_at_believed(state)
         if isinstance(seen.event, Restarted | BookRead | BookRepeated):
             self._believed = set(state.extra)
-        if world.is_doubtful(world.now_ns, QUIET_NS):
+        if world.is_doubtful(seen.now_ns, QUIET_NS):
             return
         for audit in seen.done.audits:
             if isinstance(audit, Drift) and world.is_ours_alone(
@@ -258,7 +259,7 @@ class ReadyAgain(Checker):
     @override
     def after_step(self, seen: Seen) -> None:
         world = seen.world
-        if self._has_looked or world.now_ns < world.calm_ns + READY_NS:
+        if self._has_looked or seen.now_ns < world.calm_ns + READY_NS:
             return
         self._has_looked = True
         if abs(world.off_of_process) > CLOCK_NS:
@@ -394,7 +395,8 @@ class FoldIsTheState(Checker):
     @override
     def at_end(self, world: "World") -> None:
         process = world.process
-        if process is None or world.script.seed % FOLD_EVERY:
+        is_due = not world.script.seed % FOLD_EVERY or world.images is not None
+        if process is None or not is_due:
             return
         found = recover(lambda: iter(world.disk.rows), world.make)
         if found is not None and found[0].image() != process.engine.image():
@@ -402,7 +404,9 @@ class FoldIsTheState(Checker):
 
 
 FOLD_EVERY = 8
-"""One world in so many is folded again at its end: that costs half as much as the world itself."""
+"""One short world in so many is folded again at its end: that costs half as much as the world itself.
+
+A whole session always is, from its beginning: its starts went on from images."""
 
 
 class NoTwoNumbersTheSame(Checker):

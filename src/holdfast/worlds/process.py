@@ -114,7 +114,9 @@ class Process:
             came_through = self.loop.live(self._main())
         finally:
             self.loop.close()
-        if not came_through:
+        if came_through:
+            self.journal.end()
+        else:
             self._bury()
 
     def _bury(self) -> None:
@@ -180,6 +182,8 @@ class Process:
             self.broken = broken
             self.is_dead = True
             raise Died from broken
+        if self.world.images is not None:
+            self.world.images.note(self.engine, self.journal.last, event)
 
     def _find_disk(self) -> None:
         """Room may have come while nobody was there to be told."""
@@ -192,7 +196,8 @@ class Process:
     def _begun(self) -> Begun:
         """The engine that the disk makes, and what this start tells it."""
         world = self.world
-        found = recover(lambda: iter(world.disk.rows), world.make)
+        start = None if world.images is None else world.images.lasting(world.disk.whole)
+        found = recover(lambda: iter(world.disk.rows), world.make, start)
         engine: Engine = world.make(FACTS, world.master)
         if found is not None:
             engine, recovered = found

@@ -92,7 +92,7 @@ class RationKept(Checker):
 
     @override
     def after_step(self, seen: Seen) -> None:
-        now_ns = seen.world.now_ns
+        now_ns = seen.now_ns
         if now_ns - self._looked_ns >= SECOND // 2 and seen.world.is_anybody_else_in_it:
             self._looked_ns = now_ns
             seen.world.look_outside()
@@ -148,6 +148,7 @@ class WithinRates(Checker):
     """
 
     promise = "T7, GWL-4"
+    wants_quiet = False
 
     WINDOWS = ((1, 10, 8), (60, 250, 150))
 

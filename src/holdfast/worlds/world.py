@@ -15,7 +15,7 @@ from holdfast.core.engine import Step
 from holdfast.core.state import State
 from holdfast.domain.command import AnyCommand
 from holdfast.domain.dated import DayFacts
-from holdfast.domain.event import AnyEvent
+from holdfast.domain.event import AnyEvent, TimerFired
 from holdfast.domain.instrument import BrokerKey, Instrument
 from holdfast.domain.market import Tick
 from holdfast.exchange.faults import Faults
@@ -29,6 +29,7 @@ from holdfast.worlds.disk import Disk
 from holdfast.worlds.endings import ENDINGS
 from holdfast.worlds.feed import Feed
 from holdfast.worlds.ground import BEGIN_NS, FACTS, INDEX, SECOND
+from holdfast.worlds.images import LONG_S, Images
 from holdfast.worlds.loop import no_threads
 from holdfast.worlds.market import ticks
 from holdfast.worlds.outside import Outside, Tally, WatchedExchange
@@ -81,6 +82,7 @@ class World:
         self.outside = Outside(self.exchange, latency, truth, self.faults)
         self.feed = Feed(list(self.market.told(iter(truth))))
         self.disk = Disk(self.terms.pace)
+        self.images = Images() if script.seconds >= LONG_S else None
         self.watchers = Watchers(CHECKERS)
         self.moments: list[Moment] = []
         self.process: Process | None = None
@@ -170,7 +172,7 @@ class World:
     def after_step(self, event: AnyEvent, done: Step) -> None:
         """An engine has taken an event, and nothing of what it decided has left yet."""
         self.steps += 1
-        seen = Seen(self, event, done, self.state)
+        seen = Seen(self, event, done, self.state, self.now_ns)
         at_ns = self.state.now_ns - self.off_of_process
         if isinstance(event, Tick):
             self.ticks += 1
@@ -178,7 +180,8 @@ class World:
             self.moments.append(Moment(at_ns, event))
         if done.commands or done.audits:
             self.moments.append(Moment(at_ns, done))
-        for checker in self.watchers.after_step:
+        is_quiet = not done.commands and not done.audits and isinstance(event, Tick | TimerFired)
+        for checker in self.watchers.quiet if is_quiet else self.watchers.after_step:
             checker.after_step(seen)
 
     def on_send(self, command: AnyCommand, at_ns: int) -> None:
@@ -195,9 +198,12 @@ class World:
         self.look_outside()
         for checker in self.watchers.after_exchange:
             checker.after_exchange(self, at_ns)
+        self.exchange.put_aside()
 
     def _count_executions(self) -> None:
         executed = self.exchange.executed
+        if len(executed) == self._executed:
+            return
         for one in executed[self._executed :]:
             if one.order_id is None:
                 self._foreign[one.key] += one.side.sign * one.quantity

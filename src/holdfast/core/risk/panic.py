@@ -48,7 +48,7 @@ def stage(state: State) -> Stage:
     """How far the panic has come."""
     if state.halt is not HaltLevel.PANIC:
         return Stage.NONE
-    live = [order for order in state.orders.values() if order.is_live]
+    live = state.living()
     if any(order.purpose is Purpose.ENTRY for order in live):
         return Stage.ENTRIES
     if _held(state):

@@ -57,9 +57,7 @@ def arm(state: State) -> None:
 def _is_wanted(state: State) -> bool:
     if any(position.is_open for position in state.live) or state.path.unheard:
         return True
-    return state.path.suspect_since_ns is not None or any(
-        order.is_live for order in reversed(state.orders.values())
-    )
+    return state.path.suspect_since_ns is not None or bool(state.living())
 
 
 def on_timer(state: State) -> None:
@@ -92,7 +90,7 @@ def _poll(state: State) -> None:
 
 def _due(state: State) -> list[Order]:
     """The orders that rest, those read longest ago first."""
-    resting = [name for name in sorted(state.orders) if state.orders[name].is_settled]
+    resting = [order.name for order in state.living() if order.is_settled]
     after = [name for name in resting if name > state.path.polled]
     before = [name for name in resting if name <= state.path.polled]
     return [state.orders[name] for name in (*after, *before)[:POLLS_MAX]]
