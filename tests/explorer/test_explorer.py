@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.order import BrokerStatus, OrderState, Purpose
-from tests.support.explorer import KINDS, BadEnd, Walk, explore, root
+from tests.support.explorer import KINDS, explore, root
+from tests.support.walk import BadEnd, Walk
 
 DEPTH = int(os.environ.get("HOLDFAST_DEPTH", "6"))
 SILENCES = int(os.environ.get("HOLDFAST_SILENCES", "1"))

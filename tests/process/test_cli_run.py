@@ -89,6 +89,26 @@ def test_one_seed_gives_the_same_bytes_in_any_process_and_another_seed_others(
     assert other.stdout != again.stdout
 
 
+HANGS = """
+import holdfast.runtime.watchdog as watchdog
+from holdfast.runtime.clock import steady_s
+watchdog.Watchdog.__init__.__kwdefaults__["steady"] = lambda: steady_s() * 10_000
+"""
+"""The watchdog's clock runs so fast that each batch of ticks looks like an event loop that hangs."""
+
+
+def test_a_host_that_is_busy_changes_no_byte_at_the_highest_speed(
+    home: Path, tmp_path: Path
+) -> None:
+    """While the event loop hangs the market stands still too: no position is unwatched by that."""
+    arguments = ("run", "--day", DAY, "--floor", "ticks=50000", "--floor", "trades=1")
+    busy = holdfast(*arguments, home=tmp_path, code=HANGS)
+    log = (run_folder(tmp_path) / "log.jsonl").read_text()
+    assert '"the event loop hangs"' in log
+    assert busy.stdout == (home / "stdout").read_text()
+    assert "last ran" not in busy.stderr
+
+
 def test_what_the_verbs_show_is_one_story(home: Path) -> None:
     """Report, positions, orders, signals and explanations speak of the same trades."""
     report = told(home, "report")

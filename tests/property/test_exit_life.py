@@ -18,6 +18,7 @@ from holdfast.domain.command import (
     CancelOrder,
     FindOrder,
     ModifyOrder,
+    OrderRequest,
     PlaceOrder,
     ReadFunds,
 )
@@ -107,7 +108,7 @@ class MoodyBroker:
                 assert self.placed[command.order_id] == 1, "an id was placed twice"
                 if command.purpose is Purpose.ENTRY:
                     self.sides[command.position] = command.terms.side
-            if isinstance(command, PlaceOrder | ModifyOrder | CancelOrder | FindOrder | ReadFunds):
+            if isinstance(command, OrderRequest | FindOrder | ReadFunds):
                 self.requests.append(command)
         self._read = len(self.desk.commands)
         self.check()

@@ -36,7 +36,6 @@ from tests.support.desk import CALL, OPEN, PUT, SECOND, Desk
 
 KEY = BrokerKey(CALL.id, Product.INTRADAY)
 HELD = 195
-LIVING = (BrokerStatus.WORKING, BrokerStatus.TRIGGERED, BrokerStatus.TRANSIT)
 STOP = OrderTerms(
     instrument=CALL.id,
     product=Product.INTRADAY,
@@ -210,7 +209,7 @@ class World:
         if not isinstance(command, ModifyOrder | CancelOrder):
             return
         row = self.rows[command.broker_id]
-        if row.status not in LIVING:
+        if not row.status.is_live:
             return
         if isinstance(command, CancelOrder):
             row = replace(row, status=BrokerStatus.CANCELLED, venue_at_ns=self.desk.now)
@@ -237,7 +236,7 @@ class World:
         state = self.desk.state
         for row in self.rows.values():
             order = order_of(state, row)
-            if row.status in LIVING and order is not None:
+            if row.status.is_live and order is not None:
                 assert order.is_live, f"{row.broker_id} is open at the broker and dead here"
         for position in state.positions.values():
             assert position.closable_quantity <= position.open_quantity
@@ -290,7 +289,7 @@ def test_what_could_close_never_exceeds_what_the_broker_holds_once_it_is_known(
         ours = sum(
             row.terms.quantity - row.filled_quantity
             for row in world.rows.values()
-            if row.status in LIVING and row.terms.side is side
+            if row.status.is_live and row.terms.side is side
         )
         theirs = sum(
             row.quantity - row.filled_quantity

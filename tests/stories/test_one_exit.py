@@ -18,7 +18,7 @@ from holdfast.domain.decision import Direction
 from holdfast.domain.event import AnyEvent, OperatorAsked, OperatorRequest
 from holdfast.domain.instrument import Instrument
 from holdfast.domain.market import Tick
-from holdfast.domain.order import BrokerStatus, OrderRow, Side
+from holdfast.domain.order import OrderRow, Side
 from holdfast.exchange.checks import Behaviour, ModifyBehaviour
 from holdfast.exchange.latency import Latency
 from holdfast.exchange.venue import SimulatedExchange
@@ -125,7 +125,7 @@ class Account:
 
     def look(self) -> None:
         """Never two closing orders at once, never more offered than is held."""
-        live = [row for row in self.closers() if row.status in _LIVE]
+        live = [row for row in self.closers() if row.status.is_live]
         self.live_most = max(self.live_most, len(live))
         offered = sum(row.terms.quantity - row.filled_quantity for row in live)
         held = sum(self.exchange.positions().values())
@@ -184,9 +184,6 @@ class Account:
     def closed(self) -> list[PositionClosed]:
         rows = [row for _, row in self.journal.rows if isinstance(row, Decided)]
         return [one for row in rows for one in row.audits if isinstance(one, PositionClosed)]
-
-
-_LIVE = (BrokerStatus.WORKING, BrokerStatus.TRIGGERED, BrokerStatus.TRANSIT)
 
 
 @pytest.mark.proves("RACE-3", "EXE-5", "RACE-9", "T21")

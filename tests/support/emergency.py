@@ -11,13 +11,11 @@ from holdfast.app.config import CONFIG_FILE
 from holdfast.brokers.memory import FILE, read_memory
 from holdfast.brokers.simulated import SimulatedVenue, rebuilt
 from holdfast.domain.instrument import InstrumentId
-from holdfast.domain.order import BrokerStatus, Purpose
+from holdfast.domain.order import Purpose
 from holdfast.exchange.generator import GeneratedDay
 from holdfast.exchange.latency import Latency
 from holdfast.exchange.venue import SimulatedExchange
 from holdfast.facts.load import load_day_facts
-
-LIVE = (BrokerStatus.TRANSIT, BrokerStatus.WORKING, BrokerStatus.TRIGGERED)
 
 
 class Truth(NamedTuple):
@@ -44,7 +42,7 @@ def truth_of(folder: Path, *, after_ns: int = 0) -> Truth:
     until_ns = remembered[-1].at_ns + after_ns
     rebuilt(venue, source.ticks(), remembered, until_ns=until_ns)
     held = {net.instrument: net.net for net in exchange.book_nets() if net.net}
-    return Truth(held, [row.order_id for row in exchange.orders() if row.status in LIVE])
+    return Truth(held, [row.order_id for row in exchange.orders() if row.status.is_live])
 
 
 def closers_of(folder: Path) -> dict[int, list[str]]:

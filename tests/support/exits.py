@@ -1,12 +1,10 @@
 """A desk with a position to close, and the words for what becomes of it."""
 
-from holdfast.domain.command import CancelOrder, ModifyOrder, PlaceOrder
+from holdfast.domain.command import ModifyOrder, OrderRequest, PlaceOrder
 from holdfast.domain.decision import Trail
 from holdfast.domain.event import OperatorRequest
 from holdfast.domain.order import BrokerStatus, OrderId, OrderTerms, Side
 from tests.support.desk import Desk
-
-Request = PlaceOrder | ModifyOrder | CancelOrder
 
 
 def a_desk(*, exit_by_modify: bool = True) -> Desk:
@@ -22,9 +20,9 @@ def close(desk: Desk, position: int = 1) -> None:
     desk.ask_operator(OperatorRequest.CLOSE, position=position)
 
 
-def asked(desk: Desk) -> list[tuple[type[Request], OrderId]]:
+def asked(desk: Desk) -> list[tuple[type[OrderRequest], OrderId]]:
     """What was asked of orders since the last look, in order."""
-    requests = [command for command in desk.commands if isinstance(command, Request)]
+    requests = [command for command in desk.commands if isinstance(command, OrderRequest)]
     desk.forget()
     return [(type(request), request.order_id) for request in requests]
 

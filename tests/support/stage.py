@@ -23,6 +23,7 @@ from holdfast.domain.command import (
     AnyCommand,
     CancelOrder,
     ModifyOrder,
+    OrderRequest,
     PlaceOrder,
     Subscribe,
 )
@@ -63,7 +64,6 @@ from tests.support.notation import Named
 MASTER: Final = (NIFTY, CALL, PUT)
 CASH_PAISE: Final = 500_000_00
 _ANSWERS: Final = (OrderAcknowledged, OrderUpdated, SendFailed)
-_LIVE: Final = (BrokerStatus.WORKING, BrokerStatus.TRIGGERED, BrokerStatus.TRANSIT)
 
 
 class Scripted:
@@ -117,7 +117,7 @@ class WatchedVenue:
 
     def submit(self, command: AnyCommand, at_ns: int) -> None:
         self._stage.note(command)
-        is_order = isinstance(command, PlaceOrder | ModifyOrder | CancelOrder)
+        is_order = isinstance(command, OrderRequest)
         if is_order and at_ns < self.down_until_ns:
             self._refused.append(_unsent(command, at_ns))
         else:
@@ -148,7 +148,7 @@ def _unsent(command: AnyCommand, at_ns: int) -> SendFailed:
         ModifyOrder: Action.MODIFY,
         CancelOrder: Action.CANCEL,
     }
-    assert isinstance(command, PlaceOrder | ModifyOrder | CancelOrder)
+    assert isinstance(command, OrderRequest)
     return SendFailed(
         at_ns=at_ns,
         order_id=command.order_id,
@@ -376,7 +376,7 @@ class Stage(Desk):
             filled = options["filled"]
         self.fills[identity] = filled, price
         terms = self.held_terms[identity]
-        is_whole = filled == terms.quantity and status in _LIVE
+        is_whole = filled == terms.quantity and status.is_live
         return OrderRow(
             order_id=identity,
             broker_id=BrokerOrderId(options.get("number", f"B-{identity}")),
@@ -427,7 +427,7 @@ class Stage(Desk):
                 for row in self.exchange.orders()
                 if row.terms.instrument == key.instrument
                 and row.terms.side is closing
-                and row.status in _LIVE
+                and row.status.is_live
                 and "-E" not in row.order_id
             )
             assert offered <= abs(held), f"{offered} of {key} are offered, {held} are held"

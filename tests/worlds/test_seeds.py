@@ -17,6 +17,7 @@ FOUND = [
         "hands",
         "what others sold of ours and bought for themselves in one key are two things",
     ),
+    (7012, "everything", "a start was told that the disk takes nothing, which was over by then"),
     (1101, "answers", "a stop that was dropped twice is taken to be the owner's will"),
 ]
 """Seed, the mix that it is played with, and what it found."""

@@ -5,16 +5,21 @@ import os
 import threading
 
 import pytest
+from msgspec.structs import replace
 
+from holdfast.domain.event import BookRead, BookRepeated, Restarted
 from holdfast.domain.order import OrderState
-from holdfast.worlds.acts import Kill, Script
+from holdfast.runtime.recover import recover
+from holdfast.worlds.acts import Boundary, Kill, Script, Skew
 from holdfast.worlds.campaign import Tally, campaign
 from holdfast.worlds.coverage import wanted
+from holdfast.worlds.ground import SECOND
 from holdfast.worlds.loop import Died, ThreadStarted, WorldLoop, no_threads
 from holdfast.worlds.mixes import MIXES, script
 from holdfast.worlds.shrink import shrink
 from holdfast.worlds.story import command_of, cut_to, told
 from holdfast.worlds.verdict import Verdict, judge
+from holdfast.worlds.world import World
 
 WORLDS = int(os.environ.get("HOLDFAST_WORLDS_IN_TEST", "500"))
 FLOOR_WORLDS = 500
@@ -44,6 +49,41 @@ def test_a_seed_is_the_same_world_again() -> None:
     assert [str(moment) for moment in world.moments] == [str(moment) for moment in other.moments]
     assert world.disk.rows == other.disk.rows
     assert (one.steps, one.struck, one.reached) == (again.steps, again.struck, again.reached)
+
+
+def test_a_whole_session_goes_on_from_images_and_ends_as_its_journal_says() -> None:
+    """Forty minutes of one: its later starts fold little, and the fold of all of it is the same."""
+    whole = script(3, "deaths", full=True)
+    acts = tuple(act for act in whole.acts if act.at_ns < 2_400 * SECOND)
+    verdict, world = judge(replace(whole, seconds=2_400, calm_s=2_250, close_s=2_340, acts=acts))
+    assert verdict.checker is None, verdict.text
+    assert world is not None
+    starts = [one.snapshot for one in world.recovered]
+    assert starts[-1] is not None
+    assert world.recovered[-1].events < world.steps // 2
+    assert world.process is not None
+    again = recover(lambda: iter(world.disk.rows), world.make)
+    assert again is not None
+    assert again[1].snapshot is None
+    assert again[0].image() == world.process.engine.image()
+
+
+def test_a_read_of_the_book_bears_the_stamps_of_the_clock_that_asked() -> None:
+    """A process whose clock is off asks after it began, by that clock: its reads are not of before."""
+    acts = (
+        Skew(at_ns=2 * SECOND, off_ns=-1_400_000_000),
+        Kill(at_ns=3 * SECOND, boundary=Boundary.TURN, skip=0, down_ns=2 * SECOND),
+    )
+    day = Script(seed=19, mix="quiet", seconds=125, calm_s=95, close_s=65, acts=acts)
+    world = World(day)
+    world.run()
+    records = [record for _, record in world.disk.rows]
+    last = max(place for place, one in enumerate(records) if isinstance(one, Restarted))
+    reads = [one for one in records[last:] if isinstance(one, BookRead | BookRepeated)]
+    assert len(reads) >= 3
+    assert world.lives == 2
+    assert all(records[last].at_ns <= one.began_at_ns <= one.at_ns for one in reads)
+    assert reads[1].began_at_ns - reads[0].at_ns < SECOND, "the first counts, and asks the second"
 
 
 def test_another_seed_is_another_world() -> None:

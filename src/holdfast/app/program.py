@@ -226,8 +226,12 @@ class Program:
             self._work.progress(ticks)
 
     def _while_hung(self, age_s: float) -> None:
-        """From the watchdog's thread, while the event loop is stuck."""
-        if self._monitor is not None:
+        """From the watchdog's thread, while the event loop is stuck.
+
+        At the highest speed the market stands still meanwhile: nothing is late, and how busy the
+        host is must change nothing of what is played.
+        """
+        if self._monitor is not None and self._threaded:
             self._monitor.while_hung(age_s)
 
     def _record(self, change: ServiceChanged) -> None:

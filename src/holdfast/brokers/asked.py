@@ -10,11 +10,14 @@ from holdfast.domain.command import (
     CancelOrder,
     ExitAll,
     FindOrder,
+    GuardRequest,
     ModifyOrder,
+    OrderRequest,
     PlaceOrder,
     ReadBook,
     ReadFunds,
     ReadQuotes,
+    ReadRequest,
     SetLossExit,
 )
 from holdfast.domain.event import (
@@ -35,10 +38,6 @@ PLACE_TIMEOUT_NS: Final = 8 * _SECOND_NS
 CHANGE_TIMEOUT_NS: Final = 2 * _SECOND_NS
 READ_TIMEOUT_NS: Final = 5 * _SECOND_NS
 """How long the client waits for an answer before it calls the request unanswered (T3)."""
-
-OrderRequest = PlaceOrder | ModifyOrder | CancelOrder
-GuardRequest = ExitAll | BrokerKillSwitch | SetLossExit
-ReadRequest = FindOrder | ReadFunds | ReadBook | ReadQuotes
 
 GUARDS: Final[dict[type[GuardRequest], Guard]] = {
     ExitAll: Guard.EXIT_ALL,

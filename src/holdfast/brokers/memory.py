@@ -13,36 +13,14 @@ from typing import Final
 
 import msgspec
 
-from holdfast.domain.command import (
-    BrokerKillSwitch,
-    CancelOrder,
-    ExitAll,
-    FindOrder,
-    ModifyOrder,
-    PlaceOrder,
-    ReadBook,
-    ReadFunds,
-    ReadQuotes,
-    SetLossExit,
-)
+from holdfast.domain.command import GuardRequest, OrderRequest, ReadRequest
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.market import Tick
 
 FILE: Final = "broker.jsonl"
 """Its name in the folder of a run."""
 
-Request = (
-    PlaceOrder
-    | ModifyOrder
-    | CancelOrder
-    | FindOrder
-    | ReadFunds
-    | ReadBook
-    | ReadQuotes
-    | ExitAll
-    | BrokerKillSwitch
-    | SetLossExit
-)
+Request = OrderRequest | ReadRequest | GuardRequest
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True):

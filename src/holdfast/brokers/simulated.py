@@ -12,9 +12,6 @@ from msgspec.structs import replace
 from holdfast.brokers.asked import (
     GUARDS,
     Asked,
-    GuardRequest,
-    OrderRequest,
-    ReadRequest,
     as_if_dead,
     as_read,
     losses,
@@ -30,12 +27,15 @@ from holdfast.domain.command import (
     CancelOrder,
     ExitAll,
     FindOrder,
+    GuardRequest,
     ModifyOrder,
     Notify,
+    OrderRequest,
     PlaceOrder,
     ReadBook,
     ReadFunds,
     ReadQuotes,
+    ReadRequest,
     SetLossExit,
     Subscribe,
 )
@@ -149,9 +149,11 @@ class SimulatedVenue:
     @property
     def due_ns(self) -> int | None:
         """When something reaches the exchange or us next, `None` when nothing is on its way."""
-        heads = [self._arrivals[0][0]] if self._arrivals else []
-        heads += [due for due in (self._wire.due_ns, self._tick_ns) if due is not None]
-        return min(heads, default=None)
+        first_ns = self._arrivals[0][0] if self._arrivals else None
+        for due_ns in (self._wire.due_ns, self._tick_ns):
+            if first_ns is None or (due_ns is not None and due_ns < first_ns):
+                first_ns = due_ns
+        return first_ns
 
     def pop_due(self, at_ns: int) -> Sequence[AnyEvent]:
         """What reaches us up to `at_ns`, stamped with its time."""

@@ -221,6 +221,18 @@ def _is_behind(state: State, read: BookRead, key: BrokerKey) -> bool:
     return any(filled.get(number, -1) < quantity for number, quantity in known.items())
 
 
+def _found(state: State, *, ours: int, theirs: int, foreign: int, is_believed: bool) -> Drifted:
+    """A difference as it is seen now, for the first time as far as this knows."""
+    return Drifted(
+        kind=_kind(ours, theirs),
+        ours=ours,
+        theirs=theirs,
+        foreign=foreign,
+        since_ns=state.now_ns,
+        is_believed=is_believed,
+    )
+
+
 def _kind(ours: int, theirs: int) -> DriftKind:
     if ours == theirs:
         return DriftKind.LATE
@@ -251,35 +263,16 @@ def _agree(state: State, key: BrokerKey, net: int) -> None:
 
 def _take_explained(state: State, key: BrokerKey, *, ours: int, theirs: int, foreign: int) -> None:
     """Orders of others, and what was believed before, account for the whole difference."""
-    _note(
-        state,
-        key,
-        Drifted(
-            kind=_kind(ours, theirs),
-            ours=ours,
-            theirs=theirs,
-            foreign=foreign,
-            since_ns=state.now_ns,
-            is_believed=True,
-        ),
-    )
+    found = _found(state, ours=ours, theirs=theirs, foreign=foreign, is_believed=True)
+    _note(state, key, found)
 
 
 def _take_unexplained(
     state: State, key: BrokerKey, *, ours: int, theirs: int, foreign: int
 ) -> str | None:
     """Nobody knows why: entries stop at once, ours are cut when it has been repeated (T5)."""
-    found = _note(
-        state,
-        key,
-        Drifted(
-            kind=_kind(ours, theirs),
-            ours=ours,
-            theirs=theirs,
-            foreign=foreign,
-            since_ns=state.now_ns,
-        ),
-    )
+    seen = _found(state, ours=ours, theirs=theirs, foreign=foreign, is_believed=False)
+    found = _note(state, key, seen)
     if state.now_ns - found.since_ns < BELIEVED_NS and not found.is_acknowledged:
         return f"{key.instrument}: {ours} here, {theirs} at the broker"
     if not found.is_believed:

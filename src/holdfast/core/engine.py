@@ -135,16 +135,6 @@ class Engine:
         return self._state.halt
 
     @property
-    def panic_stage(self) -> panic.Stage:
-        """How far a panic has come; NONE without one."""
-        return panic.stage(self._state)
-
-    @property
-    def left_to_do(self) -> tuple[str, ...]:
-        """What a person would have to do by hand for the account to be flat of ours, in words."""
-        return panic.left(self._state)
-
-    @property
     def open_numbers(self) -> tuple[int, ...]:
         """The positions that hold contracts, by number, in order."""
         return tuple(sorted(one.number for one in self._state.live if one.is_open))
@@ -190,8 +180,7 @@ class Engine:
 
     def is_live(self, order_id: OrderId) -> bool:
         """Whether an order of this id could still fill; one id may name two (T21)."""
-        orders = self._state.orders.values()
-        return any(order.is_live for order in orders if order.id == order_id)
+        return any(order.id == order_id for order in self._state.living())
 
     @property
     def view(self) -> View:

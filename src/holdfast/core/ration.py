@@ -166,6 +166,8 @@ def check_ration(state: State) -> None:
 
 def _over_offered(state: State) -> set[BrokerKey]:
     """The keys in which more could be closed on a side than is held: looked at after every step."""
+    if not state.live:
+        return set()
     offered: Counter[tuple[BrokerKey, Side]] = Counter()
     for position in state.live:
         for order in closing_orders(state, position):

@@ -95,6 +95,8 @@ def _clock(state: State) -> Values | None:
 
 def _links(state: State) -> Values | None:
     """Feed, order updates and the order path are up."""
+    if all(state.links.values()):
+        return None
     for link in Link:
         if not state.links[link]:
             return {"link": link.value}

@@ -16,10 +16,7 @@ from holdfast.domain.audit import BookReconciled, Difference, Remedied
 from holdfast.domain.command import CancelOrder, Notify, Severity
 from holdfast.domain.decision import Values
 from holdfast.domain.event import BookRead, OrderUpdated
-from holdfast.domain.instrument import BrokerKey
-from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderRow, OrderState, Purpose
-
-_LIVING = (BrokerStatus.TRANSIT, BrokerStatus.WORKING, BrokerStatus.TRIGGERED)
+from holdfast.domain.order import BrokerOrderId, OrderRow, OrderState, Purpose
 
 
 def take_read(state: State, read: BookRead) -> None:
@@ -44,13 +41,14 @@ def take_read(state: State, read: BookRead) -> None:
 def _reconcile(state: State, before: BookRead, read: BookRead) -> None:
     book, told = state.book, len(state.out.audits)
     book.is_applying = True
-    strangers = _take_rows(state, read, bookread.agreed_orders(before, read))
+    agreed = bookread.agreed_orders(before, read)
+    strangers = _take_rows(state, read, agreed)
     own_before, own = bookread.own_ids(before), bookread.own_ids(read)
     for row in strangers:
         if (row.order_id, row.broker_id) in own_before:
             _adopt(state, row)
     _end_absent(state, before, read)
-    orphans = _cancel_orphans(state, before, read)
+    orphans = _cancel_orphans(state, read, agreed)
     book.is_applying = False
     if not book.is_listed and own == own_before and _is_listing(state, read):
         book.is_listed = True
@@ -176,13 +174,12 @@ def _has_position(state: State, row: OrderRow) -> bool:
     return reason is not None and reason.position in state.positions
 
 
-def _cancel_orphans(state: State, before: BookRead, read: BookRead) -> tuple[str, ...]:
+def _cancel_orphans(state: State, read: BookRead, agreed: set[BrokerOrderId]) -> tuple[str, ...]:
     """A live order of ours that belongs to no position and would open one is taken back.
 
     Evidence is that stable reads three seconds apart show it, and nothing that it could close.
     Returns those that still live, in words: they are read on.
     """
-    agreed = bookread.agreed_orders(before, read)
     rows = [row for row in read.orders if row.broker_id in agreed]
     living = {row.broker_id: row for row in rows if _is_orphan(state, row)}
     orphans = state.book.orphans
@@ -197,7 +194,7 @@ def _cancel_orphans(state: State, before: BookRead, read: BookRead) -> tuple[str
 
 
 def _is_orphan(state: State, row: OrderRow) -> bool:
-    if row.status not in _LIVING or answers.order_of(state, row) is not None:
+    if not row.status.is_live or answers.order_of(state, row) is not None:
         return False
     return read_order_id(state.settings.id_prefix, row.order_id) is not None
 
@@ -238,12 +235,14 @@ def _end_absent(state: State, before: BookRead, read: BookRead) -> None:
     if not read.orders and any(order.broker_id for order in state.orders.values()):
         return
     shown = {row.order_id for one in (before, read) for row in one.orders}
-    for order_id in sorted(state.orders):
-        order = state.orders[order_id]
+    living = state.living()
+    for order_id in sorted(state.book.missing.keys() - {order.name for order in living}):
+        del state.book.missing[order_id]
+    for order in living:
         if order.id in shown or not order.is_live:
-            state.book.missing.pop(order_id, None)
+            state.book.missing.pop(order.name, None)
         elif _may_be_absent(state, order, read):
-            first_ns = state.book.missing.setdefault(order_id, read.began_at_ns)
+            first_ns = state.book.missing.setdefault(order.name, read.began_at_ns)
             if read.began_at_ns - first_ns >= SETTLED_NS:
                 _miss(state, order)
 
@@ -252,7 +251,7 @@ def _may_be_absent(state: State, order: Order, read: BookRead) -> bool:
     """One that waits its turn to leave is still owed an answer: no read proves anything of it."""
     if order.state is OrderState.SENT and order.sent_at_ns > state.book.began_ns:
         return False
-    key = BrokerKey(order.terms.instrument, order.terms.product)
+    key = bookread.key_of_terms(order.terms)
     sent_ns = max(order.sent_at_ns, state.book.unknown.get(order.name, 0))
     is_late = read.began_at_ns - sent_ns >= SETTLED_NS
     return is_late and not bookread.may_settle(state, key)
@@ -285,12 +284,11 @@ def _awaited(state: State) -> tuple[str, ...]:
     if state.book.open_points:  # what was settled is not opened by passes that differ
         moving = sorted(key for key in state.book.moving if bookread.may_settle(state, key))
         points += [f"the book of {key.instrument} moves" for key in moving]
-    for order_id in sorted(state.orders):
-        order = state.orders[order_id]
+    for order in state.living():
         if order.state is OrderState.UNKNOWN or (
             order.state is OrderState.SENT and order.sent_at_ns <= state.book.began_ns
         ):
-            points.append(f"{order_id} is {order.state.value}")
+            points.append(f"{order.name} is {order.state.value}")
     return tuple(points)
 
 

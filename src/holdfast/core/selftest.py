@@ -11,7 +11,7 @@ from holdfast.core.orders.ids import OrderReason, order_id
 from holdfast.core.settings import MINUTE_NS, SECOND_NS
 from holdfast.core.state import State
 from holdfast.domain.audit import ExitDecided
-from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
+from holdfast.domain.command import AnyCommand, OrderRequest, PlaceOrder
 from holdfast.domain.decision import Direction, ExitPlan, Intent, Signal, Sizing
 from holdfast.domain.event import Link, OrderUpdated
 from holdfast.domain.instrument import Instrument, Kind, Product
@@ -110,7 +110,7 @@ def fault_of(commands: tuple[AnyCommand, ...], audits: tuple[object, ...]) -> st
     """What is wrong with the answer to the breach; empty when it is an exit."""
     if not any(isinstance(audit, ExitDecided) for audit in audits):
         return "a breach of the stop decided no exit"
-    if not any(isinstance(one, PlaceOrder | ModifyOrder | CancelOrder) for one in commands):
+    if not any(isinstance(one, OrderRequest) for one in commands):
         return "the exit that was decided asked nothing of the broker"
     return ""
 

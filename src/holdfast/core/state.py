@@ -63,7 +63,8 @@ class PathWatch:
     good answers are not told; `waiting_since_ns` is since when an answer that must be told is
     awaited. Until `barred_until_ns` the broker has refused our orders for token or address.
     `polled` is the order that was read last. `unheard` holds, for an order, since when the stream
-    owes a word of it; from `suspect_since_ns` on it is not believed to tell everything.
+    owes a word of it; from `suspect_since_ns` on it is not believed to tell everything. `is_told`:
+    a person heard that no call gets through.
     """
 
     def __init__(self) -> None:
@@ -74,6 +75,7 @@ class PathWatch:
         self.polled = ""
         self.unheard: dict[OrderId, int] = {}
         self.suspect_since_ns: int | None = None
+        self.is_told = False
 
 
 class Access:
@@ -132,11 +134,11 @@ class BookWatch:
     order that a stable read lacked, when the first such read began; `unknown`, for an order whose
     outcome was lost since the start, when. `anyway` are positions that a person closes without
     waiting. `is_applying`: a read is being taken over, nothing is asked. `clean_ns` is when the
-    last read began after which nothing was awaited (0: none, as `open_points` says), `asked_ns` when the last one was asked for.
-    `strangers` holds, for a key in which others trade beside us, when they were last heard of and
-    no read has been taken since (T11). `orphans` holds, for a live order of ours that belongs to
-    no position, when the first read that showed it began. `shown` is the last pass that was told
-    of, whatever became of it: one that repeats it is told in short.
+    last read began after which nothing was awaited (0: none, as `open_points` says), `asked_ns`
+    when the last one was asked for. `strangers` holds, for a key in which others trade beside us,
+    when they were last heard of and no read has been taken since (T11). `orphans` holds, for a live
+    order of ours that belongs to no position, when the first read that showed it began. `shown` is
+    the last pass that was told of, whatever became of it: one that repeats it is told in short.
     """
 
     def __init__(self) -> None:
@@ -188,12 +190,12 @@ class Drifted(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_doubt(self) -> bool:
-        """Whether the broker may hold less of ours than our fills say, and nobody knows yet (T5)."""
+        """Whether the broker may hold less of ours than our fills say: nobody knows yet (T5)."""
         return self.is_present and not self.is_believed and self.kind in _LACKING
 
     @property
     def is_missed(self) -> bool:
-        """Whether it is believed that the broker holds less of ours, and nobody has said why (T5)."""
+        """Whether the broker is believed to hold less of ours, and nobody has said why (T5)."""
         is_believed = self.is_present and self.is_believed and not self.is_explained
         return is_believed and not self.is_acknowledged and self.kind in _LACKING
 
@@ -206,9 +208,10 @@ class State:
 
     `foreign` are the orders of others, by the broker's number, `foreign_heard_ns` when a key's were
     last heard of. `booked` is how much of each has closed positions of ours and is in their fills;
-    `aside` what others had done in a key when last nothing of ours was held there. `extra` is what the broker holds of a key beside our fills and theirs, once it is
-    believed. `unowned` are orders that bear our id and belong to nothing, once told. `drifts` are
-    the differences that a person should see.
+    `aside` what others had done in a key when last nothing of ours was held there. `extra` is what
+    the broker holds of a key beside our fills and theirs, once it is believed. `unowned` are orders
+    that bear our id and belong to nothing, once told. `drifts` are the differences that a person
+    should see.
     """
 
     def __init__(self, settings: EngineSettings) -> None:  # noqa: PLR0915 one line for each thing it holds
@@ -257,6 +260,19 @@ class State:
         self.over_offered: set[BrokerKey] = set()
         self.self_test_fault: str | None = "not run"
         self.left_out: list[int] = []
+
+    def living(self) -> list[Order]:
+        """Every order that could still fill, in order of its name.
+
+        Each belongs to a position that has not ended, so that nobody walks the orders of the day.
+        """
+        names = {
+            name
+            for one in self.live
+            for name in (*one.entries, *one.closers, *one.strays)
+            if name in self.orders
+        }
+        return [self.orders[name] for name in sorted(names) if self.orders[name].is_live]
 
     def send(self, command: AnyCommand) -> None:
         """Ask something of the shell in this step."""

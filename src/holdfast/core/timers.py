@@ -1,7 +1,8 @@
 """The engine's deadlines: when it wants to be called if nothing happens first.
 
 Equal deadlines run in key order: candles by interval then instrument, then connections, orders,
-positions, sweep, session, book, poll, panic. A key has at most one deadline; setting it again replaces it.
+positions, sweep, session, book, poll, panic. A key has at most one deadline; setting it again
+replaces it.
 """
 
 import heapq
@@ -59,7 +60,7 @@ class Timers:
         self._at.pop(key, None)
 
     def postpone(self, to_ns: int) -> None:
-        """No call before `to_ns`: what was due earlier is due then. Nobody was there to be called."""
+        """No call before `to_ns`: what was due earlier is due then. Nobody was there to call."""
         for key, at_ns in sorted(self._at.items()):
             if at_ns < to_ns:
                 self.set(key, to_ns)

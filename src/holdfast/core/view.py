@@ -5,7 +5,6 @@ import msgspec
 from holdfast.core.bookread import SETTLED_NS
 from holdfast.core.books.positions import Position
 from holdfast.core.drift import OpenDrift, open_drifts
-from holdfast.core.orders.order import Order
 from holdfast.core.readiness import first_failing
 from holdfast.core.risk.halt import unclean
 from holdfast.core.state import State
@@ -46,11 +45,12 @@ class BrokerHolds(msgspec.Struct, frozen=True, kw_only=True):
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """How the account stands, by the engine.
 
-    `live` are the positions that are not at their end, those that only wait for a fill too; `closed`
-    those that are. `live_orders` could still fill. `blocked_by` is the first thing that bars entries, `None`: they
-    may go out. `drifts` are the differences with the broker's book, acknowledged ones too. `broker` is what the newest read of its book shows that is not nothing, and
-    `broker_read_ns` when that read began, `None`: it was not read since the start. `touched_ns` is
-    when something last happened to an order of ours, `open_points` what the next read must tell.
+    `live` are the positions that are not at their end, those too that only wait for a fill;
+    `closed` those that are. `live_orders` could still fill. `blocked_by` is the first thing that
+    bars entries, `None`: they may go out. `drifts` are the differences with the broker's book,
+    acknowledged ones too. `broker` is what the newest read of its book shows that is not nothing,
+    and `broker_read_ns` when that read began, `None`: it was not read since the start. `touched_ns`
+    is when something last happened to an order of ours, `open_points` what the next read must tell.
     `in_the_way` is why an unlock would lift nothing now, `None`: it would.
     """
 
@@ -82,7 +82,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_read_since(self) -> bool:
-        """Whether the newest read of the broker's book tells of everything that we have done (T5)."""
+        """Whether the newest read of the broker's book tells of everything that we did (T5)."""
         read_ns = self.broker_read_ns
         return read_ns is not None and read_ns - self.touched_ns >= SETTLED_NS
 
@@ -105,7 +105,7 @@ def view(state: State) -> View:
         drifts=open_drifts(state),
         broker=_broker(state),
         broker_read_ns=None if read is None else read.began_at_ns,
-        touched_ns=max((_touched_ns(order) for order in orders), default=0),
+        touched_ns=max((order.touched_ns for order in orders), default=0),
         open_points=state.book.open_points,
         in_the_way=unclean(state),
     )
@@ -146,10 +146,6 @@ def _broker(state: State) -> tuple[BrokerHolds, ...]:
         for net in sorted(read.nets, key=lambda net: net.key)
         if net.net
     )
-
-
-def _touched_ns(order: Order) -> int:
-    return max(order.venue_at_ns, order.sent_at_ns, order.asked_at_ns)
 
 
 def _symbol(state: State, identity: InstrumentId) -> str:

@@ -104,17 +104,13 @@ class SetLossExit(Command, frozen=True, kw_only=True):
     loss_paise: int
 
 
-AnyCommand = (
-    PlaceOrder
-    | ModifyOrder
-    | CancelOrder
-    | FindOrder
-    | ReadFunds
-    | ReadBook
-    | ReadQuotes
-    | Subscribe
-    | ExitAll
-    | BrokerKillSwitch
-    | SetLossExit
-    | Notify
-)
+OrderRequest = PlaceOrder | ModifyOrder | CancelOrder
+"""What asks something of one order."""
+
+ReadRequest = FindOrder | ReadFunds | ReadBook | ReadQuotes
+"""What the broker is only asked to tell."""
+
+GuardRequest = ExitAll | BrokerKillSwitch | SetLossExit
+"""What asks something of the broker's own guards (T25)."""
+
+AnyCommand = OrderRequest | ReadRequest | Subscribe | GuardRequest | Notify

@@ -112,6 +112,30 @@ class BrokerStatus(StrEnum):
     EXPIRED = "expired"
     UNKNOWN = "unknown"
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it says that the order could still fill."""
+        return self in _LIVE
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether it says that the broker will do nothing more with the order.
+
+        UNKNOWN says neither.
+        """
+        return self in END_STATES
+
+
+_LIVE: Final = frozenset({BrokerStatus.TRANSIT, BrokerStatus.WORKING, BrokerStatus.TRIGGERED})
+
+END_STATES: Final = {
+    BrokerStatus.FILLED: OrderState.FILLED,
+    BrokerStatus.CANCELLED: OrderState.CANCELLED,
+    BrokerStatus.REJECTED: OrderState.REJECTED,
+    BrokerStatus.EXPIRED: OrderState.EXPIRED,
+}
+"""The words that say an order's end, and the state that each of them means."""
+
 
 class Refusal(StrEnum):
     """Why an order, modification or cancel was refused: the class that decides the reaction."""

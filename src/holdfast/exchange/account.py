@@ -43,6 +43,7 @@ class Account:
         self.executions: list[Execution] = []
         self.settlements: list[Settlement] = []
         self._net: dict[BrokerKey, int] = {}
+        self._trades: list[BookTrade] = []
 
     def book(self, execution: Execution) -> None:
         """Take one execution."""
@@ -62,6 +63,12 @@ class Account:
     def cash_before_paise(self) -> int:
         """Cash at the beginning of the day, in paise."""
         return self._cash_before_paise
+
+    def trades(self) -> tuple[BookTrade, ...]:
+        """Every execution, as the broker's trade book shows it."""
+        made = len(self._trades)
+        self._trades += book_trades(self.executions[made:], first=made + 1)
+        return tuple(self._trades)
 
     def net(self, key: BrokerKey) -> int:
         """Contracts held in `key`, negative when short."""
@@ -101,8 +108,8 @@ def book_nets(executions: Iterable[Execution]) -> tuple[BookNet, ...]:
     )
 
 
-def book_trades(executions: Iterable[Execution]) -> tuple[BookTrade, ...]:
-    """`executions` from the day's first, as the broker's trade book shows them."""
+def book_trades(executions: Iterable[Execution], *, first: int = 1) -> tuple[BookTrade, ...]:
+    """`executions` as the broker's trade book shows them; `first` is the place in it of the first."""
     return tuple(
         BookTrade(
             trade_id=str(number),
@@ -110,5 +117,5 @@ def book_trades(executions: Iterable[Execution]) -> tuple[BookTrade, ...]:
             quantity=one.quantity,
             value_paise=one.value_paise,
         )
-        for number, one in enumerate(executions, 1)
+        for number, one in enumerate(executions, first)
     )

@@ -15,6 +15,7 @@ connection itself breaks. A process that begins anew makes a new `MarketFaults` 
 and windows, and gives its feed the cuts that are still to come.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -89,6 +90,25 @@ class MarketFaultWindow(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"{self} turns back time, or leaves no price")
 
 
+class _Open:
+    """Those of a day's windows that are open at a moment, as they were given, without asking each."""
+
+    def __init__(self, windows: Sequence[MarketFaultWindow]) -> None:
+        self._windows = windows
+        self._edges = sorted({edge for one in windows for edge in (one.from_ns, one.until_ns)})
+        self._from_ns = self._until_ns = 0
+        self._on: Sequence[MarketFaultWindow] = ()
+
+    def at(self, at_ns: int) -> Sequence[MarketFaultWindow]:
+        """Which are open; a moment near the one before costs nothing."""
+        if not self._from_ns <= at_ns < self._until_ns:
+            place = bisect_right(self._edges, at_ns)
+            self._from_ns = self._edges[place - 1] if place else 0
+            self._until_ns = self._edges[place] if place < len(self._edges) else 1 << 63
+            self._on = [one for one in self._windows if one.from_ns <= at_ns < one.until_ns]
+        return self._on
+
+
 class MarketFaults:
     """The windows of one day's market data, and how many ticks each kind really struck.
 
@@ -116,10 +136,10 @@ class MarketFaults:
     def moved(self, ticks: Iterator[Tick]) -> Iterator[Tick]:
         """The true market with what happens to it."""
         printed: Counter[InstrumentId] = Counter()
-        windows = [window for window in self.windows if window.kind in MOVING]
+        windows = _Open([window for window in self.windows if window.kind in MOVING])
         for number, tick in enumerate(ticks):
             told = tick
-            for window in windows:
+            for window in windows.at(tick.at_ns):
                 if (tick.bids or tick.asks) and self._strikes(window, tick, number):
                     printed[tick.instrument] += window.kind is MarketFaultKind.FREAK_PRINT
                     told = self._move(window, told)
@@ -130,12 +150,13 @@ class MarketFaults:
     def told(self, ticks: Iterator[Tick]) -> Iterator[Tick]:
         """What the feed tells of the true market, in order of receipt."""
         waiting: list[tuple[int, int, Tick]] = []
-        windows = [window for window in self.windows if window.kind not in MOVING]
+        windows = _Open([window for window in self.windows if window.kind not in MOVING])
         floor_ns = made = 0
         for number, tick in enumerate(ticks):
             while waiting and waiting[0][0] <= tick.at_ns:
                 yield heappop(waiting)[2]
-            struck = [window for window in windows if self._strikes(window, tick, number)]
+            on = windows.at(tick.at_ns)
+            struck = [window for window in on if self._strikes(window, tick, number)]
             for one, is_ordered in self._received(tick, struck):
                 due_ns = max(one.at_ns, floor_ns) if is_ordered else one.at_ns
                 floor_ns = due_ns if is_ordered else floor_ns
@@ -201,9 +222,7 @@ class MarketFaults:
         return max(moved - moved % self._step, self._step)
 
     def _strikes(self, window: MarketFaultWindow, tick: Tick, number: int) -> bool:
-        """Whether it strikes this tick; silence of an instrument is drawn once for each."""
-        if not window.from_ns <= tick.at_ns < window.until_ns:
-            return False
+        """Whether one that is open strikes this tick; silence of an instrument is drawn once for each."""
         if window.instrument not in (None, tick.instrument):
             return False
         kind = window.kind

@@ -13,8 +13,6 @@ from holdfast.domain.order import (
     Refusal,
 )
 
-_LIVE = frozenset({BrokerStatus.WORKING, BrokerStatus.TRIGGERED})
-
 
 class LiveOrder:
     """The state of one order. The exchange owns it; only rows leave.
@@ -46,6 +44,7 @@ class LiveOrder:
         self._refusal: Refusal | None = None
         self._reason = ""
         self._venue_at_ns = at_ns
+        self._last: OrderRow | None = None
 
     @property
     def key(self) -> BrokerKey:
@@ -55,7 +54,7 @@ class LiveOrder:
     @property
     def is_live(self) -> bool:
         """Whether it can still fill."""
-        return self.status in _LIVE
+        return self.status.is_live
 
     @property
     def is_stop(self) -> bool:
@@ -120,8 +119,10 @@ class LiveOrder:
         return self.row()
 
     def row(self) -> OrderRow:
-        """The broker's view of it now."""
-        return OrderRow(
+        """The broker's view of it now; of one that has ended it is made once."""
+        if self._last is not None:
+            return self._last
+        row = OrderRow(
             order_id=self.order_id,
             broker_id=self.broker_id,
             status=self.status,
@@ -132,3 +133,6 @@ class LiveOrder:
             refusal=self._refusal,
             reason=self._reason,
         )
+        if not self.is_live:
+            self._last = row
+        return row

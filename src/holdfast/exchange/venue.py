@@ -23,11 +23,12 @@ from holdfast.domain.order import (
     Refusal,
     Side,
 )
-from holdfast.exchange.account import Account, Execution, book_nets, book_trades
+from holdfast.exchange.account import Account, Execution, book_nets
 from holdfast.exchange.checks import Behaviour, Judge, ModifyBehaviour, Objection, SelfTrade
 from holdfast.exchange.draws import draw
-from holdfast.exchange.faults import FaultKind, Faults
+from holdfast.exchange.faults import Faults
 from holdfast.exchange.guards import BrokerGuards
+from holdfast.exchange.hindrances import Hindrances
 from holdfast.exchange.intake import Intake, met
 from holdfast.exchange.market import Market, Trade
 from holdfast.exchange.matching import fill_from_book, fill_from_trade, is_touched
@@ -76,9 +77,8 @@ class SimulatedExchange:
         faults: Faults | None = None,
     ) -> None:
         self.facts = facts
-        self._faults = faults or Faults(seed)
+        self._hindrances = Hindrances(faults or Faults(seed))
         self._guards = BrokerGuards()
-        self._withheld: set[BrokerOrderId] = set()
         self._placements: list[Placement] = []
         self._behaviour = behaviour or Behaviour()
         self._account = Account(cash_paise)
@@ -352,10 +352,6 @@ class SimulatedExchange:
         """Every order of ours that was taken, in order of arrival, as it stands."""
         return tuple(order.row() for order in self._orders)
 
-    def foreign_orders(self) -> tuple[ForeignOrder, ...]:
-        """The orders that the broker sent for the account."""
-        return self._foreign.all()
-
     def book_nets(self) -> tuple[BookNet, ...]:
         """What is bought and sold of every key today; what was settled is there no more."""
         over = {settled.key for settled in self._account.settlements}
@@ -367,7 +363,7 @@ class SimulatedExchange:
 
     def book_trades(self) -> tuple[BookTrade, ...]:
         """Every execution, as the broker's trade book shows it."""
-        return book_trades(self._account.executions)
+        return self._account.trades()
 
     def lot(self, instrument: InstrumentId) -> int:
         """Contracts in one lot."""
@@ -409,9 +405,10 @@ class SimulatedExchange:
             return []
         rows = self._give_way(market, order, at_ns)
         most = None
-        if self._faults.has(*_SLOWING):
+        if self._hindrances.is_slowing:
             reach = market.book.reach(order.terms.side, limit_paise=order.terms.limit_paise)
-            most = self._most(market, order, min(reach, order.open_quantity), at_ns)
+            wanted = min(reach, order.open_quantity)
+            most = self._hindrances.most(order, wanted, at_ns, lot=market.contract.lot_size)
         quantity, value_paise = fill_from_book(order, market.book, most=most)
         return rows + self._fill(order, quantity, value_paise, at_ns)
 
@@ -443,7 +440,8 @@ class SimulatedExchange:
                 # Asked once for what would trade, and once more where something holds it back.
                 ahead = order.ahead
                 quantity = fill_from_trade(order, trade, volume=volume)
-                most = self._most(market, order, quantity, at_ns)
+                lot = market.contract.lot_size
+                most = self._hindrances.most(order, quantity, at_ns, lot=lot)
                 if most is not None and most < quantity:
                     order.ahead = ahead
                     quantity = fill_from_trade(order, trade, volume=volume, most=most)
@@ -457,9 +455,8 @@ class SimulatedExchange:
         for order in market.by_priority():
             if not (order.is_stop and is_touched(order.terms, trade)):
                 continue
-            objection = self._bad_trigger(order, at_ns) or self._intake.objection_at_trigger(
-                order, at_ns
-            )
+            objection = self._hindrances.at_trigger(order, at_ns)
+            objection = objection or self._intake.objection_at_trigger(order, at_ns)
             if objection is None:
                 rows.append(order.release(rank=self._next_rank(), at_ns=at_ns))
                 rows += self._enter(market, order, at_ns)
@@ -467,32 +464,6 @@ class SimulatedExchange:
                 word = _END_WORD[objection.refusal]
                 rows.append(self._kill(order, word, objection, at_ns))
         return rows
-
-    def _most(self, market: Market, order: LiveOrder, wanted: int, at_ns: int) -> int | None:
-        """The most contracts that may trade now of `wanted` that could; `None`: all."""
-        key, instrument = order.broker_id, market.contract.id
-        if wanted == 0 or not self._faults.has(*_SLOWING):
-            return None
-        kind = FaultKind.FILLS_WITHHELD
-        if self._faults.finds(kind, key, at_ns, instrument=instrument):
-            if key not in self._withheld:  # counted once for an order, however long it lasts
-                self._withheld.add(key)
-                self._faults.strike(kind)
-            return 0
-        kind = FaultKind.FILLS_SLICED
-        window = self._faults.finds(kind, key, at_ns, instrument=instrument)
-        slice_quantity = wanted if window is None else window.quantity or market.contract.lot_size
-        if slice_quantity >= wanted:
-            return None
-        self._faults.strike(kind)
-        return slice_quantity
-
-    def _bad_trigger(self, order: LiveOrder, at_ns: int) -> Objection | None:
-        kind, instrument = FaultKind.STOP_REFUSED_AT_TRIGGER, order.terms.instrument
-        if not self._faults.strikes(kind, order.broker_id, at_ns, instrument=instrument):
-            return None
-        text = "Price is outside of the permitted range"
-        return Objection(judge=Judge.EXCHANGE, refusal=Refusal.BAND, text=text)
 
     def _exit_on_loss(self, at_ns: int) -> list[OrderRow]:
         """The broker's loss exit, marked at the last prices."""
@@ -599,8 +570,6 @@ class SimulatedExchange:
         self._rank += 1
         return self._rank
 
-
-_SLOWING = (FaultKind.FILLS_WITHHELD, FaultKind.FILLS_SLICED)
 
 _END_WORD = {Refusal.BAND: BrokerStatus.REJECTED, Refusal.SELF_TRADE: BrokerStatus.CANCELLED}
 """How a released stop ends: the band rejects it, self-trade prevention cancels it."""

@@ -31,7 +31,8 @@ from holdfast.runtime.checkpoint import Checkpoint
 from holdfast.runtime.clock import DayClock
 from holdfast.runtime.driver import Driver
 from holdfast.runtime.inbox import Inbox
-from holdfast.runtime.router import DurableJournal, Router, RouterCounts, Sent
+from holdfast.runtime.router import DurableJournal, Router, Sent
+from holdfast.runtime.tally import RouterCounts
 
 SECOND_NS = 1_000_000_000
 LAST_WORDS_NS = 60 * SECOND_NS

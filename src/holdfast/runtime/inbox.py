@@ -7,7 +7,7 @@ extremes of all, so that a stop that was crossed inside the lag still fires.
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import msgspec
 
@@ -109,10 +109,7 @@ class Inbox:
     async def wait_event(self, within_s: float | None = None) -> None:
         """Wait, `within_s` at most, until there is something to take or the market has ended."""
         if not self._account and not self._market and not self._is_closed:
-            self._filled.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(within_s):
-                    await self._filled.wait()
+            await self._wait_filled(within_s)
 
     @contextmanager
     def standing(self) -> Iterator[None]:
@@ -133,10 +130,18 @@ class Inbox:
 
     async def wait_poke(self, within_s: float) -> None:
         """Wait, `within_s` at most, until something is put in, or somebody pokes."""
+        await self._wait_filled(within_s)
+
+    async def _wait_filled(self, within_s: float | None) -> None:
+        """When the time is over whoever waits is woken as by a poke, and finds nothing."""
         self._filled.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self._filled.wait()
+        loop = asyncio.get_running_loop()
+        over = None if within_s is None else loop.call_later(within_s, self._filled.set)
+        try:
+            await self._filled.wait()
+        finally:
+            if over is not None:
+                over.cancel()
 
     @property
     def depth(self) -> tuple[int, int]:

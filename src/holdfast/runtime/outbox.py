@@ -18,6 +18,7 @@ from holdfast.domain.command import (
     ExitAll,
     FindOrder,
     ModifyOrder,
+    OrderRequest,
     PlaceOrder,
     ReadBook,
     ReadFunds,
@@ -26,9 +27,6 @@ from holdfast.domain.command import (
 )
 from holdfast.domain.order import OrderId, Purpose
 from holdfast.runtime.rates import Category, Governor
-
-Change = PlaceOrder | ModifyOrder | CancelOrder
-"""What asks something of one order."""
 
 FIRST: Final = 0
 STOPS: Final = 1
@@ -152,7 +150,7 @@ class Outbox:
     def has_change(self, order_id: OrderId) -> bool:
         """Whether something asked of this order waits."""
         waiting = (one.command for one in self._waiting)
-        return any(isinstance(one, Change) and one.order_id == order_id for one in waiting)
+        return any(isinstance(one, OrderRequest) and one.order_id == order_id for one in waiting)
 
     def free_ns(self, one: Waiting) -> int:
         """When its windows let it leave, at the earliest."""

@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
-import msgspec
 import structlog
 
 from holdfast.domain.command import (
@@ -19,6 +18,7 @@ from holdfast.domain.command import (
     FindOrder,
     ModifyOrder,
     Notify,
+    OrderRequest,
     PlaceOrder,
     ReadBook,
     ReadFunds,
@@ -46,9 +46,10 @@ from holdfast.domain.order import BrokerOrderId, OrderId, Purpose
 from holdfast.exchange.draws import draw_within
 from holdfast.ports import VenueDriver
 from holdfast.runtime.breaker import FAILURES_MAX, WITHIN_NS, Breaker
-from holdfast.runtime.outbox import Change, Outbox, Waiting, category_of, is_ordinary
+from holdfast.runtime.outbox import Outbox, Waiting, category_of, is_ordinary
 from holdfast.runtime.polls import Polls
 from holdfast.runtime.rates import SECOND_NS, TRAVEL_NS, Category, Governor
+from holdfast.runtime.tally import RouterCounts, Tally
 from holdfast.store.records import Decided
 
 _log = structlog.get_logger("router")
@@ -118,38 +119,6 @@ def sent_of(decided: Decided) -> tuple[Sent, ...]:
     )
 
 
-class RouterCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the router did in this process, for people.
-
-    `used` are the orders of the last second, minute, hour and day, other processes' and the
-    owner's included. `slowest_ms` is the longest that the broker took to answer a placement.
-    """
-
-    waiting: int = 0
-    refused: int = 0
-    merged: int = 0
-    retried: int = 0
-    outdated: int = 0
-    dropped: int = 0
-    repeated: int = 0
-    failed: int = 0
-    polls_left_out: int = 0
-    answers_left_out: int = 0
-    answered: int = 0
-    slowest_ms: int = 0
-    breaker: str = "closed"
-    breaker_opened: int = 0
-    used: tuple[int, int, int, int] = (0, 0, 0, 0)
-
-
-class _Tally:
-    """The same, while it is counted."""
-
-    def __init__(self) -> None:
-        self.refused = self.retried = self.outdated = self.dropped = self.repeated = 0
-        self.failed = self.polls = self.answers = self.answered = self.slowest_ns = 0
-
-
 class Router:
     """Hands commands to the venue; refuses to hand an order id over twice, whoever asks.
 
@@ -180,7 +149,7 @@ class Router:
         self._outbox = Outbox(self._governor)
         self._breaker = Breaker()
         self._polls = Polls()
-        self._tally = _Tally()
+        self._tally = Tally()
         self._placed: set[OrderId] = set()
         self._known: set[BrokerOrderId] = set()
         self._out: dict[tuple[OrderId, Action], Waiting] = {}
@@ -335,7 +304,7 @@ class Router:
         command = one.command
         if one.durable is not None and one.durable.exception() is not None:
             self._return(one, now_ns, NOT_DURABLE)
-        elif not one.has_waited or not isinstance(command, Change) or self._engine is None:
+        elif not one.has_waited or not isinstance(command, OrderRequest) or self._engine is None:
             self._submit(one, now_ns)
         elif not self._engine.is_live(command.order_id):
             self._tally.dropped += 1
@@ -355,7 +324,7 @@ class Router:
         self._governor[category_of(command)].take(at_ns, one.cost)
         if isinstance(command, FindOrder):
             self._polls.ask(command.order_id, at_ns, is_poll=command.is_poll)
-        elif isinstance(command, Change):
+        elif isinstance(command, OrderRequest):
             self._note(one, command, at_ns)
         try:
             self._venue.submit(command, at_ns)
@@ -369,7 +338,7 @@ class Router:
         reason = f"{type(error).__name__}: {error}"
         _log.error("a request failed", command=type(command).__name__, reason=reason)
         failed: AnyEvent | None
-        if isinstance(command, Change | FindOrder):
+        if isinstance(command, OrderRequest | FindOrder):
             outcome, order_id = Outcome.UNANSWERED, command.order_id
             action = Action.FIND if isinstance(command, FindOrder) else action_of(command)
             failed = SendFailed(
@@ -382,7 +351,7 @@ class Router:
         if failed is not None:
             self._fail(failed)
 
-    def _note(self, one: Waiting, command: Change, at_ns: int) -> None:
+    def _note(self, one: Waiting, command: OrderRequest, at_ns: int) -> None:
         """Remember what is out: the same may have to be sent again."""
         one.attempts += 1
         self._out[command.order_id, action_of(command)] = one
@@ -395,13 +364,13 @@ class Router:
 
     def _return(self, one: Waiting, at_ns: int, reason: str) -> None:
         """Give back what never left. Its id may be asked for again."""
-        assert isinstance(one.command, Change), "only these are given back"
+        assert isinstance(one.command, OrderRequest), "only these are given back"
         if isinstance(one.command, PlaceOrder):
             self._placed.discard(one.command.order_id)
         self._give_back(one.command, at_ns, reason)
 
     def _give_back(
-        self, command: Change, at_ns: int, reason: str, *, is_outdated: bool = False
+        self, command: OrderRequest, at_ns: int, reason: str, *, is_outdated: bool = False
     ) -> None:
         _log.error("order not sent", order_id=command.order_id, reason=reason)
         self._fail(
@@ -467,7 +436,7 @@ class Router:
     def _try_again(self, one: Waiting, at_ns: int) -> None:
         """No byte of it left: it is sent again after a while, unless something newer waits."""
         command = one.command
-        assert isinstance(command, Change), "only these are tried again"
+        assert isinstance(command, OrderRequest), "only these are tried again"
         if self._outbox.has_change(command.order_id):
             self._tally.dropped += 1
             return
@@ -571,7 +540,7 @@ def retry_ns(name: str, attempts: int) -> int:
     return (RETRY_NS + spread) << (attempts - 1)
 
 
-def action_of(command: Change) -> Action:
+def action_of(command: OrderRequest) -> Action:
     """What a command asks of the broker."""
     match command:
         case PlaceOrder():
@@ -582,7 +551,7 @@ def action_of(command: Change) -> Action:
             return Action.CANCEL
 
 
-def _is_entry(command: Change) -> bool:
+def _is_entry(command: OrderRequest) -> bool:
     return isinstance(command, PlaceOrder) and command.purpose is Purpose.ENTRY
 
 
@@ -591,7 +560,7 @@ def _is_tried_again(one: Waiting) -> bool:
     return not is_ordinary(one.command) and one.attempts < ATTEMPTS
 
 
-def _is_outdated(command: Change, engine: Decider) -> bool:
+def _is_outdated(command: OrderRequest, engine: Decider) -> bool:
     """Whether its position's fills are others than when it was decided (GWL-4, RACE-2)."""
     if isinstance(command, CancelOrder) or command.fills_seen is None or command.position is None:
         return False
@@ -600,7 +569,7 @@ def _is_outdated(command: Change, engine: Decider) -> bool:
 
 def _tell(command: AnyCommand, at_ns: int) -> None:
     """What changes something at the broker is a line of the log, after it left."""
-    if not isinstance(command, Change):
+    if not isinstance(command, OrderRequest):
         return
     say = partial(_log.info, type(command).__name__, order_id=command.order_id, market_at_ns=at_ns)
     if isinstance(command, CancelOrder):

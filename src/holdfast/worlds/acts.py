@@ -36,6 +36,17 @@ class Act(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         return self.at_ns / SECOND
 
 
+class Lasting(Act, frozen=True, kw_only=True):
+    """Something that is wrong for a while."""
+
+    lasts_ns: int
+
+    @property
+    def until_ns(self) -> int:
+        """When it is over."""
+        return self.at_ns + self.lasts_ns
+
+
 class Kill(Act, frozen=True, kw_only=True):
     """kill -9 at a boundary: the first of its kind from `at_ns` on, after `skip` others."""
 
@@ -72,11 +83,10 @@ class Ask(Act, frozen=True, kw_only=True):
         return f"a person asks: {self.request.value}"
 
 
-class LinkDown(Act, frozen=True, kw_only=True):
+class LinkDown(Lasting, frozen=True, kw_only=True):
     """A connection is gone for a while, and the program knows it."""
 
     link: Link
-    lasts_ns: int
 
     @override
     def __str__(self) -> str:
@@ -84,10 +94,8 @@ class LinkDown(Act, frozen=True, kw_only=True):
         return f"the connection of {self.link.value} is gone for {self.lasts_ns / SECOND:.1f} s"
 
 
-class DiskFull(Act, frozen=True, kw_only=True):
+class DiskFull(Lasting, frozen=True, kw_only=True):
     """The disk takes nothing for a while."""
-
-    lasts_ns: int
 
     @override
     def __str__(self) -> str:
@@ -106,14 +114,13 @@ class Skew(Act, frozen=True, kw_only=True):
         return f"the host's clock is set {self.off_ns / SECOND:+.3f} s off"
 
 
-class BrokerFault(Act, frozen=True, kw_only=True):
+class BrokerFault(Lasting, frozen=True, kw_only=True):
     """For a while the broker does one thing wrong, or somebody else trades in the account.
 
     `delay_ns` and `quantity` mean what the kind says; `None` is the kind's default.
     """
 
     kind: FaultKind
-    lasts_ns: int
     share_bps: int
     delay_ns: int | None = None
     quantity: int | None = None
@@ -121,11 +128,10 @@ class BrokerFault(Act, frozen=True, kw_only=True):
     @property
     def window(self) -> FaultWindow:
         """The same as the exchange takes it."""
-        from_ns = BEGIN_NS + self.at_ns
         return FaultWindow(
             kind=self.kind,
-            from_ns=from_ns,
-            until_ns=from_ns + self.lasts_ns,
+            from_ns=BEGIN_NS + self.at_ns,
+            until_ns=BEGIN_NS + self.until_ns,
             share_bps=self.share_bps,
             delay_ns=self.delay_ns,
             quantity=self.quantity,
@@ -138,14 +144,13 @@ class BrokerFault(Act, frozen=True, kw_only=True):
         return f"{self.kind.value.replace('_', ' ')} for {self.lasts_ns / SECOND:.1f} s{often}"
 
 
-class MarketFault(Act, frozen=True, kw_only=True):
+class MarketFault(Lasting, frozen=True, kw_only=True):
     """For a while the market, or what the feed shows of it, is wrong.
 
     `contract` is the number of one contract, `None` all of them.
     """
 
     kind: MarketFaultKind
-    lasts_ns: int
     share_bps: int
     delay_ns: int
     bps: int
@@ -153,12 +158,11 @@ class MarketFault(Act, frozen=True, kw_only=True):
 
     def window(self, contracts: Sequence[Instrument]) -> MarketFaultWindow:
         """The same as the market takes it."""
-        from_ns = BEGIN_NS + self.at_ns
         one = None if self.contract is None else contracts[self.contract % len(contracts)].id
         return MarketFaultWindow(
             kind=self.kind,
-            from_ns=from_ns,
-            until_ns=from_ns + self.lasts_ns,
+            from_ns=BEGIN_NS + self.at_ns,
+            until_ns=BEGIN_NS + self.until_ns,
             share_bps=self.share_bps,
             delay_ns=self.delay_ns,
             bps=self.bps,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from holdfast.core.books.postings import Account
+from holdfast.core.state import State
 from holdfast.domain.audit import EntryEnded, Halted, IntentFormed, PositionClosed
 from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
 from holdfast.domain.decision import HaltLevel
@@ -72,6 +73,7 @@ class NoEntryInTheDark(Checker):
     """Nothing is entered while halted, unready, or before the book was read since the start."""
 
     promise = "2.4, invariant 10, I-99"
+    wants_quiet = False
 
     def __init__(self) -> None:
         """Its own reading of what the engine was told, beside the engine's."""
@@ -155,6 +157,7 @@ class NoPlacementBeforeTheBook(Checker):
     """After a start no order is placed before the broker's book has been read."""
 
     promise = "2.9, T21"
+    wants_quiet = False
 
     def __init__(self) -> None:
         """Not read."""
@@ -199,6 +202,7 @@ class PostingsSumToZero(Checker):
     """Money is neither made nor lost in the books."""
 
     promise = "invariant 11"
+    wants_quiet = False
 
     @override
     def after_step(self, seen: Seen) -> None:
@@ -213,6 +217,7 @@ class RequestsNameWhatLives(Checker):
     """No request is made about an order whose state forbids it, or that the broker never had."""
 
     promise = "design 6, B-15"
+    wants_quiet = False
 
     @override
     def after_step(self, seen: Seen) -> None:
@@ -252,12 +257,15 @@ class UnknownIsNeverForgotten(Checker):
 
 
 class NothingLivesOfWhatEnded(Checker):
-    """A position ends when no order of it can fill any more."""
+    """A position ends when no order of it can fill any more; what lives belongs to one that has not."""
 
     promise = "2.1, T6"
+    wants_quiet = False
 
     @override
     def after_step(self, seen: Seen) -> None:
+        if isinstance(seen.event, BookRead | BookRepeated):
+            self._look_at_living(seen.state)
         for audit in seen.done.audits:
             if isinstance(audit, PositionClosed | EntryEnded):
                 position = seen.state.positions[audit.position]
@@ -266,11 +274,18 @@ class NothingLivesOfWhatEnded(Checker):
                     if position.is_closed and order.is_live:
                         self.broken(f"position {position.number} ended, {shown(order)} lives")
 
+    def _look_at_living(self, state: State) -> None:
+        living = {order.name for order in state.living()}
+        for name in sorted(state.orders):
+            if state.orders[name].is_live and name not in living:
+                self.broken(f"{shown(state.orders[name])} lives, and its position has ended")
+
 
 class NothingClosesBesideOthers(Checker):
     """No closing order is placed in a key in which others have traded since it was read."""
 
     promise = "T11"
+    wants_quiet = False
 
     @override
     def after_step(self, seen: Seen) -> None:
@@ -288,6 +303,7 @@ class IntentBeforeOrder(Checker):
     """An entry is asked for by the step that formed its intent, and never by another."""
 
     promise = "invariant 2, I-25"
+    wants_quiet = False
 
     @override
     def after_step(self, seen: Seen) -> None:

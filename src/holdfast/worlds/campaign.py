@@ -1,5 +1,6 @@
 """Many worlds: judged in several processes, counted, and held against floors."""
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -10,6 +11,7 @@ from holdfast.exchange.faults import FaultKind
 from holdfast.exchange.market_faults import MarketFaultKind
 from holdfast.worlds.acts import Script
 from holdfast.worlds.coverage import wanted
+from holdfast.worlds.images import LONG_S
 from holdfast.worlds.mixes import script
 from holdfast.worlds.verdict import Verdict, judge
 
@@ -105,11 +107,15 @@ def judged(scripts: Iterable[Script], *, processes: int) -> Iterator[Verdict]:
     rest = iter(scripts)
     with ProcessPoolExecutor(processes) as pool:
         while chunk := list(islice(rest, processes * CHUNK * 8)):
-            yield from pool.map(_judge, chunk, chunksize=CHUNK)
+            at_once = 1 if any(one.seconds >= LONG_S for one in chunk) else CHUNK
+            yield from pool.map(_judge, chunk, chunksize=at_once)
 
 
 def _judge(one: Script) -> Verdict:
-    return judge(one)[0]
+    verdict = judge(one)[0]
+    if one.seconds >= LONG_S:
+        gc.collect()  # a session leaves hundreds of megabytes that refer to each other
+    return verdict
 
 
 def campaign(

@@ -39,6 +39,7 @@ class Seen(NamedTuple):
     event: AnyEvent
     done: Step
     state: State
+    now_ns: int
 
 
 class Checker:
@@ -46,6 +47,9 @@ class Checker:
 
     promise = ""
     """Where it is promised: the design's section 2, an invariant of the incidents, a trading rule."""
+
+    wants_quiet = True
+    """Whether there is something to see for it in a tick, or a deadline, that led to nothing."""
 
     @classmethod
     def name(cls) -> str:
@@ -81,6 +85,7 @@ class Watchers:
         self.all = [kind() for kind in kinds]
         self.on_start = self._of("on_start")
         self.after_step = self._of("after_step")
+        self.quiet = [one for one in self.after_step if one.wants_quiet]
         self.on_send = self._of("on_send")
         self.after_exchange = self._of("after_exchange")
         self.at_end = self._of("at_end")

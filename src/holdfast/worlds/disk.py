@@ -53,11 +53,15 @@ class DiskPace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Disk:
-    """What outlives a process of ours: records, and the word about a halt, which is written at once."""
+    """What outlives a process of ours: records, and the word about a halt, which is written at once.
+
+    `whole` is the number up to which the last process left every record.
+    """
 
     def __init__(self, pace: DiskPace) -> None:
         self.pace = pace
         self.rows: list[Numbered] = []
+        self.whole = 0
         self.halted: Halted | None = None
         self.takes_nothing = False
 
@@ -92,6 +96,11 @@ class DiskJournal:
         self._commit_ns = self._flush_ns = 0
         self._entries: dict[OrderId, int] = {}
         self.is_lost = False
+
+    @property
+    def last(self) -> int:
+        """The last number given."""
+        return self._next - 1
 
     def is_durable(self, order_id: OrderId) -> bool:
         """Whether the decision to place this entry is on the disk."""
@@ -152,13 +161,18 @@ class DiskJournal:
         if at_ns - self._flush_ns >= pace.flush_ns:
             self._flush_ns, self._flushed = at_ns, sequence
 
+    def end(self) -> None:
+        """The process ended in order: everything is written."""
+        self._disk.whole = self.last
+
     def die(self) -> None:
         """The process is gone: what had not reached the disk is gone with it."""
-        rows = self._disk.rows
-        own = bisect_right(rows, min(self._committed, self._flushed), key=lambda row: row[0])
+        rows, whole = self._disk.rows, min(self._committed, self._flushed)
+        own = bisect_right(rows, whole, key=lambda row: row[0])
         kept = [row for row in rows[own:] if self._lasts(row)]
         del rows[own:]
         rows += kept
+        self._disk.whole = whole
         self.is_lost = True
 
     def _lasts(self, row: Numbered) -> bool:

@@ -37,6 +37,9 @@ READY_NS = 60 * SECOND
 CLOCK_NS = SECOND // 2
 """So far a clock may be off before nothing is entered by it (T30, decisions 1.7)."""
 
+NOWHERE_NS = 18 * SECOND
+"""An entry that never arrived is proved absent in this: a time-out, and two reads after it (T3)."""
+
 WATERMARK_NS = 3 * SECOND
 """The two seconds of the promise, and a turn of the loop."""
 
@@ -48,6 +51,14 @@ _TOUCHES = (
 
 A_PERSONS = ("halted", "daily_loss", "rules")
 """Terms that only a person, or the next day, can make true again."""
+
+
+def _is_ours_alone(seen: Seen, number: int) -> bool:
+    """Whether a position is in a key that nobody else has traded, so that it is all our doing."""
+    position = seen.state.positions.get(number)
+    if position is None:
+        return not seen.world.is_anybody_else_in_it
+    return seen.world.is_ours_alone(position.key)
 
 
 class EveryPositionIsProtected(Checker):
@@ -66,13 +77,14 @@ class EveryPositionIsProtected(Checker):
 
     @override
     def after_step(self, seen: Seen) -> None:
-        world, now_ns = seen.world, seen.world.now_ns
+        world, now_ns = seen.world, seen.now_ns
         if now_ns - self._looked_ns < SECOND:
             return
         self._looked_ns = now_ns
         tally = world.tally
         naked = {number for number, held in tally.held.items() if held > tally.closing[number]}
-        if world.is_troubled(now_ns, QUIET_NS) or world.is_anybody_else_in_it:
+        naked = {number for number in naked if _is_ours_alone(seen, number)}
+        if world.is_troubled(now_ns, QUIET_NS):
             naked = set()
         if world.terms.has_structures:
             naked = set()  # a long leg bears no stop (T12)
@@ -123,14 +135,16 @@ class EntriesEnd(Checker):
         world, state = seen.world, seen.state
         if isinstance(seen.event, Tick) or world.since_start_ns < QUIET_NS:
             return
-        if world.is_deaf(world.now_ns, QUIET_NS):
+        if world.is_deaf(seen.now_ns, QUIET_NS):
             return
         life_ns = world.terms.settings.entries.life_s * SECOND
         for position in state.live:
             for name in position.entries:
                 order = state.orders[name]
                 age_ns = state.now_ns - order.sent_at_ns
-                if order.is_live and age_ns > life_ns + PROTECTED_NS:
+                is_nowhere = order.broker_id is None
+                within_ns = max(life_ns + PROTECTED_NS, NOWHERE_NS if is_nowhere else 0)
+                if order.is_live and age_ns > within_ns:
                     self.broken(f"{shown(order)} lives for {age_ns / SECOND:.0f} s")
 
 
@@ -140,33 +154,39 @@ class FillsAreHeard(Checker):
     promise = "T9, OUP-1"
 
     def __init__(self) -> None:
-        """Since when the books are behind the exchange."""
-        self._since_ns: int | None = None
+        """For each position that is behind the exchange: what is booked, and since when."""
+        self._behind: dict[int, tuple[int, int]] = {}
         self._looked_ns = 0
 
     @override
     def after_step(self, seen: Seen) -> None:
-        world, now_ns = seen.world, seen.world.now_ns
+        world, now_ns = seen.world, seen.now_ns
         if now_ns - self._looked_ns < SECOND:
             return
         self._looked_ns = now_ns
-        if world.is_deaf(now_ns, QUIET_NS) or world.is_anybody_else_in_it or world.is_young:
-            self._since_ns = None
+        if world.is_deaf(now_ns, QUIET_NS) or world.is_young:
+            self._behind.clear()
             return
-        held = {one.number: one.holding.quantity for one in seen.state.live if one.is_open}
-        if held == {number: quantity for number, quantity in world.tally.held.items() if quantity}:
-            self._since_ns = None
-        elif self._since_ns is None:
-            self._since_ns = now_ns
-        elif now_ns - self._since_ns > PROTECTED_NS:
-            late_s = (now_ns - self._since_ns) // SECOND
-            self.broken(f"the books are behind the exchange for {late_s} s")
+        booked = {one.number: one.holding.quantity for one in seen.state.live if one.is_open}
+        filled = {number: quantity for number, quantity in world.tally.held.items() if quantity}
+        behind: dict[int, tuple[int, int]] = {}
+        for number in sorted({number for number, _ in booked.items() ^ filled.items()}):
+            if _is_ours_alone(seen, number):
+                known = booked.get(number, 0)
+                before, since_ns = self._behind.get(number, (known, now_ns))
+                behind[number] = known, since_ns if before == known else now_ns
+        self._behind = behind
+        for number, (_, since_ns) in behind.items():
+            if now_ns - since_ns > PROTECTED_NS:
+                late_s = (now_ns - since_ns) // SECOND
+                self.broken(f"position {number} is behind the exchange for {late_s} s")
 
 
 class DifferencesAreEvident(Checker):
     """A difference is told where there is one, and believed when it has stood for ten seconds."""
 
     promise = "2.7, T5"
+    wants_quiet = False
 
     BELIEVED_NS = 10 * SECOND
 
@@ -181,10 +201,12 @@ class DifferencesAreEvident(Checker):
             self._look_at_believed(state)
         if isinstance(seen.event, Restarted | BookRead | BookRepeated):
             self._believed = set(state.extra)
-        if world.is_anybody_else_in_it or world.is_doubtful(world.now_ns, QUIET_NS):
+        if world.is_doubtful(seen.now_ns, QUIET_NS):
             return
         for audit in seen.done.audits:
-            if isinstance(audit, Drift):
+            if isinstance(audit, Drift) and world.is_ours_alone(
+                BrokerKey(audit.instrument, audit.product)
+            ):
                 self.broken(f"{audit.instrument}: {audit.ours} here, {audit.theirs} were read")
 
     def _look_at_believed(self, state: State) -> None:
@@ -242,7 +264,7 @@ class ReadyAgain(Checker):
     @override
     def after_step(self, seen: Seen) -> None:
         world = seen.world
-        if self._has_looked or world.now_ns < world.calm_ns + READY_NS:
+        if self._has_looked or seen.now_ns < world.calm_ns + READY_NS:
             return
         self._has_looked = True
         if abs(world.off_of_process) > CLOCK_NS:
@@ -265,10 +287,8 @@ class FlatAtTheEnd(Checker):
         if world.state.live:
             open_ = [one.number for one in world.state.live]
             self.broken(f"positions {open_} are open in the books")
-        if world.is_anybody_else_in_it:
-            return
         for key, net in world.exchange.positions().items():
-            if net:
+            if net and world.is_ours_alone(key):
                 self.broken(f"{net} of {key.instrument} are held at the exchange")
 
 
@@ -326,7 +346,7 @@ class BooksAreTheBrokers(Checker):
                 beside = f", {theirs[key]} of others" if theirs[key] else ""
                 self.broken(f"{key.instrument}: {ours[key]} here{beside}, {net} at the broker")
         for key, drift in sorted(world.state.drifts.items()):
-            if drift.is_present and not world.is_anybody_else_in_it:
+            if drift.is_present and world.is_ours_alone(key):
                 self.broken(f"a difference in {key.instrument} that nobody made")
 
     def _unbooked(self, world: "World") -> Counter[BrokerKey]:
@@ -380,7 +400,8 @@ class FoldIsTheState(Checker):
     @override
     def at_end(self, world: "World") -> None:
         process = world.process
-        if process is None or world.script.seed % FOLD_EVERY:
+        is_due = not world.script.seed % FOLD_EVERY or world.images is not None
+        if process is None or not is_due:
             return
         found = recover(lambda: iter(world.disk.rows), world.make)
         if found is not None and found[0].image() != process.engine.image():
@@ -388,7 +409,9 @@ class FoldIsTheState(Checker):
 
 
 FOLD_EVERY = 8
-"""One world in so many is folded again at its end: that costs half as much as the world itself."""
+"""One short world in so many is folded again at its end: that costs half as much as the world itself.
+
+A whole session always is, from its beginning: its starts went on from images."""
 
 
 class NoTwoNumbersTheSame(Checker):

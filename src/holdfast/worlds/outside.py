@@ -14,7 +14,7 @@ from typing_extensions import override
 from holdfast.brokers.simulated import SimulatedVenue
 from holdfast.core.orders.ids import OrderReason, read_order_id
 from holdfast.domain.command import AnyCommand
-from holdfast.domain.event import AnyEvent
+from holdfast.domain.event import AnyEvent, BookRead
 from holdfast.domain.instrument import BrokerKey, Instrument
 from holdfast.domain.market import Tick
 from holdfast.domain.order import OrderId, OrderRow, OrderTerms, Purpose, Side
@@ -30,14 +30,26 @@ Watch = Callable[[int], None]
 """Called after something changed at the exchange, with the time."""
 
 
+class Counted:
+    """One order, and as what it was counted last."""
+
+    __slots__ = ("filled", "may_fill", "order", "reason")
+
+    def __init__(self, order: LiveOrder, reason: OrderReason) -> None:
+        """It was not counted."""
+        self.order, self.reason = order, reason
+        self.filled = self.may_fill = 0
+
+
 class Tally:
     """What our orders come to at the exchange: by position, and by broker key.
 
     `entered` is what entries have bought and may still buy; `held` what fills have left of it;
-    `closing` what closing orders can still fill. `selling` and `net` are the same by key.
+    `closing` what closing orders can still fill. `selling` and `net` are the same by key. What is
+    over is put aside, so that nobody looks at the positions of a whole day after each change.
     """
 
-    __slots__ = ("closing", "entered", "held", "net", "selling")
+    __slots__ = ("aside", "closing", "entered", "held", "net", "selling")
 
     def __init__(self) -> None:
         """Nothing was ordered."""
@@ -46,26 +58,34 @@ class Tally:
         self.closing: Counter[int] = Counter()
         self.selling: Counter[BrokerKey] = Counter()
         self.net: Counter[BrokerKey] = Counter()
+        self.aside: dict[int, int] = {}
 
-    def copy(self) -> "Tally":
-        """Another that counts on from here."""
-        other = Tally()
-        for name in self.__slots__:
-            setattr(other, name, getattr(self, name).copy())
-        return other
-
-    def add(self, order: LiveOrder, reason: OrderReason) -> None:
-        """Count one order as it stands."""
+    def take(self, one: Counted) -> None:
+        """Count one order as it stands, in place of what it was."""
+        order, number = one.order, one.reason.position
         filled, may_fill = order.filled_quantity, order.open_quantity
-        self.net[order.key] += order.terms.side.sign * filled
+        more, opened = filled - one.filled, may_fill - one.may_fill
+        if not more and not opened:
+            return
+        one.filled, one.may_fill = filled, may_fill
+        self.entered[number] += self.aside.pop(number, 0)
+        self.net[order.key] += order.terms.side.sign * more
         if order.terms.side is Side.SELL:
-            self.selling[order.key] += may_fill
-        if reason.purpose is Purpose.ENTRY:
-            self.entered[reason.position] += filled + may_fill
-            self.held[reason.position] += filled
+            self.selling[order.key] += opened
+        if one.reason.purpose is Purpose.ENTRY:
+            self.entered[number] += more + opened
+            self.held[number] += more
         else:
-            self.held[reason.position] -= filled
-            self.closing[reason.position] += may_fill
+            self.held[number] -= more
+            self.closing[number] += opened
+
+    def put_aside(self, living: frozenset[int]) -> None:
+        """Leave out positions that hold nothing, and of which no order lives, until one does again."""
+        over = [one for one in self.entered if not self.held[one] and one not in living]
+        for number in over:
+            self.aside[number] = self.entered.pop(number)
+            self.held.pop(number, None)
+            self.closing.pop(number, None)
 
 
 class WatchedExchange(SimulatedExchange):
@@ -92,8 +112,8 @@ class WatchedExchange(SimulatedExchange):
         )
         self.watch: Watch = lambda _at_ns: None
         self._prefix = prefix
-        self._ended = Tally()
-        self._living: list[tuple[LiveOrder, OrderReason]] = []
+        self._tally = Tally()
+        self._living: list[Counted] = []
         self._known = 0
         self._told = 0
 
@@ -108,20 +128,20 @@ class WatchedExchange(SimulatedExchange):
         return self._account.executions
 
     def tally(self) -> Tally:
-        """What our orders come to now."""
+        """What our orders come to now; it counts on at the next call."""
         for order in self._orders[self._known :]:
             reason = read_order_id(self._prefix, order.order_id)
             assert reason is not None, f"{order.order_id} is no id of ours"
-            self._living.append((order, reason))
+            self._living.append(Counted(order, reason))
         self._known = len(self._orders)
-        for order, reason in self._living:
-            if not order.is_live:
-                self._ended.add(order, reason)
-        self._living = [one for one in self._living if one[0].is_live]
-        tally = self._ended.copy()
-        for order, reason in self._living:
-            tally.add(order, reason)
-        return tally
+        for one in self._living:
+            self._tally.take(one)
+        self._living = [one for one in self._living if one.order.is_live]
+        return self._tally
+
+    def put_aside(self) -> None:
+        """Everybody has looked at what is over."""
+        self._tally.put_aside(frozenset(one.reason.position for one in self._living))
 
     @override
     def place(self, order_id: OrderId, terms: OrderTerms, at_ns: int, **more: Any) -> list[Result]:
@@ -229,4 +249,12 @@ class Line:
         heard = self._outside.pop_due(at_ns - self._off_ns)
         if not self._off_ns:
             return heard
-        return [replace(event, at_ns=event.at_ns + self._off_ns) for event in heard]
+        return [_by_clock(event, self._off_ns) for event in heard]
+
+
+def _by_clock(event: AnyEvent, off_ns: int) -> AnyEvent:
+    """An answer as a client with such a clock has stamped it: when it came, and when it asked."""
+    if isinstance(event, BookRead):
+        began_at_ns = event.began_at_ns + off_ns
+        return replace(event, at_ns=event.at_ns + off_ns, began_at_ns=began_at_ns)
+    return replace(event, at_ns=event.at_ns + off_ns)

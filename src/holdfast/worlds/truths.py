@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
+from holdfast.domain.command import AnyCommand, ModifyOrder, OrderRequest, PlaceOrder
 from holdfast.domain.event import Outcome, SendFailed
 from holdfast.domain.order import OrderId, Purpose
 from holdfast.exchange.venue import Placement
@@ -92,7 +92,7 @@ class RationKept(Checker):
 
     @override
     def after_step(self, seen: Seen) -> None:
-        now_ns = seen.world.now_ns
+        now_ns = seen.now_ns
         if now_ns - self._looked_ns >= SECOND // 2 and seen.world.is_anybody_else_in_it:
             self._looked_ns = now_ns
             seen.world.look_outside()
@@ -148,6 +148,7 @@ class WithinRates(Checker):
     """
 
     promise = "T7, GWL-4"
+    wants_quiet = False
 
     WINDOWS = ((1, 10, 8), (60, 250, 150))
 
@@ -172,7 +173,7 @@ class WithinRates(Checker):
 
     @override
     def on_send(self, world: "World", command: AnyCommand, at_ns: int) -> None:
-        if not isinstance(command, PlaceOrder | ModifyOrder | CancelOrder):
+        if not isinstance(command, OrderRequest):
             return
         now_ns = at_ns - world.off_of_process
         self._sent.append(now_ns)
@@ -193,7 +194,7 @@ class WithinRates(Checker):
                 self.broken(f"{command.order_id} is modified for the 26th time")
 
 
-def _is_ordinary(command: PlaceOrder | ModifyOrder | CancelOrder) -> bool:
+def _is_ordinary(command: OrderRequest) -> bool:
     if isinstance(command, PlaceOrder):
         return command.purpose is Purpose.ENTRY
     return isinstance(command, ModifyOrder) and command.is_ordinary

@@ -7,71 +7,37 @@ event loop of virtual time. The script says what is done to it; checkers look af
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, NamedTuple, cast
 
 import structlog
-from msgspec.structs import replace
-from typing_extensions import override
 
-from holdfast.core.engine import Engine, Step
+from holdfast.core.engine import Step
 from holdfast.core.state import State
-from holdfast.domain.audit import Halted
-from holdfast.domain.command import AnyCommand, Notify
+from holdfast.domain.command import AnyCommand
 from holdfast.domain.dated import DayFacts
-from holdfast.domain.event import (
-    AnyEvent,
-    FactsLoaded,
-    InstrumentsLoaded,
-    JournalChanged,
-    Link,
-    LinkChanged,
-    OperatorAsked,
-    OperatorRequest,
-    Restarted,
-    ServiceChanged,
-    ServiceState,
-)
+from holdfast.domain.event import AnyEvent, TimerFired
 from holdfast.domain.instrument import BrokerKey, Instrument
 from holdfast.domain.market import Tick
 from holdfast.exchange.faults import Faults
 from holdfast.exchange.latency import Latency
-from holdfast.exchange.market_faults import MarketFaultKind, MarketFaults
-from holdfast.runtime.clock import VirtualClock
-from holdfast.runtime.day import Begun, Day
-from holdfast.runtime.recover import Recovered, recover
-from holdfast.runtime.router import Sent, sent_of
-from holdfast.runtime.starting import simulated_access
-from holdfast.store.records import Decided
-from holdfast.worlds.acts import (
-    AnyAct,
-    Ask,
-    Boundary,
-    BrokerFault,
-    DiskFull,
-    Kill,
-    LinkDown,
-    MarketFault,
-    Script,
-    Skew,
-    Stop,
-)
+from holdfast.exchange.market_faults import MarketFaults
+from holdfast.runtime.recover import Recovered
+from holdfast.worlds.acts import BrokerFault, MarketFault, Script
 from holdfast.worlds.beliefs import BELIEFS
 from holdfast.worlds.checkers import Broken, Seen, Watchers
-from holdfast.worlds.disk import Disk, DiskJournal
+from holdfast.worlds.disk import Disk
 from holdfast.worlds.endings import ENDINGS
 from holdfast.worlds.feed import Feed
-from holdfast.worlds.ground import BEGIN_NS, DAY, FACTS, INDEX, SECOND
-from holdfast.worlds.loop import Died, WorldLoop, no_threads
+from holdfast.worlds.ground import BEGIN_NS, FACTS, INDEX, SECOND
+from holdfast.worlds.images import LONG_S, Images
+from holdfast.worlds.loop import no_threads
 from holdfast.worlds.market import ticks
-from holdfast.worlds.outside import Line, Outside, Tally, WatchedExchange
+from holdfast.worlds.outside import Outside, Tally, WatchedExchange
+from holdfast.worlds.process import Process, WatchedEngine
 from holdfast.worlds.speaker import Speaker
 from holdfast.worlds.terms import Terms, terms
 from holdfast.worlds.troubles import Troubles, is_late_read, is_others, is_stream
 from holdfast.worlds.truths import TRUTHS
-
-SLOT_NS = SECOND // 2
-"""So often the feed brings what has come, and everything else gets its turn."""
 
 
 class Moment(NamedTuple):
@@ -79,28 +45,6 @@ class Moment(NamedTuple):
 
     at_ns: int
     what: object
-
-
-class WatchedEngine(Engine):
-    """The engine, with somebody who looks after each of its steps."""
-
-    watch: Callable[[AnyEvent, Step], None] | None = None
-    has_structures = False
-
-    @override
-    def step(self, event: AnyEvent) -> Step:
-        done = super().step(event)
-        if self.has_structures:
-            for position in self._state.live:
-                position.intent = replace(position.intent, structure=1)
-        if self.watch is not None:
-            self.watch(event, done)
-        return done
-
-    @property
-    def state(self) -> State:
-        """The books, for checkers."""
-        return self._state
 
 
 class World:
@@ -138,6 +82,7 @@ class World:
         self.outside = Outside(self.exchange, latency, truth, self.faults)
         self.feed = Feed(list(self.market.told(iter(truth))))
         self.disk = Disk(self.terms.pace)
+        self.images = Images() if script.seconds >= LONG_S else None
         self.watchers = Watchers(CHECKERS)
         self.moments: list[Moment] = []
         self.process: Process | None = None
@@ -227,7 +172,7 @@ class World:
     def after_step(self, event: AnyEvent, done: Step) -> None:
         """An engine has taken an event, and nothing of what it decided has left yet."""
         self.steps += 1
-        seen = Seen(self, event, done, self.state)
+        seen = Seen(self, event, done, self.state, self.now_ns)
         at_ns = self.state.now_ns - self.off_of_process
         if isinstance(event, Tick):
             self.ticks += 1
@@ -235,7 +180,8 @@ class World:
             self.moments.append(Moment(at_ns, event))
         if done.commands or done.audits:
             self.moments.append(Moment(at_ns, done))
-        for checker in self.watchers.after_step:
+        is_quiet = not done.commands and not done.audits and isinstance(event, Tick | TimerFired)
+        for checker in self.watchers.quiet if is_quiet else self.watchers.after_step:
             checker.after_step(seen)
 
     def on_send(self, command: AnyCommand, at_ns: int) -> None:
@@ -252,9 +198,12 @@ class World:
         self.look_outside()
         for checker in self.watchers.after_exchange:
             checker.after_exchange(self, at_ns)
+        self.exchange.put_aside()
 
     def _count_executions(self) -> None:
         executed = self.exchange.executed
+        if len(executed) == self._executed:
+            return
         for one in executed[self._executed :]:
             if one.order_id is None:
                 self._foreign[one.key] += one.side.sign * one.quantity
@@ -278,6 +227,11 @@ class World:
         """Whether somebody else has traded in the account, up to now: the watch is on ours alone."""
         self._count_executions()
         return bool(self._foreign)
+
+    def is_ours_alone(self, key: BrokerKey) -> bool:
+        """Whether nobody else has traded this key, up to now."""
+        self._count_executions()
+        return key not in self._foreign
 
     def was_foreign(self, key: BrokerKey, at_ns: int) -> bool:
         """Whether somebody else has traded a key so lately that our books may be behind."""
@@ -325,264 +279,6 @@ TOLD_NS = 2 * SECOND
 
 CHECKERS = (*TRUTHS, *BELIEFS, *ENDINGS)
 """Everything that is looked after."""
-
-
-class Process:
-    """One life of our program in a world."""
-
-    def __init__(self, world: World, began_ns: int) -> None:
-        """`began_ns` is when it starts, by the world's clock."""
-        self.world = world
-        self.began_ns = began_ns
-        self.off_ns = world.off_ns
-        self.is_dead = False
-        self.is_stopping = False
-        self.broken: Broken | None = None
-        self.loop = WorldLoop(self._turn)
-        self.journal = DiskJournal(world.disk, partial(self.boundary, Boundary.RECORD), self._later)
-        self.engine: WatchedEngine
-        self.day: Day
-        self._kill: Kill | None = None
-        self._skip = 0
-        self._slot = 0
-
-    @property
-    def now_ns(self) -> int:
-        """The world's time, by the loop of this process."""
-        return self.began_ns + round(self.loop.time() * SECOND)
-
-    @property
-    def clock_ns(self) -> int:
-        """What the clock of its host says."""
-        return self.now_ns + self.off_ns
-
-    def live(self) -> None:
-        """To its end, however that comes."""
-        try:
-            came_through = self.loop.live(self._main())
-        finally:
-            self.loop.close()
-        if not came_through:
-            self._bury()
-
-    def _bury(self) -> None:
-        """What a dead process leaves: what its disk had, and a broker who hears nothing more."""
-        self.journal.die()
-        self.world.outside.hang_up(self.now_ns)
-
-    # -- being cut off
-
-    def boundary(self, boundary: Boundary) -> None:
-        """Die here, if this is where it ends."""
-        if self.is_dead:
-            raise Died
-        kill = self._kill
-        if kill is None or kill.boundary is not boundary:
-            return
-        if self.now_ns >= self.world.calm_ns:
-            return
-        self._skip -= 1
-        if self._skip < 0:
-            self.die(kill.down_ns)
-
-    def die(self, down_ns: int) -> None:
-        """Be gone, for so long."""
-        self.is_dead = True
-        self.world.tell("the process is gone")
-        self.world.be_down(self.now_ns, down_ns)
-        raise Died
-
-    def _turn(self) -> None:
-        self.boundary(Boundary.TURN)
-
-    def _sending(self, command: AnyCommand, at_ns: int) -> None:
-        self.boundary(Boundary.BEFORE_SEND)
-        self.world.on_send(command, at_ns)
-
-    def _sent(self) -> None:
-        self.boundary(Boundary.AFTER_SEND)
-
-    # -- what it does
-
-    async def _main(self) -> None:
-        world = self.world
-        clock = VirtualClock(self.clock_ns)
-        self.day = Day(
-            clock, ends_ns=world.end_ns + self.off_ns, progress=_nobody, notify=_nobody_notified
-        )
-        line = Line(world.outside, off_ns=self.off_ns, sending=self._sending, sent=self._sent)
-        begun = self._begun()
-        self.engine.watch = self._watch
-        self._arm_at_once()
-        self.day.begin(begun, line, self.journal)
-        self._schedule()
-        await self.day.drive(_nobody_waits)
-
-    def _watch(self, event: AnyEvent, done: Step) -> None:
-        if self.is_dead:
-            raise Died
-        try:
-            self.world.after_step(event, done)
-        except Broken as broken:
-            self.broken = broken
-            self.is_dead = True
-            raise Died from broken
-
-    def _begun(self) -> Begun:
-        """The engine that the disk makes, and what this start tells it."""
-        world = self.world
-        found = recover(lambda: iter(world.disk.rows), world.make)
-        engine: Engine = world.make(FACTS, world.master)
-        if found is not None:
-            engine, recovered = found
-            world.recovered.append(recovered)
-        assert isinstance(engine, WatchedEngine)
-        self.engine = engine
-        world.after_start()
-        return Begun(
-            engine=engine,
-            beginning=tuple(self._beginning(engine)),
-            write_halt=self._write_halt,
-            sent=tuple(self._sent_before()),
-        )
-
-    def _sent_before(self) -> Iterator[Sent]:
-        """What the journal tells of requests that earlier processes made."""
-        for _, record in self.world.disk.rows:
-            if isinstance(record, Decided):
-                yield from sent_of(record)
-
-    def _beginning(self, engine: Engine) -> Iterator[AnyEvent]:
-        at_ns = self.clock_ns
-        yield Restarted(at_ns=at_ns, day=DAY, code_version="1", config_sha256="c")
-        yield FactsLoaded(at_ns=at_ns, sha256="f", facts=FACTS)
-        yield InstrumentsLoaded(at_ns=at_ns, sha256="i", instruments=self.world.master)
-        asked = self.world.disk.asked(engine.halt, at_ns)
-        if asked is not None:
-            yield asked
-        yield ServiceChanged(at_ns=at_ns, service="engine", state=ServiceState.READY, is_core=True)
-        for link in Link:
-            yield LinkChanged(at_ns=at_ns, link=link, is_up=True)
-        yield JournalChanged(at_ns=at_ns, is_durable=not self.world.disk.takes_nothing)
-        yield from simulated_access(at_ns)
-
-    def _write_halt(self, halted: Halted) -> None:
-        self.world.disk.halted = halted
-
-    # -- what is done to it
-
-    def _arm_at_once(self) -> None:
-        """A death at the very beginning may come before the first turn of the loop."""
-        for act in self.world.script.acts:
-            if isinstance(act, Kill) and BEGIN_NS + act.at_ns == self.began_ns:
-                self._take(act)
-
-    def _schedule(self) -> None:
-        self._next_slot()
-        self.world.disk.takes_nothing = False
-        for act in self.world.script.acts:
-            at_ns = BEGIN_NS + act.at_ns
-            if at_ns > self.began_ns or (at_ns == self.began_ns and not isinstance(act, Kill)):
-                self._at(at_ns, partial(self._take, act))
-            lasts_ns = getattr(act, "lasts_ns", 0)
-            if lasts_ns and at_ns + lasts_ns >= self.began_ns:
-                self._at(at_ns + lasts_ns, partial(self._end, act))
-                if at_ns < self.began_ns:
-                    self._take(act)
-
-    def _at(self, at_ns: int, call: Callable[[], None]) -> None:
-        self.loop.call_at((at_ns - self.began_ns) / SECOND, call)
-
-    def _later(self, after_ns: int, call: Callable[[], None]) -> None:
-        self.loop.call_later(after_ns / SECOND, call)
-
-    def _next_slot(self) -> None:
-        """Let time pass, and bring what the feed shows."""
-        now_ns = self.now_ns
-        if self.is_stopping:
-            return
-        self.day.let_pass(now_ns + self.off_ns)
-        for tick in self.world.feed.until(now_ns):
-            shown = replace(tick, at_ns=tick.at_ns + self.off_ns) if self.off_ns else tick
-            self.day.inbox.offer(shown)
-        if now_ns >= self.world.end_ns:
-            self.day.inbox.end_market()
-            return
-        self._at(min(now_ns + SLOT_NS, self.world.end_ns), self._next_slot)
-
-    def _take(self, act: AnyAct) -> None:
-        self.world.tell(act)
-        match act:
-            case Kill():
-                self._kill, self._skip = act, act.skip
-            case Stop():
-                self._stop(act)
-            case Ask():
-                self._ask(act.request)
-            case LinkDown():
-                self._tell_link(act.link, is_up=False)
-            case DiskFull():
-                self._tell_disk(takes_nothing=True)
-            case Skew():
-                self.world.off_ns = act.off_ns
-            case BrokerFault() | MarketFault():
-                self._tell_feed(act, is_up=False)
-
-    def _end(self, act: AnyAct) -> None:
-        match act:
-            case LinkDown():
-                self._tell_link(act.link, is_up=True)
-            case DiskFull():
-                self._tell_disk(takes_nothing=False)
-            case _:
-                self._tell_feed(act, is_up=True)
-
-    def _tell_feed(self, act: AnyAct, *, is_up: bool) -> None:
-        """A feed that was cut off knows it; of everything else the exchange and the feed know."""
-        if isinstance(act, MarketFault) and act.kind is MarketFaultKind.DISCONNECTED:
-            self._tell_link(Link.FEED, is_up=is_up)
-
-    def _ask(self, request: OperatorRequest) -> None:
-        position = None
-        if request is OperatorRequest.CLOSE:
-            open_numbers = self.engine.open_numbers
-            if not open_numbers:
-                return
-            position = open_numbers[0]
-        asked = OperatorAsked(
-            at_ns=self.clock_ns, request=request, reason="the seed", position=position
-        )
-        self.day.tell(asked)
-
-    def _tell_link(self, link: Link, *, is_up: bool) -> None:
-        self.day.tell(LinkChanged(at_ns=self.clock_ns, link=link, is_up=is_up, reason="the seed"))
-
-    def _tell_disk(self, *, takes_nothing: bool) -> None:
-        self.world.disk.takes_nothing = takes_nothing
-        self.day.journal_changed(not takes_nothing, "the seed")
-
-    def _stop(self, act: Stop) -> None:
-        """Stop in order: entries are taken back, answers awaited, the last word written."""
-        self.is_stopping = True
-        self.world.be_down(self.now_ns, act.down_ns)
-        self.day.pause()
-        self.loop.create_task(self._settle())
-
-    async def _settle(self) -> None:
-        await self.day.settle()
-        self.day.close()
-
-
-def _nobody(_ticks: int) -> None:
-    """Nobody hears of progress."""
-
-
-def _nobody_notified(_notify: Notify) -> None:
-    """There is no person in a world to be told."""
-
-
-def _nobody_waits() -> None:
-    """Nobody watches the heartbeat."""
 
 
 class _Mute:

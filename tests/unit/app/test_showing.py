@@ -2,7 +2,7 @@
 
 from holdfast.app.cli.showing import Program, _services
 from holdfast.runtime.day import Standing
-from holdfast.runtime.router import RouterCounts
+from holdfast.runtime.tally import RouterCounts
 
 
 def test_the_way_out_for_orders_is_shown_with_its_rate_and_its_breaker() -> None:

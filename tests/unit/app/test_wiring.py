@@ -192,23 +192,38 @@ def test_each_part_is_given_the_others_it_works_with(
     """What cannot be seen in a quiet day: whom it tells, whose threads it ends, what it demands."""
     spy = Spy(
         monkeypatch,
-        *("Day", "Watchdog", "Parts", "DayEnd", "Left", "Starting", "WrittenHalt"),
+        *("Day", "Parts", "DayEnd", "Left", "Starting", "WrittenHalt"),
         module=program,
     )
     services = Spy(monkeypatch, "Login", "InstrumentMaster", module=chain)
-    hung: list[float] = []
-    monkeypatch.setattr(Monitor, "while_hung", lambda _monitor, age_s: hung.append(age_s))
     replayed(short_tape, tmp_path)
     notify = spy.only("Day")[1]["notify"]
     assert isinstance(notify.__self__, Notifier)
     assert services.only("Login")[1] == {"close_ns": CLOSE}
     assert services.only("InstrumentMaster")[1] == {"underlyings": ("NIFTY",)}
-    spy.only("Watchdog")[1]["while_hung"](2.5)
-    assert hung == [2.5]
     parts = spy.only("Parts")[1]
     assert parts["threads"] is spy.only("DayEnd")[0][2] is spy.only("Starting")[0][2]
     assert spy.only("WrittenHalt")[0][1] is parts["clock"]
     assert spy.calls["Left"][0][1]["date"] == "2026-11-20"
+
+
+@pytest.mark.parametrize(("speed", "heard"), [(0, []), (5_000, [2.5])])
+def test_a_loop_that_hangs_is_an_alarm_where_time_passes_by_itself(
+    short_tape: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    speed: int,
+    heard: list[float],
+) -> None:
+    """The monitor hears of it; at the highest speed the market stands still, and nobody is late."""
+    spy = Spy(monkeypatch, "Watchdog", module=program)
+    hung: list[float] = []
+    monkeypatch.setattr(Monitor, "while_hung", lambda _monitor, age_s: hung.append(age_s))
+    paced = msgspec.structs.replace(CONFIG, sim=msgspec.structs.replace(CONFIG.sim, speed=speed))
+    replayed(short_tape, tmp_path, paced)
+    hung.clear()  # the host may have been busy
+    spy.only("Watchdog")[1]["while_hung"](2.5)
+    assert hung == heard
 
 
 def test_a_paced_run_uses_the_writers_threads_and_loses_no_tick(

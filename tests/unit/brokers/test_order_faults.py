@@ -603,7 +603,7 @@ def guard_failed(day: BadDay) -> None:
     day.hold()
     for command in (ExitAll(), BrokerKillSwitch(), SetLossExit(loss_paise=1)):
         assert only(GuardAnswered, day.ask(command)).is_done is False
-    assert (day.net, day.exchange.foreign_orders()) == (65, ())
+    assert (day.net, day.exchange.book_foreign()) == (65, ())
 
 
 # -- others
@@ -760,7 +760,7 @@ def truth(exchange: SimulatedExchange) -> tuple[object, ...]:
     return (
         exchange.orders(),
         exchange.executions,
-        exchange.foreign_orders(),
+        exchange.book_foreign(),
         exchange.placements,
         exchange.funds_paise,
     )

@@ -14,6 +14,7 @@ from holdfast.domain.command import (
     FindOrder,
     ModifyOrder,
     Notify,
+    OrderRequest,
     PlaceOrder,
     ReadBook,
     ReadFunds,
@@ -204,7 +205,7 @@ def test_the_same_question_asked_again_travels_for_another_time() -> None:
     ],
 )  # fmt: skip
 def test_a_no_is_a_failed_send_with_its_class(
-    command: PlaceOrder | ModifyOrder | CancelOrder, action: Action, refusal: Refusal
+    command: OrderRequest, action: Action, refusal: Refusal
 ) -> None:
     """It comes by the answer, as fast as an answer does."""
     driver = venue()

@@ -102,6 +102,17 @@ def test_sign_and_quantity_decide_and_ours_are_cut_after_ten_seconds(
     assert held.desk.all(PlaceOrder) == [], "what is not ours is not ours to close"
 
 
+def test_a_person_is_called_when_it_is_seen_and_when_it_is_believed() -> None:
+    """Twice, with the figures: not with each of the reads that show it."""
+    held = Held()
+    for second in range(75, 95):
+        held.read(second, 65)
+    told = [one for one in held.desk.all(Notify) if "at the broker" in one.text]
+    assert [one.severity for one in told] == [Severity.ALARM] * 2
+    assert "195 contracts here, 65 at the broker" in told[0].text
+    assert "nothing in the book explains it" in told[0].text
+
+
 @pytest.mark.proves("T5")
 def test_while_it_is_in_doubt_the_book_is_read_each_second() -> None:
     """And the account is not ready; then the difference bars its underlying only."""

@@ -35,6 +35,7 @@ from holdfast.domain.command import (
     Notify,
     PlaceOrder,
     ReadQuotes,
+    Severity,
 )
 from holdfast.domain.decision import Direction, HaltLevel
 from holdfast.domain.event import (
@@ -43,6 +44,7 @@ from holdfast.domain.event import (
     FactsLoaded,
     OperatorRequest,
     Outcome,
+    ProjectionDiffers,
     QuotesRead,
     TimerFired,
 )
@@ -760,3 +762,13 @@ def test_history_in_minutes_warms_a_strategy_of_five() -> None:
     desk.at(10).spot()
     desk.at(310).spot()
     assert desk.parrot.heard == 41
+
+
+def test_books_for_people_that_differ_from_what_is_traded_on_call_a_person() -> None:
+    """With the first of the differences; nothing else comes of it."""
+    desk = Desk()
+    desk.forget()
+    desk.tell(ProjectionDiffers(at_ns=desk.now, differences=("position 1 is open", "more")))
+    [anomaly] = desk.told(Anomaly)
+    assert (anomaly.what, anomaly.values) == ("projections differ", {"first": "position 1 is open"})
+    assert [one.severity for one in desk.all(Notify)] == [Severity.ALARM]

@@ -573,6 +573,33 @@ def test_an_exit_of_a_lost_record_is_adopted_though_its_key_moves() -> None:
     assert held.desk.all(PlaceOrder) == []
 
 
+@pytest.mark.proves("I-55")
+def test_a_book_without_any_order_ends_none_where_some_were_numbered_today() -> None:
+    """Empty because it failed: a stop whose answer was lost stays unknown, and is not sent again."""
+    desk = Desk()
+    stop = desk.hold(stop_rests=False)
+    desk.fail(stop.order_id, Action.PLACE, Outcome.UNANSWERED)
+    desk.forget()
+    for second in (70, 72, 74, 76, 80):
+        desk.read_book(seconds=second)
+    assert desk.state.orders[stop.order_id].state is OrderState.UNKNOWN
+    assert desk.all(PlaceOrder) == []
+    entry = desk.state.orders[desk.state.positions[1].entry]
+    assert entry.seen is not None
+    shown = OrderRow(
+        order_id=entry.id,
+        broker_id=desk.broker_id(entry.id),
+        status=BrokerStatus.FILLED,
+        terms=entry.seen,
+        filled_quantity=entry.filled_quantity,
+        filled_value_paise=entry.filled_value_paise,
+        venue_at_ns=entry.venue_at_ns,
+    )
+    for second in (82, 86, 90):
+        desk.read_book(shown, seconds=second)
+    assert desk.state.orders[stop.order_id].state is OrderState.REJECTED
+
+
 def test_orders_of_ours_that_come_and_go_are_no_list() -> None:
     """Two passes must show the same ones, three seconds after the start or not."""
     held = Held()

@@ -22,7 +22,7 @@ def others(exchange: SimulatedExchange, *windows: FaultWindow) -> tuple[Others, 
 
 def sent(exchange: SimulatedExchange) -> list[tuple[Side, int]]:
     """What others have sent."""
-    return [(order.side, order.quantity) for order in exchange.foreign_orders()]
+    return [(order.side, order.quantity) for order in exchange.book_foreign()]
 
 
 def test_a_window_waits_for_something_to_strike_and_strikes_once() -> None:
@@ -66,7 +66,7 @@ def test_the_owner_may_begin_with_a_contract_of_his_own() -> None:
     they, faults = others(exchange, buys)
     exchange.place(oid("E"), buy(10_005), at(1))
     they.step(at(3))
-    (order,) = exchange.foreign_orders()
+    (order,) = exchange.book_foreign()
     assert (order.key.instrument, order.quantity) == (PUT.id, 130)
     assert faults.struck[FaultKind.OWNER_BUYS] == 1
 

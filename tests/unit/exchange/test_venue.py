@@ -450,11 +450,11 @@ def test_the_broker_squares_off_intraday_positions_with_orders_of_its_own() -> N
     exchange.on_tick(replace(told(0), at_ns=off - 1))
     assert exchange.square_off(off - 1) == []
     assert [(row.order_id, row.status) for row in exchange.square_off(off)] == [("S", C)]
-    (foreign,) = exchange.foreign_orders()
+    (foreign,) = exchange.book_foreign()
     assert (foreign.side, foreign.quantity, foreign.filled_quantity) == (Side.SELL, 455, 390)
     assert exchange.square_off(off) == []
     assert exchange.on_tick(replace(told(0), at_ns=off + 1)) == []
-    assert exchange.foreign_orders()[0].filled_quantity == 455
+    assert exchange.book_foreign()[0].filled_quantity == 455
     assert exchange.positions() == {BrokerKey(CALL.id, Product.MARGIN): 65, KEY: 0}
     assert refused(exchange.place(oid("E2"), buy(10_005), off)).refusal is Refusal.CLOSED_MARKET
     assert rows(exchange.place(oid("M2"), margin, off + 1))

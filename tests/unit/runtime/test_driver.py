@@ -8,7 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from holdfast.core.engine import Engine
+from holdfast.domain.audit import Halted
 from holdfast.domain.command import ModifyOrder, PlaceOrder, ReadBook, ReadFunds, Subscribe
+from holdfast.domain.decision import HaltLevel
 from holdfast.domain.errors import DataRefused, StepGivenUp
 from holdfast.domain.event import (
     Action,
@@ -18,6 +20,8 @@ from holdfast.domain.event import (
     CandleLoaded,
     FundsRead,
     InstrumentsLoaded,
+    OperatorAsked,
+    OperatorRequest,
     OrderAcknowledged,
     OrderUpdated,
     Outcome,
@@ -57,6 +61,22 @@ def test_an_event_is_journaled_before_anything_is_done_about_it() -> None:
     rows = len(journal.rows)
     shell.driver.take(FundsRead(at_ns=START, available_paise=1))
     assert len(journal.rows) == rows + 1
+
+
+def test_a_halt_is_written_down_before_anything_else_happens() -> None:
+    """Before the decision is in the journal, and before what it asks for has left (I-67)."""
+    shell = Shell().begin()
+    rows, sent = len(shell.journal.rows), len(shell.venue.submitted)
+    found: list[tuple[HaltLevel, int, int]] = []
+
+    def write(halted: Halted) -> None:
+        found.append((halted.level, len(shell.journal.rows), len(shell.venue.submitted)))
+
+    shell.driver.halt_by(write)
+    asked = OperatorAsked(at_ns=START + SECOND, request=OperatorRequest.FLATTEN, reason="enough")
+    shell.driver.take(asked)
+    assert found == [(HaltLevel.FLATTEN, rows + 1, sent)], "only the person's word is journaled"
+    assert any(isinstance(one, Halted) for one in shell.journal.decisions[-1].audits)
 
 
 def test_a_pass_over_the_book_that_repeats_the_one_before_is_journaled_in_short() -> None:

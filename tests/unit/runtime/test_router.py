@@ -58,11 +58,11 @@ from holdfast.runtime.router import (
     STOPPING,
     UNSEEN_NS,
     Router,
-    RouterCounts,
     Sent,
     retry_ns,
     sent_of,
 )
+from holdfast.runtime.tally import RouterCounts
 from holdfast.store.records import Decided
 from tests.support.desk import SECOND
 from tests.support.shell import MemoryJournal, ToldVenue, empty_book, placement

@@ -29,7 +29,7 @@ from holdfast.research.stories import SignalStory, Stories
 from holdfast.research.text import average, clock, figures, rupees, table
 from holdfast.runtime.day import Standing
 from holdfast.runtime.health import ServiceStatus
-from holdfast.runtime.router import RouterCounts
+from holdfast.runtime.tally import RouterCounts
 from holdfast.store import query, rows
 from holdfast.store.halt import HaltFile
 

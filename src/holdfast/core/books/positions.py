@@ -54,8 +54,9 @@ class Position:
     they were sent; `strays` are former ones that the broker has brought back to life, and the
     second of two under one id. `slice_most` bounds one closing order where the broker refused more
     (T13). `stop_touched_ns` is when somebody first cancelled or changed a stop of ours;
-    `stop_is_owners`: it was done again, and no stop of ours stands against it (T14). `missing` are the signed contracts that our fills say are held and
-    the broker does not hold: no fill of ours changes their number; 0 where books agree.
+    `stop_is_owners`: it was done again, and no stop of ours stands against it (T14). `missing` are
+    the signed contracts that our fills say are held and the broker does not hold: no fill of ours
+    changes their number; 0 where books agree.
     """
 
     def __init__(self, intent: Intent, instrument: Instrument, entry: OrderId) -> None:

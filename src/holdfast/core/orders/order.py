@@ -6,6 +6,7 @@ from holdfast.core.orders.life import OrderEvent, advance, rows_of
 from holdfast.core.settings import SECOND_NS
 from holdfast.domain.event import Action, Outcome
 from holdfast.domain.order import (
+    END_STATES,
     TERMINAL,
     BrokerOrderId,
     BrokerStatus,
@@ -32,12 +33,6 @@ _END_WORDS = {
     BrokerStatus.REJECTED: OrderEvent.END_REJECTED,
     BrokerStatus.EXPIRED: OrderEvent.END_EXPIRED,
 }
-_ENDS = {
-    BrokerStatus.FILLED: OrderState.FILLED,
-    BrokerStatus.CANCELLED: OrderState.CANCELLED,
-    BrokerStatus.REJECTED: OrderState.REJECTED,
-    BrokerStatus.EXPIRED: OrderState.EXPIRED,
-}
 _UNCLEAR = (BrokerStatus.UNKNOWN, BrokerStatus.FILLED)
 """Words that end nothing by themselves: one that nobody knows, and "filled" without the fills."""
 
@@ -60,13 +55,14 @@ class Order:
     `terms` are the newest asked, `standing` those that hold at the broker as far as we know,
     `seen` those of its last row (`None` before the first): only `seen` is evidence. `in_question`:
     an end word was heard that may mean a request of ours. `may_have_ended`: since the last such
-    word, or a no that may mean its end, no row has shown it open. `was_denied`: the last row showed that a
-    modification of ours was not made. `trigger_paise` is the trigger it had last, released or not.
-    `name` is what we keep it by: its id, but for the second of two orders under one id (T21).
-    `most_quantity` is the largest total that it may have at the broker, whatever becomes of the
-    `unseen` modifications: those of which neither a row nor a no has told yet. `own_terms` are all that we ever asked, in order. `was_changed`: the
-    last row showed terms that nobody here asked for. `must_replace`: it is cancelled and placed
-    anew rather than modified. `has_rested`: a row has shown it working. `is_ordinary`: what is in flight only trails (T7).
+    word, or a no that may mean its end, no row has shown it open. `was_denied`: the last row showed
+    that a modification of ours was not made. `trigger_paise` is the trigger it had last, released
+    or not. `name` is what we keep it by: its id, but for the second of two orders under one id
+    (T21). `most_quantity` is the largest total that it may have at the broker, whatever becomes of
+    the `unseen` modifications: those of which neither a row nor a no has told yet. `own_terms` are
+    all that we ever asked, in order. `was_changed`: the last row showed terms that nobody here
+    asked for. `must_replace`: it is cancelled and placed anew rather than modified. `has_rested`: a
+    row has shown it working. `is_ordinary`: what is in flight only trails (T7).
     """
 
     __slots__ = (
@@ -170,6 +166,11 @@ class Order:
         most = max(self.most_quantity, self.terms.quantity)
         return max(most - self.filled_quantity, 0) if self.is_live else 0
 
+    @property
+    def touched_ns(self) -> int:
+        """When something last happened to it, or was asked of it, as far as we know."""
+        return max(self.venue_at_ns, self.sent_at_ns, self.asked_at_ns)
+
     def may_ask(self, now_ns: int) -> bool:
         """Whether a modification or cancel may leave: nothing is in flight, nothing held back."""
         return self.is_settled and now_ns >= self.held_until_ns
@@ -260,7 +261,7 @@ class Order:
             return OrderEvent.QUESTION  # it may be at its end: the row decides (T13)
         if action is Action.MODIFY:
             return OrderEvent.MODIFY_REFUSED
-        # Where an earlier cancel got no answer, a no to its repeat may mean that the first was made.
+        # Where a cancel got no answer, a no to its repeat may mean that the first was made.
         is_repeat = self.asked is Action.CANCEL and self.asked_times > 1
         return OrderEvent.QUESTION if is_repeat else OrderEvent.CANCEL_REFUSED
 
@@ -296,8 +297,8 @@ class Order:
         """Take the broker's word. Returns what it added, `None` when it added no contracts.
 
         Cumulative figures never go back, and an open word that is older than one heard before tells
-        only its fills, when it comes by the stream or after the end. An end word of the stream is a question, not an end, when
-        it tells nothing new or may speak of a request of ours (T15).
+        only its fills, when it comes by the stream or after the end. An end word of the stream is a
+        question, not an end, when it tells nothing new or may speak of a request of ours (T15).
         """
         self.broker_id = row.broker_id
         fill = self._fold_quantities(row)
@@ -328,9 +329,9 @@ class Order:
         return fill
 
     def has_ended_as(self, row: OrderRow) -> bool:
-        """Whether it is at an end, and a row says nothing but that again: folding it moves nothing."""
+        """Whether it is at an end, and a row says just that again: folding it moves nothing."""
         return (
-            self.state is _ENDS.get(row.status)
+            self.state is END_STATES.get(row.status)
             and row.terms == self.seen == self.standing
             and (row.filled_quantity >= row.terms.quantity) is (self.state is OrderState.FILLED)
             and (self.asked, self.was_denied, self.was_changed) == (None, False, False)

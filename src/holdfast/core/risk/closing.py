@@ -255,7 +255,7 @@ def _wait_for_read(
     since_ns = max(position.exit_at_ns, position.barred_told_ns)
     if position.exit is not None and state.now_ns - since_ns >= BARRED_NS:
         position.barred_told_ns = state.now_ns
-        values: Values = {"position": position.number, "by_hand": _by_hand(position)}
+        values: Values = {"position": position.number, "by_hand": leaving.by_hand(position)}
         state.alarm("an exit waits for the broker's book: others trade there", values)
 
 
@@ -302,21 +302,15 @@ def _call_barred(state: State, position: Position, closers: Sequence[Order]) -> 
     position.barred_told_ns = state.now_ns
     who = "an exit" if is_leaving else "a position without a stop"
     doubt = _doubt(state, position)
-    values: Values = {"position": position.number, "by_hand": _by_hand(position)}
+    values: Values = {"position": position.number, "by_hand": leaving.by_hand(position)}
     more: Values = {"or": "close it anyway"} if doubt is None else {"at_broker": doubt.theirs}
     state.alarm(f"{who} waits for the broker's book", {**values, **more})
-
-
-def _by_hand(position: Position) -> str:
-    """What a person would have to do in the program's place."""
-    side, symbol = position.closing_side.value, position.instrument.symbol
-    return f"{side} {position.closable_quantity} {symbol}"
 
 
 def _give_up(state: State, position: Position) -> None:
     """The day's order ids for this purpose are used up: a person must know, again and again."""
     position.retry_at_ns = state.now_ns + EDGE_AFTER_NS
-    todo = _by_hand(position)
+    todo = leaving.by_hand(position)
     text = f"no more closing orders for position {position.number} today: {todo} by hand"
     state.send(Notify(severity=Severity.ALARM, text=text))
 
@@ -419,7 +413,7 @@ def exit_terms(state: State, position: Position, *, quantity: int) -> OrderTerms
 
 
 def newest_terms(state: State, order: Order) -> OrderTerms:
-    """What a repeated modification asks for: an exit at the price of now, the total as asked (T3)."""
+    """What a repeated modification asks for: an exit at the present price, the total as asked (T3)."""
     position = state.positions[order.position]
     is_exit = order.asked is Action.MODIFY and order.terms.order_type is OrderType.LIMIT
     if position.exit is None or not is_exit or order.purpose is Purpose.ENTRY:
@@ -433,9 +427,9 @@ def exit_price_paise(state: State, position: Position) -> int:
     With no usable price it is the band's edge around the last known one; every refusal by the band
     halves the distance to the last price (T13, T16) until the band can have moved.
     """
-    last = state.quote(position.id).last_paise
-    low, high = state.quote(position.id).extremes(state.now_ns)
-    price = _into_band(state, position, _rung_paise(state, position), (low, high))
+    quote = state.quote(position.id)
+    last, extremes = quote.last_paise, quote.extremes(state.now_ns)
+    price = _into_band(state, position, _rung_paise(state, position), extremes)
     if state.now_ns - position.band_refused_at_ns < EDGE_AFTER_NS:
         halvings = min(position.band_refusals, BAND_HALVINGS_MAX)
         price = last + (price - last) // 2**halvings

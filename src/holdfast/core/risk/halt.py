@@ -83,4 +83,4 @@ def take_request(state: State, event: OperatorAsked) -> None:
         case OperatorRequest.UNLOCK:
             unlock(state, event.reason)
         case OperatorRequest.CLOSE | OperatorRequest.ACKNOWLEDGE:
-            pass  # one position's own: `closing.close_by_hand`; one key's: `reconcile`
+            pass  # one position's own: `closing.close_by_hand`; one key's: `drift.acknowledge`

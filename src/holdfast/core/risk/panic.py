@@ -11,14 +11,14 @@ from typing import Final
 from holdfast.core import bookread, ration
 from holdfast.core.bookread import SETTLED_NS
 from holdfast.core.books.positions import Position
-from holdfast.core.risk import guards, leaving, polling
+from holdfast.core.risk import closing, guards, leaving, polling
 from holdfast.core.settings import SECOND_NS
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.command import Notify, Severity
 from holdfast.domain.decision import HaltLevel, Values
 from holdfast.domain.event import BookRead, Guard
-from holdfast.domain.order import BrokerStatus, Purpose
+from holdfast.domain.order import Purpose
 
 STUCK_NS: Final = 30 * SECOND_NS
 """So long a panic tries by itself before the broker's exit-all may be asked for."""
@@ -27,12 +27,6 @@ TELL_NS: Final = 30 * SECOND_NS
 AGAIN_NS: Final = SECOND_NS
 
 _KEY: Final = TimerKey(Rank.PANIC)
-_ENDED: Final = (
-    BrokerStatus.FILLED,
-    BrokerStatus.CANCELLED,
-    BrokerStatus.REJECTED,
-    BrokerStatus.EXPIRED,
-)
 
 
 class Stage(StrEnum):
@@ -54,7 +48,7 @@ def stage(state: State) -> Stage:
     """How far the panic has come."""
     if state.halt is not HaltLevel.PANIC:
         return Stage.NONE
-    live = [order for order in state.orders.values() if order.is_live]
+    live = state.living()
     if any(order.purpose is Purpose.ENTRY for order in live):
         return Stage.ENTRIES
     if _held(state):
@@ -126,8 +120,8 @@ def _is_stuck(state: State, position: Position) -> bool:
     """Whether a position is neither closing nor could be closed now."""
     at_work = sum(
         order.open_quantity
-        for order in (state.orders[name] for name in position.closers)
-        if order.is_live and order.broker_id is not None and order.is_released
+        for order in closing.live_closers(state, position)
+        if order.broker_id is not None and order.is_released
     )
     is_closing = at_work >= position.closable_quantity
     gets_through = polling.is_path_working(state) and not position.refusals
@@ -166,7 +160,7 @@ def is_flat(state: State, before: BookRead, read: BookRead) -> bool:
         return False
     if bookread.unstable_keys(before, read):
         return False
-    if any(row.status not in _ENDED for row in read.orders):
+    if any(not row.status.is_terminal for row in read.orders):
         return False
     ours = {position.key for position in state.positions.values()}
     for key in sorted(ours):
@@ -178,8 +172,7 @@ def is_flat(state: State, before: BookRead, read: BookRead) -> bool:
 
 def _touched_ns(state: State) -> int:
     """When something last happened to an order of ours, or was asked of one."""
-    stamps = [max(one.venue_at_ns, one.asked_at_ns) for one in state.orders.values()]
-    return max(stamps, default=0)
+    return max((order.touched_ns for order in state.orders.values()), default=0)
 
 
 def _when_flat(state: State) -> None:

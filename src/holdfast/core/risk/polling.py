@@ -12,6 +12,7 @@ from holdfast.core.settings import MINUTE_NS, SECOND_NS
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.command import FindOrder
+from holdfast.domain.decision import Values
 from holdfast.domain.event import (
     BOOK,
     AnyEvent,
@@ -56,14 +57,13 @@ def arm(state: State) -> None:
 def _is_wanted(state: State) -> bool:
     if any(position.is_open for position in state.live) or state.path.unheard:
         return True
-    return state.path.suspect_since_ns is not None or any(
-        order.is_live for order in reversed(state.orders.values())
-    )
+    return state.path.suspect_since_ns is not None or bool(state.living())
 
 
 def on_timer(state: State) -> None:
-    """A second has passed: read the orders, judge the stream, come back."""
+    """A second has passed: read the orders, judge path and stream, come back."""
     _poll(state)
+    _judge_path(state)
     _judge_stream(state)
     arm(state)
 
@@ -74,7 +74,8 @@ def _poll(state: State) -> None:
     While a position hangs on our own rules alone, or a call has failed, answers must be told, and
     there is always one to come.
     """
-    must_tell = state.path.waiting_since_ns is not None or _hangs_on_path(state) is not None
+    anchor = _hangs_on_path(state)
+    must_tell = state.path.waiting_since_ns is not None or anchor is not None
     due = _due(state)
     for order in due:
         state.send(FindOrder(order_id=order.id, is_poll=not must_tell))
@@ -83,14 +84,13 @@ def _poll(state: State) -> None:
         state.path.presumed_ns = state.now_ns
         return
     _expect_answer(state)
-    anchor = _hangs_on_path(state)
     if not due and anchor is not None:
         state.send(FindOrder(order_id=anchor))
 
 
 def _due(state: State) -> list[Order]:
     """The orders that rest, those read longest ago first."""
-    resting = [name for name in sorted(state.orders) if state.orders[name].is_settled]
+    resting = [order.name for order in state.living() if order.is_settled]
     after = [name for name in resting if name > state.path.polled]
     before = [name for name in resting if name <= state.path.polled]
     return [state.orders[name] for name in (*after, *before)[:POLLS_MAX]]
@@ -117,6 +117,28 @@ def is_path_working(state: State) -> bool:
     if path.waiting_since_ns is None:
         return True
     return state.now_ns - max(path.answered_ns, path.presumed_ns) < PATH_NS
+
+
+def _judge_path(state: State) -> None:
+    """Call a person when no exit could leave while something is held, once in an outage.
+
+    Whether the stops still rest at the broker is not known then, however they were last read.
+    """
+    path = state.path
+    if is_path_working(state):
+        path.is_told = False
+        return
+    since_ns = path.waiting_since_ns
+    if since_ns is None or state.now_ns - since_ns < PATH_NS or path.is_told:
+        return
+    held = [position.number for position in state.live if position.is_open]
+    if held:
+        path.is_told = True
+        values: Values = {
+            "silent_ms": (state.now_ns - since_ns) // 1_000_000,
+            "positions": len(held),
+        }
+        state.alarm("calls to the broker are not answered, no exit could leave", values)
 
 
 def hear(state: State, event: AnyEvent) -> None:

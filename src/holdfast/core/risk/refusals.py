@@ -77,6 +77,9 @@ def take_refusal(
         wait_ns = wait_ns if position.exit is None else 0
     if reason is Refusal.OTHER:
         bookread.ask(state)  # nobody knows what it means: the book is read, and a person looks
+    if reason is None and not order.is_live:
+        # One that never arrived was waited for long enough: its pause began when it was sent.
+        wait_ns = max(wait_ns - (state.now_ns - order.sent_at_ns), 0)
     _retry_after(state, position, order, wait_ns)
     if reason not in _ORDINARY:
         why = "not sent" if reason is None else f"refused ({reason.value})"

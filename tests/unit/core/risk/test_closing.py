@@ -27,6 +27,7 @@ from holdfast.domain.command import (
     FindOrder,
     ModifyOrder,
     Notify,
+    OrderRequest,
     PlaceOrder,
     ReadBook,
     Severity,
@@ -47,7 +48,6 @@ from tests.support import exits
 from tests.support.by_hand import NOW, a_position, held, packet, ready_state
 from tests.support.desk import CALL, CLOSE, NIFTY, OPEN, PUT, SECOND, Desk
 from tests.support.exits import (
-    Request,
     a_desk,
     asked,
     close,
@@ -431,7 +431,7 @@ def test_a_price_that_is_never_seen_says_nothing_about_types() -> None:
     [(MODIFICATIONS_BEFORE_REPLACE - 1, ModifyOrder), (MODIFICATIONS_BEFORE_REPLACE, CancelOrder)],
 )
 def test_an_order_whose_modifications_are_spent_is_replaced(
-    modifications: int, expected: type[Request]
+    modifications: int, expected: type[OrderRequest]
 ) -> None:
     """At 23: cancel, evidence, next attempt (T7)."""
     desk = a_desk()
@@ -755,6 +755,25 @@ def test_a_dead_closer_that_lives_beside_its_successor_is_cancelled() -> None:
     ended(desk, stop.order_id, terms)
     assert len(desk.told(PositionClosed)) == 1
     assert desk.engine.live_orders == ()
+
+
+@pytest.mark.proves("T4")
+def test_nothing_is_placed_while_one_that_came_back_could_close_it_all() -> None:
+    """The successor dies too: a third order waits until the first is seen at its end."""
+    desk = a_desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    close(desk)
+    desk.row(stop.order_id, BrokerStatus.REJECTED, terms=stop.terms, is_read=True)
+    again = desk.last(PlaceOrder)
+    desk.row(again.order_id, terms=again.terms)
+    desk.at(62).row(stop.order_id, terms=stop.terms, is_read=True)
+    desk.forget()
+    ended(desk, again.order_id, again.terms)
+    desk.at(70)
+    assert desk.all(PlaceOrder) == []
+    ended(desk, stop.order_id, stop.terms)
+    desk.at(80)
+    assert [one.terms.quantity for one in desk.all(PlaceOrder)] == [195]
 
 
 def test_a_dead_closer_that_lives_after_its_successors_end_is_the_closer_again() -> None:

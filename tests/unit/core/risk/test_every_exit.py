@@ -13,12 +13,14 @@ from msgspec.structs import replace
 from holdfast.core.books.positions import Position
 from holdfast.core.orders import asking
 from holdfast.core.orders.order import Order
+from holdfast.core.readiness import TERMS
 from holdfast.core.risk.exits import RULES
 from holdfast.domain.audit import ExitDecided, PositionClosed
+from holdfast.domain.command import ModifyOrder
 from holdfast.domain.decision import Trail
-from holdfast.domain.event import Link, OperatorRequest
+from holdfast.domain.event import JournalChanged, Link, LinkChanged, OperatorRequest, StopAsked
 from holdfast.domain.instrument import Exchange
-from holdfast.domain.order import BrokerStatus, OrderState, Purpose, Side
+from holdfast.domain.order import BrokerStatus, OrderState, OrderType, Purpose, Side
 from tests.property.test_exit_life import Kept, MoodyBroker
 from tests.support.by_hand import a_position
 from tests.support.desk import SECOND, Desk
@@ -280,3 +282,116 @@ def test_every_exit_ends_flat_from_every_state_of_the_stop(
     sold = [one for one in table.broker.orders.values() if one.purpose is not Purpose.ENTRY]
     assert sum(order.filled for order in sold) == 195
     assert all(order.status is not BrokerStatus.UNKNOWN for order in sold)
+
+
+# -- whatever bars entries
+
+
+def _no_services(desk: Desk) -> None:
+    desk.state.services.clear()
+
+
+def _no_journal(desk: Desk) -> None:
+    desk.tell(JournalChanged(at_ns=desk.now, is_durable=False))
+
+
+def _no_links(desk: Desk) -> None:
+    for link in (Link.UPDATES, Link.ORDERS):
+        desk.tell(LinkChanged(at_ns=desk.now, link=link, is_up=False))
+
+
+def _mute_stream(desk: Desk) -> None:
+    desk.state.path.suspect_since_ns = desk.now
+
+
+def _confirmed_loss(desk: Desk) -> None:
+    desk.state.loss.is_confirmed = True
+
+
+def _failed_rule(desk: Desk) -> None:
+    desk.state.rules_failed = True
+
+
+def _failed_self_test(desk: Desk) -> None:
+    desk.state.self_test_fault = "nobody answered"
+
+
+def _open_point(desk: Desk) -> None:
+    desk.state.book.open_points = ("an order is unknown",)
+
+
+def _unseen(desk: Desk) -> None:
+    desk.state.book.began_ns = desk.now + 1
+
+
+def _silent_feed(desk: Desk) -> None:
+    desk.keep(until=65)
+    desk.at(69)
+
+
+def _unwatched(desk: Desk) -> None:
+    desk.state.positions[1].evaluated_at_ns = desk.now - 3 * SECOND
+
+
+def _unprotected(desk: Desk) -> None:
+    desk.state.positions[1].unprotected_since_ns = desk.now - 3 * SECOND
+
+
+BARS: dict[str, Callable[[Desk], object]] = {
+    "halted": lambda desk: desk.ask_operator(OperatorRequest.PAUSE),
+    "rules": _failed_rule,
+    "daily_loss": _confirmed_loss,
+    "services": _no_services,
+    "journal": _no_journal,
+    "links": _no_links,
+    "stream": _mute_stream,
+    "self_test": _failed_self_test,
+    "whole": lambda desk: desk.engine.disarm(7),
+    "book": _open_point,
+    "seen": _unseen,
+    "feed": _silent_feed,
+    "evaluating": _unwatched,
+    "protected": _unprotected,
+}
+"""What makes each term of readiness fail while something is held."""
+
+WITHOUT = ("facts", "instruments", "session")
+"""Where these fail no order can be formed, or the market is closed."""
+
+
+@pytest.mark.parametrize("term", [name for name, _ in TERMS if name not in WITHOUT])
+def test_what_bars_entries_stops_no_exit(term: str) -> None:
+    """For every term of readiness: the resting stop becomes the exit in the step that asks."""
+    desk = Desk()
+    desk.at(60).spot()
+    stop = desk.hold_by_hand(Side.BUY)
+    BARS[term](desk)
+    assert dict(TERMS)[term](desk.state) is not None
+    desk.ask_operator(OperatorRequest.CLOSE, position=1)
+    [asked] = desk.all(ModifyOrder)
+    assert (asked.order_id, asked.terms.order_type) == (stop.order_id, OrderType.LIMIT)
+    assert asked.terms.quantity == 195
+
+
+@pytest.mark.parametrize("term", [name for name, _ in TERMS if name not in (*WITHOUT, "feed")])
+def test_what_bars_entries_stops_no_rule(term: str) -> None:
+    """The same for a stop that the market touches, where there is a market to see."""
+    desk = Desk()
+    desk.at(60).spot()
+    stop = desk.hold_by_hand(Side.BUY)
+    BARS[term](desk)
+    desk.breach(61)
+    asked = desk.all(ModifyOrder)[0]
+    assert (asked.order_id, asked.terms.order_type) == (stop.order_id, OrderType.LIMIT)
+
+
+def test_a_program_that_is_being_stopped_still_closes() -> None:
+    """Entries are taken back; what the market touches meanwhile leaves."""
+    desk = Desk()
+    desk.at(60).spot()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.tell(StopAsked(at_ns=desk.now, reason="test"))
+    assert desk.all(ModifyOrder) == []
+    desk.breach(61)
+    asked = desk.last(ModifyOrder)
+    assert (asked.order_id, asked.terms.order_type) == (stop.order_id, OrderType.LIMIT)

@@ -108,7 +108,8 @@ def test_a_rule_that_raises_twice_running_closes_the_position() -> None:
 def test_a_rule_that_must_always_work_closes_the_position_at_once() -> None:
     """Without its stop loss a position is not kept for one more step."""
     desk = with_rules((BrokenAlways(),))
-    desk.at(70).tick(CALL, 100.2, bid=100.2, ask=100.3)
+    desk.at(60.5).tick(CALL, 100.2, bid=100.2, ask=100.3)
+    assert len(desk.told(RuleFailed)) == 1
     assert [a.exit.rule for a in desk.told(ExitDecided)] == ["rule_failed:stop_loss"]
 
 

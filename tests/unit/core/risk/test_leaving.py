@@ -6,7 +6,14 @@ import pytest
 from holdfast.core.books.positions import Position
 from holdfast.domain.audit import Anomaly, ExitDecided, PositionClosed
 from holdfast.domain.book import ForeignRow
-from holdfast.domain.command import CancelOrder, Command, ModifyOrder, PlaceOrder, ReadBook
+from holdfast.domain.command import (
+    CancelOrder,
+    Command,
+    ModifyOrder,
+    OrderRequest,
+    PlaceOrder,
+    ReadBook,
+)
 from holdfast.domain.event import OperatorRequest
 from holdfast.domain.instrument import Instrument, Product
 from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderType, Purpose, Side
@@ -42,7 +49,7 @@ def spread() -> tuple[Desk, Position, Position, PlaceOrder]:
 
 def sent(desk: Desk) -> list[Command]:
     """What changes something at the broker, in order."""
-    return [c for c in desk.commands if isinstance(c, PlaceOrder | ModifyOrder | CancelOrder)]
+    return [c for c in desk.commands if isinstance(c, OrderRequest)]
 
 
 @pytest.mark.proves("T12")

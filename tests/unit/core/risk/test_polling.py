@@ -12,7 +12,7 @@ from holdfast.core.risk.polling import POLLS_MAX, is_path_working
 from holdfast.core.settings import GuardSettings
 from holdfast.core.state import State
 from holdfast.domain.audit import Anomaly, EntriesBlocked, ExitDecided, PositionClosed
-from holdfast.domain.command import FindOrder, PlaceOrder
+from holdfast.domain.command import FindOrder, Notify, PlaceOrder
 from holdfast.domain.event import (
     BOOK,
     Action,
@@ -272,6 +272,24 @@ def test_a_stop_at_the_broker_protects_without_price_and_path() -> None:
     desk.at(110)
     assert [one for one in desk.told(ExitDecided) if one.exit.rule == "unprotected"] == []
     assert desk.state.positions[1].unprotected_ns == 0
+
+
+@pytest.mark.proves("T9")
+def test_a_person_hears_once_when_nobody_answers_while_something_is_held() -> None:
+    """A stop that was seen to rest may be gone by now; a new outage is told anew."""
+    desk = Desk()
+    stop = desk.hold_by_hand(Side.BUY)
+    desk.fail(stop.order_id, Action.FIND, Outcome.UNANSWERED)
+    told = "calls to the broker are not answered, no exit could leave"
+    start = (desk.now - OPEN) / SECOND
+    for seconds, calls in ((4.9, 0), (6.1, 1), (30.0, 1)):
+        desk.at(start + seconds)
+        assert sum(told in one.text for one in desk.all(Notify)) == calls
+    desk.row(stop.order_id, terms=stop.terms, is_read=True)
+    desk.at(start + 31.1)
+    desk.fail(stop.order_id, Action.FIND, Outcome.UNANSWERED)
+    desk.at(start + 38)
+    assert sum(told in one.text for one in desk.all(Notify)) == 2
 
 
 @pytest.mark.proves("T9")

@@ -234,11 +234,25 @@ def test_a_stop_that_may_have_ended_protects_nothing_until_a_row_shows_it_open()
     position.closers = [stop.name]
     assert protection.rests(state, position)
     stop.note(OrderEvent.QUESTION)
+    assert not protection.rests(state, position)
     stop.ask(Action.MODIFY, stop.terms, NOW)
-    stop.note(OrderEvent.NO_ANSWER)
     assert not protection.rests(state, position), "a repeated request is no word of the broker"
+    stop.note(OrderEvent.NO_ANSWER)
+    assert not protection.rests(state, position)
     stop.note(OrderEvent.OPEN)
     assert protection.rests(state, position)
+
+
+@pytest.mark.proves("T9")
+def test_a_stop_of_unknown_fate_protects_nothing() -> None:
+    """While a modification is in flight the old order stands; unanswered, nobody knows."""
+    state, position = ready_state(), a_position(quantity=65)
+    stop = a_stop(state, protection.stop_terms(state, position, quantity=65))
+    position.closers = [stop.name]
+    stop.ask(Action.MODIFY, stop.terms, NOW)
+    assert protection.rests(state, position)
+    stop.note(OrderEvent.NO_ANSWER)
+    assert not protection.rests(state, position)
 
 
 @pytest.mark.proves("T9")
@@ -248,9 +262,28 @@ def test_a_stop_that_we_take_back_protects_nothing() -> None:
     stop = a_stop(state, protection.stop_terms(state, position, quantity=65))
     position.closers = [stop.name]
     stop.ask(Action.CANCEL, stop.terms, NOW)
+    assert stop.is_live
+    assert not protection.rests(state, position)
     stop.note(OrderEvent.NO_ANSWER)
     assert stop.is_live
     assert not protection.rests(state, position)
+
+
+@pytest.mark.proves("T9", "T14")
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize(
+    ("tighter", "behind", "counts"), [(0, 5, True), (100, 5, True), (-5, 5, False), (0, -5, False)]
+)
+def test_a_stop_that_somebody_moved_away_protects_nothing(
+    side: Side, tighter: int, behind: int, *, counts: bool
+) -> None:
+    """Ours only tighten, and their limit lies behind the trigger; in paise from the plan's."""
+    state, position = ready_state(), a_position(side=side, quantity=65)
+    terms = protection.stop_terms(state, position, quantity=65)
+    trigger = position.plan.stop_paise + side.sign * tighter
+    moved = replace(terms, trigger_paise=trigger, limit_paise=trigger - side.sign * behind)
+    position.closers = [a_stop(state, moved).name]
+    assert protection.rests(state, position) is counts
 
 
 def test_what_was_never_seen_protects_nothing() -> None:

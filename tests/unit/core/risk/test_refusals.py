@@ -555,6 +555,9 @@ def test_a_move_of_the_stop_that_found_no_turn_calls_nobody() -> None:
     desk = a_desk()
     stop = trailing(desk)
     desk.fail(stop.order_id, Action.MODIFY, Outcome.NOT_SENT)
+    for second in (71, 72, 73, 74):
+        desk.at(second).tick(last=110.0, bid=110.0)
+        desk.answer_poll()
     desk.at(74.9).tick(last=110.0, bid=110.0)
     assert desk.all(Notify) == []
     assert asked(desk) == []
@@ -712,3 +715,28 @@ def test_a_move_of_the_stop_that_found_no_turn_is_quiet_and_comes_back_in_its_ti
     close(desk)
     [exit_] = desk.all(ModifyOrder)
     assert exit_.terms.order_type is OrderType.LIMIT
+
+
+@pytest.mark.proves("T3", "T13", "PLC-5")
+def test_an_exit_that_never_arrived_is_sent_again_when_that_is_proved() -> None:
+    """However often: eight seconds of silence and two reads were pause enough."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.fill(entry, price=100.0)
+    filled = entry.terms.quantity
+    held = desk.book_row(entry, BrokerStatus.FILLED, filled=filled, price=100.0)
+    desk.fail(desk.last(PlaceOrder).order_id, Action.PLACE, Outcome.REFUSED, Refusal.OTHER)
+    close(desk)
+    second = (desk.now - OPEN) // SECOND_NS
+    for attempt in range(1, 9):
+        lost = desk.last(PlaceOrder)
+        assert lost.order_id.endswith(f"-{attempt}-0")
+        desk.forget()
+        second += 8
+        desk.at(second).tick()
+        desk.fail(lost.order_id, Action.PLACE, Outcome.UNANSWERED)
+        while desk.state.orders[lost.order_id].is_live:
+            second += 1
+            desk.at(second).tick()
+            desk.book(held)
+        assert desk.all(PlaceOrder), f"attempt {attempt + 1} waits"
