@@ -103,10 +103,22 @@ class MarketFaults:
         step_paise: int = 5,
     ) -> None:
         """`step_paise` is the price step on which moved prices lie."""
-        self.windows = tuple(windows)
+        self.windows: tuple[MarketFaultWindow, ...] = ()
         self.struck: Counter[MarketFaultKind] = Counter()
+        self._moving: list[MarketFaultWindow] = []
         self._seed = seed
         self._step = step_paise
+        self.add(windows)
+
+    def add(self, windows: Sequence[MarketFaultWindow]) -> None:
+        """Let these move the market too, also one that is being told already."""
+        self.windows += tuple(windows)
+        self._moving += [window for window in windows if window.kind in MOVING]
+
+    def clear(self) -> None:
+        """Let nothing move the market any more."""
+        self.windows = ()
+        self._moving.clear()
 
     @property
     def cuts(self) -> Sequence[int]:
@@ -116,10 +128,9 @@ class MarketFaults:
     def moved(self, ticks: Iterator[Tick]) -> Iterator[Tick]:
         """The true market with what happens to it."""
         printed: Counter[InstrumentId] = Counter()
-        windows = [window for window in self.windows if window.kind in MOVING]
         for number, tick in enumerate(ticks):
             told = tick
-            for window in windows:
+            for window in self._moving:
                 if (tick.bids or tick.asks) and self._strikes(window, tick, number):
                     printed[tick.instrument] += window.kind is MarketFaultKind.FREAK_PRINT
                     told = self._move(window, told)

@@ -244,6 +244,14 @@ class SimulatedExchange:
         self._guards.kill()
         return None
 
+    def lift_kill_switch(self) -> None:
+        """Take orders again."""
+        self._guards.revive()
+
+    def lift_loss_exit(self) -> None:
+        """Wait for no loss any more."""
+        self._guards.forget_loss_exit()
+
     def set_loss_exit(self, loss_paise: int, at_ns: int) -> list[OrderRow]:
         """Exit all once the day has lost so much, at once where it has already."""
         self._guards.set_loss_exit(loss_paise)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -20,26 +20,17 @@ from holdfast.exchange.checks import Behaviour
 from holdfast.exchange.faults import Faults
 from holdfast.exchange.market_faults import MarketFaults
 from holdfast.exchange.venue import SimulatedExchange
-from holdfast.ports import MarketSource
+from holdfast.ports import MarketSource, Timing
 from holdfast.simbroker.dhan.order import AccountOrder
+
+Time = Timing
+"""The server's time: scaled, and its waits in seconds of the wall."""
 
 YIELD_EVERY: Final = 500
 """Ticks that are shown before other tasks get their turn."""
 
 PAUSE_S: Final = 0.02
 """The longest sleep in seconds of the wall: how soon another speed is felt."""
-
-
-class Time(Protocol):
-    """The server's time: scaled, and its waits in seconds of the wall."""
-
-    def now_ns(self) -> int:
-        """UTC nanoseconds of the day that is played, never going back."""
-        ...
-
-    def wall_s(self, seconds: float) -> float:
-        """How many seconds of the wall `seconds` of its time are."""
-        ...
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +56,7 @@ Act = Callable[[Values, int], Any]
 class Host:
     """Owns exchange, market and time, and does in order what was asked and what becomes due."""
 
-    def __init__(self, world: World, time: Time) -> None:
+    def __init__(self, world: World, time: Timing) -> None:
         """Nothing has happened yet: the market begins with the source's first tick."""
         self.time = time
         self.facts = world.facts
@@ -135,6 +126,12 @@ class Host:
             self.keep(name, told, at_ns)
         return self._do(name, told, at_ns)
 
+    def jot(self, name: str, values: Values) -> None:
+        """Write down and do what changes nothing in the world: nothing becomes due for it."""
+        if self.keep is not None:
+            self.keep(name, values, self._at_ns)
+        self._acts[name](values, self._at_ns)
+
     def redo(self, name: str, values: Values, at_ns: int) -> None:
         """Do again what was done at `at_ns` by a server that died."""
         self.advance(at_ns)
@@ -148,7 +145,7 @@ class Host:
     # -- time
 
     def now(self) -> int:
-        """This instant, once all that is due by it has happened (UTC nanoseconds)."""
+        """Now in UTC nanoseconds, once all that is due by then has happened."""
         at_ns = max(self.time.now_ns(), self._at_ns)
         self.advance(at_ns)
         return at_ns
@@ -189,17 +186,11 @@ class Host:
     async def run(self) -> None:
         """Go on with the time until cancelled."""
         while True:
-            while not self.advance(self.time.now_ns(), ticks_max=YIELD_EVERY):
-                await asyncio.sleep(0)
             self._wake.clear()
+            is_done = self.advance(self.time.now_ns(), ticks_max=YIELD_EVERY)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._pause_s()):
+                async with asyncio.timeout(self._pause_s() if is_done else 0):
                     await self._wake.wait()
-
-    async def catch_up(self) -> None:
-        """Show what the market did before this instant, without holding up other tasks."""
-        while not self.advance(self.time.now_ns(), ticks_max=YIELD_EVERY):
-            await asyncio.sleep(0)
 
     def _pause_s(self) -> float:
         stamps = [self._arrivals[0][0]] if self._arrivals else []

@@ -1,0 +1,59 @@
+"""Where the sources disagree about Dhan (dhan.md 9): how this server behaves, each a switch."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class DeadToken(StrEnum):
+    """How the trading endpoints refuse a token: 401 DH-901 (2025) or 400 DH-906 (2026)."""
+
+    DH_901 = "dh-901"
+    DH_906 = "dh-906"
+
+
+class CancelAnswer(StrEnum):
+    """200 with a body, or 202 without one."""
+
+    BODY = "body"
+    EMPTY = "empty"
+
+
+class External(StrEnum):
+    """What the lookup by correlation id answers: one object, or an array of one."""
+
+    OBJECT = "object"
+    ARRAY = "array"
+
+
+class EmptyHoldings(StrEnum):
+    """No holdings: 500 DH-1111 as in production, or an empty list as in the sandbox."""
+
+    ERROR = "error"
+    LIST = "list"
+
+
+class StopMarket(StrEnum):
+    """A STOP_LOSS_MARKET order is refused, or becomes a STOP_LOSS with a price of Dhan's."""
+
+    REFUSED = "refused"
+    MANGLED = "mangled"
+
+
+class Released(StrEnum):
+    """What a stop is called once it triggered: LIMIT and PENDING, or STOP_LOSS and TRIGGERED."""
+
+    LIMIT = "limit"
+    TRIGGERED = "triggered"
+
+
+class Doubts(msgspec.Struct, frozen=True, kw_only=True):
+    """One behaviour for each doubt. `average_decimals` `None`: mean prices are not rounded."""
+
+    dead_token: DeadToken = DeadToken.DH_901
+    cancel_answer: CancelAnswer = CancelAnswer.BODY
+    external: External = External.OBJECT
+    empty_holdings: EmptyHoldings = EmptyHoldings.ERROR
+    stop_market: StopMarket = StopMarket.REFUSED
+    released: Released = Released.LIMIT
+    average_decimals: int | None = None
