@@ -20,6 +20,14 @@ class Clock(Protocol):
         ...
 
 
+class Timing(Clock, Protocol):
+    """A clock whose seconds may be shorter than the wall's: every wait in real time asks it."""
+
+    def wall_s(self, seconds: float) -> float:
+        """How many seconds of the wall `seconds` of its time are: 15 at speed 15 are 1.0."""
+        ...
+
+
 class MarketSource(Protocol):
     """A day of market data: generated, or read from a tape."""
 

@@ -40,11 +40,13 @@ from holdfast.domain.command import AnyCommand, Notify, PlaceOrder, Severity, Su
 from holdfast.domain.decision import HaltLevel, Signal
 from holdfast.domain.event import (
     BOOK,
+    AccountChecked,
     Action,
     AnyEvent,
     BookRead,
     BookRepeated,
     CandleLoaded,
+    ClockChanged,
     FactsLoaded,
     ForeignUpdated,
     FundsRead,
@@ -67,6 +69,7 @@ from holdfast.domain.event import (
     StepFailed,
     StopAsked,
     TimerFired,
+    TokenChanged,
 )
 from holdfast.domain.instrument import Instrument, InstrumentId, Kind
 from holdfast.domain.market import Candle, Tick
@@ -297,6 +300,8 @@ class Engine:
                 self._on_link(event)
             case JournalChanged():
                 state.journal_durable = event.is_durable
+            case TokenChanged() | AccountChecked() | ClockChanged():
+                pass
             case ServiceChanged():
                 self._on_service(event)
             case ProjectionDiffers():

@@ -219,6 +219,35 @@ class JournalChanged(Event, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class TokenChanged(Event, frozen=True, kw_only=True):
+    """The session at the broker began, was prolonged, or is over (T20).
+
+    `valid_until_ns`: until when the broker takes it, 0 without one. `reason`, never the secret,
+    says why it is over.
+    """
+
+    is_valid: bool
+    valid_until_ns: int = 0
+    reason: str = ""
+
+
+class AccountChecked(Event, frozen=True, kw_only=True):
+    """Whether the broker takes orders from here: the address, the profile, the segment (T27).
+
+    Reads do not notice a wrong address; only the profile, the address check and the refusal of an
+    order tell.
+    """
+
+    orders_allowed: bool
+    reason: str = ""
+
+
+class ClockChanged(Event, frozen=True, kw_only=True):
+    """How far this host's clock is ahead of the broker's, in milliseconds (T30)."""
+
+    skew_ms: int
+
+
 class ServiceState(StrEnum):
     """Where a part of the program is in its life, as its supervisor sees it.
 
@@ -322,6 +351,9 @@ JournalEvent = (
     | ReadFailed
     | LinkChanged
     | JournalChanged
+    | TokenChanged
+    | AccountChecked
+    | ClockChanged
     | ServiceChanged
     | ProjectionDiffers
     | StepFailed

@@ -1,6 +1,10 @@
-"""Time for the shell: the wall's, or that of the market data being played."""
+"""Time for the shell: the wall's, one that runs faster, or that of the market data being played."""
 
 import time
+from typing import Final
+
+SPEED_MAX: Final = 20
+"""Above it the host's own jitter is no longer small against the seconds that are promised."""
 
 
 class WallClock:
@@ -12,6 +16,32 @@ class WallClock:
     def now_ns(self) -> int:
         """UTC nanoseconds."""
         return self._base_ns + time.monotonic_ns()
+
+    def wall_s(self, seconds: float) -> float:
+        """The same seconds."""
+        return seconds
+
+
+class ScaledClock:
+    """Real time from a day's instant on, `speed` times as fast as the wall's; it never goes back.
+
+    `start_ns` is what it shows now; `None` is the wall's UTC. Only against a simulated broker may
+    it differ from the wall's: the configuration sees to that.
+    """
+
+    def __init__(self, start_ns: int | None, speed: int) -> None:
+        assert 1 <= speed <= SPEED_MAX, f"speed {speed}"
+        self._start_ns = time.time_ns() if start_ns is None else start_ns
+        self._began_ns = time.monotonic_ns()
+        self._speed = speed
+
+    def now_ns(self) -> int:
+        """UTC nanoseconds of the day that it counts."""
+        return self._start_ns + (time.monotonic_ns() - self._began_ns) * self._speed
+
+    def wall_s(self, seconds: float) -> float:
+        """How many seconds of the wall `seconds` of its time are."""
+        return seconds / self._speed
 
 
 class VirtualClock:
@@ -27,6 +57,10 @@ class VirtualClock:
     def move(self, to_ns: int) -> None:
         """Go on to `to_ns`; an earlier stamp changes nothing."""
         self._now_ns = max(self._now_ns, to_ns)
+
+    def wall_s(self, seconds: float) -> float:
+        """The same seconds: what runs beside a played day runs on the wall's time."""
+        return seconds
 
 
 def steady_s() -> float:
