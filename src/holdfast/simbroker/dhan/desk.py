@@ -14,7 +14,7 @@ from msgspec.structs import asdict, replace
 
 from holdfast.domain.book import ForeignRow
 from holdfast.domain.event import Action
-from holdfast.domain.instrument import Product
+from holdfast.domain.instrument import BrokerKey, Product
 from holdfast.domain.market import Tick
 from holdfast.domain.order import (
     BrokerOrderId,
@@ -140,6 +140,53 @@ class Desk:
     def let_act(self, windows: Sequence[FaultWindow]) -> None:
         """Let others act in the account, as the windows of `exchange.faults` say."""
         self._others.append(Others(self._host.exchange, Faults(self._host.seed, windows)))
+
+    def let_nobody_act(self) -> None:
+        """From now on nobody else acts."""
+        self._others.clear()
+
+    def send_foreign(
+        self,
+        key: BrokerKey,
+        side: Side,
+        *,
+        quantity: int,
+        at_ns: int,
+        limit_paise: int | None,
+    ) -> str:
+        """The owner trades by hand, at any price without a limit. Returns the order's number."""
+        sent = self._host.exchange.send_foreign(
+            key, side, quantity=quantity, at_ns=at_ns, limit_paise=limit_paise
+        )
+        self._take([], at_ns)
+        return self._foreign[sent]
+
+    def end_by_owner(self, order_id: str, at_ns: int) -> None:
+        """The owner cancels a live order of the account, ours or his."""
+        order = self.orders[order_id]
+        number = BrokerOrderId(order.exchange_id)
+        if number in self._foreign:
+            self._host.exchange.withdraw_foreign(number, at_ns)
+            self._take([], at_ns)
+        else:
+            reason = "cancelled by the owner"
+            self._take([self._host.exchange.end_by(number, at_ns, reason=reason)], at_ns)
+
+    def change_by_owner(
+        self, order_id: str, at_ns: int, *, prices: tuple[int | None, int | None]
+    ) -> None:
+        """The owner gives a live order of ours another limit, another trigger (paise)."""
+        order, row = self.orders[order_id], self._host.exchange.find(OrderId(order_id))
+        assert row is not None, "judged before"
+        limit, trigger = prices
+        terms = replace(
+            row.terms,
+            limit_paise=row.terms.limit_paise if limit is None else limit,
+            trigger_paise=row.terms.trigger_paise if trigger is None else trigger,
+        )
+        number = BrokerOrderId(order.exchange_id)
+        changed = self._host.exchange.change_by(number, terms, at_ns)
+        self._take([changed], at_ns, is_modified=True)
 
     # -- acts
 

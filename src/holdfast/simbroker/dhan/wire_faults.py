@@ -95,6 +95,11 @@ class WireFault(StrEnum):
     FEED_OLD_STAMP = "feed_old_stamp"  # trade times `delay_ns` older
     FEED_SILENT = "feed_silent"  # the instruments of the window say nothing, the others go on
     FEED_GARBAGE = "feed_garbage"  # packets that are no packets between the others
+    FEED_TRUNCATED = "feed_truncated"  # a frame ends before its last packet does
+    FEED_SPIKE = "feed_spike"  # a last price three times too high
+    FEED_ZERO = "feed_zero"  # a last price of 0
+    FEED_NAN = "feed_nan"  # a last price that is no number
+    FEED_RESET_300 = "feed_reset_300"  # a reset 300 s after the handshake
 
 
 DELAYS_NS: Final[dict[WireFault, int]] = {
