@@ -1,10 +1,13 @@
 """The server's time: that of the day it plays, at any speed, standing still when asked."""
 
+from typing import Final
+
 import msgspec
 
+from holdfast.ports import Clock
 from holdfast.runtime.clock import WallClock
 
-SPEED_MAX = 1_000
+SPEED_MAX: Final = 1_000
 
 
 class ServerClock:
@@ -13,7 +16,7 @@ class ServerClock:
     `wall_ns` and `start_ns` are one instant, on the wall and in the day.
     """
 
-    def __init__(self, start_ns: int | None, speed: int, *, wall: WallClock | None = None) -> None:
+    def __init__(self, start_ns: int | None, speed: int, *, wall: Clock | None = None) -> None:
         """Begin at `start_ns` (UTC; `None`: the wall's own time) with `speed` seconds a second."""
         self._wall = wall or WallClock()
         wall_ns = self._wall.now_ns()
