@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp import web
@@ -13,7 +14,6 @@ from holdfast.domain.event import CandleLoaded
 from holdfast.domain.instrument import (
     Exchange,
     Instrument,
-    InstrumentId,
     Kind,
     Segment,
     instrument_id,
@@ -28,7 +28,7 @@ from holdfast.simbroker.dhan.route import Call
 from holdfast.simbroker.dhan.tokens import Consumer, Login, Tokens
 from holdfast.simbroker.dhan.truth import Truth
 from holdfast.simbroker.dhan.wire_faults import Endpoint, WireFault, WireFaults, WireWindow
-from tests.support.desk import DAY, FACTS, OPEN, SECOND
+from tests.support.desk import FACTS, OPEN, SECOND
 
 EXPIRY = "2026-11-24"
 INDEX = Instrument(
@@ -161,7 +161,7 @@ class Day:
         self.time = HandTime(at_ns)
         world = World(facts=FACTS, source=Script(ticks, history), seed=1, cash_paise=10_00_000_00)
         self.host = Host(world, self.time)
-        self.host.on_market(self.host.exchange.on_tick)
+        self.host.on_market(self._trade)
         self.tokens = Tokens(Login(), seed=1)
         self.token = self.tokens.mint(self.time.at_ns, consumer=Consumer.SELF, by="web").secret
         self.wire = WireFaults(1)
@@ -170,6 +170,9 @@ class Day:
             self.host, tokens=self.tokens, wire=self.wire, truth=self.truth, manners=manners
         )
         self.host.advance(at_ns)
+
+    def _trade(self, tick: Tick) -> None:
+        self.host.exchange.on_tick(tick)
 
     @property
     def board(self) -> Board:
@@ -224,16 +227,68 @@ class Day:
                     await runner.cleanup()
 
 
+class Client:
+    """One WebSocket of the test: it answers pings whenever it reads, unless it is silent."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, *, is_silent: bool = False) -> None:
+        self.socket = socket
+        self.ended_by: aiohttp.WSMsgType | None = None
+        self._is_silent = is_silent
+        self._kept: list[Any] = []
+
+    async def send(self, told: Any) -> None:
+        """Send JSON, and wait until the server has taken it: it answers a ping behind it."""
+        await self.socket.send_json(told)
+        await self.socket.ping(b"taken?")
+        while (message := await self._read()) is not None:
+            if message.type is aiohttp.WSMsgType.PONG and message.data == b"taken?":
+                return
+
+    async def frames(self, *, for_s: float = 0.15) -> list[Any]:
+        """Every frame until nothing has come for a while; pings come always, and count not."""
+        ends = asyncio.get_running_loop().time() + for_s
+        try:
+            while self.ended_by is None:
+                count = len(self._kept)
+                async with asyncio.timeout_at(ends):
+                    await self._read()
+                if len(self._kept) > count:
+                    ends = asyncio.get_running_loop().time() + for_s
+        except TimeoutError:
+            pass
+        kept, self._kept = self._kept, []
+        return kept
+
+    async def end(self) -> aiohttp.WSMsgType:
+        """Read to the end; CLOSE where the server said goodbye, something else where it did not."""
+        async with asyncio.timeout(3):
+            while self.ended_by is None:
+                await self._read()
+        return self.ended_by
+
+    async def _read(self) -> aiohttp.WSMessage | None:
+        message = await self.socket.receive()
+        if message.type is aiohttp.WSMsgType.PING:
+            if not self._is_silent:
+                await self.socket.pong(message.data)
+        elif message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
+            self._kept.append(message.data)
+        elif message.type is not aiohttp.WSMsgType.PONG:
+            self.ended_by = message.type
+            return None
+        return message
+
+
 class Sockets:
-    """A client of its own for both streams: it answers pings only when told to."""
+    """A client of its own for both streams."""
 
     def __init__(
         self, day: Day, session: aiohttp.ClientSession, feed_url: str, updates_url: str
     ) -> None:
         self.day = day
-        self.session = session
-        self.feed_url = feed_url
-        self.updates_url = updates_url
+        self._session = session
+        self._feed_url = feed_url
+        self._updates_url = updates_url
         self._opened: list[aiohttp.ClientWebSocketResponse] = []
 
     async def close(self) -> None:
@@ -242,8 +297,8 @@ class Sockets:
             await socket.close()
 
     async def feed(
-        self, *, token: str | None = None, client_id: str = "1000000001", autoping: bool = True
-    ) -> aiohttp.ClientWebSocketResponse:
+        self, *, token: str | None = None, client_id: str = "1000000001", is_silent: bool = False
+    ) -> Client:
         """A connection of the market feed."""
         query = {
             "version": "2",
@@ -251,20 +306,20 @@ class Sockets:
             "clientId": client_id,
             "authType": "2",
         }
-        return await self._open(self.feed_url, params=query, autoping=autoping)
+        return Client(await self._open(f"{self._feed_url}?{urlencode(query)}"), is_silent=is_silent)
 
-    async def _open(self, url: str, **options: Any) -> aiohttp.ClientWebSocketResponse:
+    async def updates(self, login: object = None) -> Client:
+        """A connection of the order updates that has sent its login, by default a good one."""
+        client = Client(await self._open(self._updates_url))
+        request = {"MsgCode": 42, "ClientId": "1000000001", "Token": self.day.token}
+        good = {"LoginReq": request, "UserType": "SELF"}
+        await client.send(good if login is None else login)
+        return client
+
+    async def _open(self, url: str) -> aiohttp.ClientWebSocketResponse:
         close = aiohttp.ClientWSTimeout(ws_close=0.2)
-        socket = await self.session.ws_connect(url, timeout=close, **options)
+        socket = await self._session.ws_connect(url, timeout=close, autoping=False)
         self._opened.append(socket)
-        return socket
-
-    async def updates(self, *, token: str | None = None) -> aiohttp.ClientWebSocketResponse:
-        """A connection of the order updates that has sent its login."""
-        socket = await self._open(self.updates_url)
-        secret = self.day.token if token is None else token
-        request = {"MsgCode": 42, "ClientId": "1000000001", "Token": secret}
-        await socket.send_json({"LoginReq": request, "UserType": "SELF"})
         return socket
 
 
@@ -288,11 +343,3 @@ def share(number: int) -> Instrument:
         lot_size=1,
         price_step_paise=5,
     )
-
-
-def key(contract: Instrument) -> InstrumentId:
-    """The key of a contract."""
-    return contract.id
-
-
-__all__ = ["DAY", "OPEN", "SECOND"]
