@@ -47,8 +47,28 @@ class Released(StrEnum):
     TRIGGERED = "triggered"
 
 
+class Frames(StrEnum):
+    """Packets that are due together come in one frame, or each in its own: the official SDK reads
+    the first packet of a frame and no more (dhan.md 8).
+    """
+
+    JOINED = "joined"
+    SINGLE = "single"
+
+
+class IndexPackets(StrEnum):
+    """An index that is subscribed as quote or full comes as a ticker, or as asked for."""
+
+    TICKER = "ticker"
+    ASKED = "asked"
+
+
 class Doubts(msgspec.Struct, frozen=True, kw_only=True):
-    """One behaviour for each doubt. `average_decimals` `None`: mean prices are not rounded."""
+    """One behaviour for each doubt. `average_decimals` `None`: mean prices are not rounded.
+
+    `first_packet`: a subscription is answered by what stands, not only by the next change.
+    `closes_for_all`: the close of the session before is told of every segment, not of indices only.
+    """
 
     dead_token: DeadToken = DeadToken.DH_901
     cancel_answer: CancelAnswer = CancelAnswer.BODY
@@ -57,3 +77,7 @@ class Doubts(msgspec.Struct, frozen=True, kw_only=True):
     stop_market: StopMarket = StopMarket.REFUSED
     released: Released = Released.LIMIT
     average_decimals: int | None = None
+    frames: Frames = Frames.JOINED
+    first_packet: bool = True
+    closes_for_all: bool = False
+    index_packets: IndexPackets = IndexPackets.TICKER

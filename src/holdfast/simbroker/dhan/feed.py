@@ -50,14 +50,14 @@ class Feed:
         tokens: Tokens,
         wire: WireFaults,
         truth: Truth,
-        manners: FeedManners | None = None,
+        manners: FeedManners,
     ) -> None:
         """`board` must be told of each tick before the feed is: it listens to `host` first."""
         self.reconnecting = Reconnecting()
         self.sent = SentTicks()
         self._host = host
         self._board = board
-        self._backing = Backing(host, board, wire, self.sent, manners or FeedManners())
+        self._backing = Backing(host, board, wire, self.sent, manners)
         self._tokens = tokens
         self._wire = wire
         self._truth = truth

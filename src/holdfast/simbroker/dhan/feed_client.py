@@ -46,20 +46,16 @@ GARBAGE: Final = (
 
 
 class FeedManners(msgspec.Struct, frozen=True, kw_only=True):
-    """What Dhan leaves open, or what a client cannot take (dhan.md 4.1, 4.3, 8).
+    """How packets are told where Dhan leaves it open (`doubts`).
 
-    `flush_ms` is how long changes of one instrument are gathered: 250 are four packets a second.
-    `is_one_a_frame` is for the official SDK, which reads the first packet of a frame and no more.
-    `tells_first`: a subscription is answered with what stands, not only with the next change.
-    `closes_for_all`: the close of the session before comes for every segment, not for indices only.
-    `index_as_asked`: an index comes in the mode asked for, not always as a ticker.
+    `flush_ms` is how long changes of one instrument are gathered.
     """
 
-    flush_ms: int = 250
-    is_one_a_frame: bool = False
-    tells_first: bool = True
-    closes_for_all: bool = False
-    index_as_asked: bool = False
+    flush_ms: int
+    is_one_a_frame: bool
+    tells_first: bool
+    closes_for_all: bool
+    index_as_asked: bool
 
 
 class Backing(NamedTuple):

@@ -1,12 +1,13 @@
 """The market side of the server in one piece: board, feed, updates, quotes, chain, charts, files."""
 
 import asyncio
+from typing import Final
 
 from holdfast.domain.instrument import InstrumentId
 from holdfast.simbroker.dhan.board import Board
 from holdfast.simbroker.dhan.chain import Chain
 from holdfast.simbroker.dhan.charts import Charts
-from holdfast.simbroker.dhan.doubts import Doubts
+from holdfast.simbroker.dhan.doubts import Doubts, Frames, IndexPackets
 from holdfast.simbroker.dhan.feed import Feed
 from holdfast.simbroker.dhan.feed_client import FeedManners
 from holdfast.simbroker.dhan.host import Host
@@ -17,6 +18,9 @@ from holdfast.simbroker.dhan.tokens import Tokens
 from holdfast.simbroker.dhan.truth import Truth
 from holdfast.simbroker.dhan.updates import Updates
 from holdfast.simbroker.dhan.wire_faults import WireFaults
+
+FLUSH_MS: Final = 250
+"""Changes of an instrument are gathered for so long: four packets a second (dhan.md 4.3)."""
 
 
 class MarketSide:
@@ -33,13 +37,14 @@ class MarketSide:
         tokens: Tokens,
         wire: WireFaults,
         truth: Truth,
-        manners: FeedManners | None = None,
         doubts: Doubts | None = None,
+        flush_ms: int = FLUSH_MS,
     ) -> None:
         """The board hears of each tick before the feed does."""
         history = (loaded.candle for loaded in host.source.history())
         self.board = Board(host.instruments, history)
         host.on_tick(self.board.tell)
+        manners = _manners(doubts or Doubts(), flush_ms)
         self.feed = Feed(host, self.board, tokens=tokens, wire=wire, truth=truth, manners=manners)
         self.updates = Updates(
             host, self.board, tokens=tokens, wire=wire, truth=truth, doubts=doubts
@@ -78,3 +83,13 @@ class MarketSide:
             return 0, 0
         low, high = self._host.facts.price_rules(contract.exchange).band(reference_paise)
         return contract.round_up(low), contract.round_down(high)
+
+
+def _manners(doubts: Doubts, flush_ms: int) -> FeedManners:
+    return FeedManners(
+        flush_ms=flush_ms,
+        is_one_a_frame=doubts.frames is Frames.SINGLE,
+        tells_first=doubts.first_packet,
+        closes_for_all=doubts.closes_for_all,
+        index_as_asked=doubts.index_packets is IndexPackets.ASKED,
+    )

@@ -21,7 +21,7 @@ from holdfast.domain.instrument import (
 from holdfast.domain.market import Candle, Level, Tick
 from holdfast.exchange.universe import Universe
 from holdfast.simbroker.dhan.board import Board
-from holdfast.simbroker.dhan.feed_client import FeedManners
+from holdfast.simbroker.dhan.doubts import Doubts
 from holdfast.simbroker.dhan.host import Host, World
 from holdfast.simbroker.dhan.market import MarketSide
 from holdfast.simbroker.dhan.route import Call
@@ -156,7 +156,8 @@ class Day:
         history: Sequence[Candle] = (),
         *,
         at_ns: int = OPEN - SECOND,
-        manners: FeedManners | None = None,
+        doubts: Doubts | None = None,
+        flush_ms: int = 250,
     ) -> None:
         self.time = HandTime(at_ns)
         world = World(facts=FACTS, source=Script(ticks, history), seed=1, cash_paise=10_00_000_00)
@@ -167,7 +168,12 @@ class Day:
         self.wire = WireFaults(1)
         self.truth = Truth(self.host)
         self.side = MarketSide(
-            self.host, tokens=self.tokens, wire=self.wire, truth=self.truth, manners=manners
+            self.host,
+            tokens=self.tokens,
+            wire=self.wire,
+            truth=self.truth,
+            doubts=doubts,
+            flush_ms=flush_ms,
         )
         self.host.advance(at_ns)
 

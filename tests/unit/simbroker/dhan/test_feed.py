@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from holdfast.domain.instrument import Instrument
-from holdfast.simbroker.dhan.feed_client import FeedManners
+from holdfast.simbroker.dhan.doubts import Doubts, Frames, IndexPackets
 from holdfast.simbroker.dhan.tokens import Consumer
 from holdfast.simbroker.dhan.wire_faults import WireFault
 from tests.support.desk import CLOSE, OPEN, SECOND
@@ -144,11 +144,11 @@ def test_what_is_due_together_goes_in_one_frame_unless_told_otherwise() -> None:
         await socket.send(wish(15, INDEX, CALL, PUT))
         return [len(cut(frame)) for frame in await socket.frames()]
 
-    for manners, expected in (
-        (FeedManners(), [4]),
-        (FeedManners(is_one_a_frame=True), [1, 1, 1, 1]),
+    for doubts, expected in (
+        (Doubts(), [4]),
+        (Doubts(frames=Frames.SINGLE), [1, 1, 1, 1]),
     ):
-        day = Day(TICKS, manners=manners)
+        day = Day(TICKS, doubts=doubts)
         day.go(OPEN + SECOND)
         found: list[list[int]] = []
 
@@ -162,7 +162,7 @@ def test_what_is_due_together_goes_in_one_frame_unless_told_otherwise() -> None:
 def test_changes_within_a_quarter_second_are_one_packet() -> None:
     """A snapshot stream, not every tick."""
     ticks = [option_tick(START + number, 118_00 + 5 * number) for number in range(50)]
-    day = Day(ticks, manners=FeedManners(flush_ms=100_000))
+    day = Day(ticks, flush_ms=100_000)
     day.go(OPEN)
 
     async def story(sockets: Sockets) -> None:
@@ -179,7 +179,7 @@ def test_changes_within_a_quarter_second_are_one_packet() -> None:
 
 def test_a_first_packet_is_not_promised() -> None:
     """The next change is the first that is told; an index may come as asked for."""
-    day = Day(TICKS, manners=FeedManners(tells_first=False, index_as_asked=True))
+    day = Day(TICKS, doubts=Doubts(first_packet=False, index_packets=IndexPackets.ASKED))
     day.go(OPEN + SECOND)
 
     async def story(sockets: Sockets) -> None:
