@@ -114,6 +114,7 @@ class Server:
         self._rest = self._routes(settings)
         self._auth = Auth(self.host, self.tokens, redirect=settings.redirect)
         self._runners: list[web.AppRunner] = []
+        self._bound: dict[str, socket.socket] = {}
 
     async def start(self, ports: dict[str, int] | None = None) -> Ready:
         """Bind everything and say where it is. Raises OSError for a port that is taken.
@@ -121,9 +122,9 @@ class Server:
         `ports` by the names of `SITES`; one that is absent or 0 is any free one.
         """
         begun = None if self._memory is None else self._memory.begun
-        wanted = begun.ports if begun is not None else ports or {}
-        bound = {name: _bind(wanted.get(name, 0)) for name in SITES}
-        told = {name: one.getsockname()[1] for name, one in bound.items()}
+        if begun is not None:
+            self._refuse_another(begun)
+        told = self._bind(begun.ports if begun is not None else ports or {})
         if begun is not None:
             self._resume(begun)
         elif self._memory is not None:
@@ -132,13 +133,22 @@ class Server:
             self.host.keep = self._memory.keep
         if begun is None and self._settings.is_logged_in:
             self.host.do("mint", {"consumer": Consumer.SELF.value, "by": "page"})
-        files_url = f"http://{LOOPBACK}:{told['instruments']}"
+        await self._serve(told)
+        return self._ready(told, continues=begun is not None)
+
+    def _bind(self, wanted: dict[str, int]) -> dict[str, int]:
+        """Listen on loopback, on the ports of a server that died too; each port by its name."""
+        for name in SITES:
+            self._bound[name] = socket.create_server((LOOPBACK, wanted.get(name, 0)))
+        return {name: one.getsockname()[1] for name, one in self._bound.items()}
+
+    async def _serve(self, ports: dict[str, int]) -> None:
+        files_url = f"http://{LOOPBACK}:{ports['instruments']}"
         for name, app in self._apps(files_url).items():
             runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
             self._runners.append(runner)
             await runner.setup()
-            await web.SockSite(runner, bound[name]).start()
-        return self._ready(told, continues=begun is not None)
+            await web.SockSite(runner, self._bound[name], backlog=128).start()
 
     async def run(self) -> None:
         """Serve until asked to stop."""
@@ -152,17 +162,22 @@ class Server:
         """Give everything back."""
         for runner in self._runners:
             await runner.cleanup()
+        for one in self._bound.values():
+            one.close()
         if self._memory is not None:
             self._memory.close()
 
-    def _resume(self, begun: Begun) -> None:
-        assert self._memory is not None, "a memory has begun it"
+    def _refuse_another(self, begun: Begun) -> None:
+        """Raises DataRefused when the memory is that of another day."""
         if begun.world != self._world:
             raise DataRefused(
                 "the state of this server",
                 f"it holds {begun.world}, asked for is {self._world}",
                 "name another folder, or start with the same day, seed and cash",
             )
+
+    def _resume(self, begun: Begun) -> None:
+        assert self._memory is not None, "a memory has begun it"
         self._clock.resume(begun.pace)
         self._memory.redo(self.host)
 
@@ -246,8 +261,3 @@ def _stream(serve: Serving) -> web.Application:
     app = web.Application()
     app.router.add_get("/", serve)
     return app
-
-
-def _bind(port: int) -> socket.socket:
-    """A listener on loopback that takes over the port of a server that died."""
-    return socket.create_server((LOOPBACK, port), backlog=128)

