@@ -47,7 +47,7 @@ def test_a_token_is_refused_in_the_way_of_the_endpoint(
     """Word for word as recorded; quotes have numbers for it."""
 
     async def test(served: Served) -> None:
-        served.token = ".".join(("of", "another", "account"))
+        served.token = served.token[::-1]
         assert await served.ask("GET", path) == (status, sample(shared_data, name))
         told = await served.ask("POST", "/marketfeed/ltp", {"IDX_I": [13]})
         assert told == (401, sample(shared_data, "marketfeed_ltp_error_401_808"))
