@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.domain.market import Tick
 from holdfast.simbroker.dhan.clock import ServerClock
-from holdfast.simbroker.dhan.host import Host, World
+from holdfast.simbroker.dhan.host import Host, Values, World
 from tests.support.desk import FACTS, OPEN, SECOND
 from tests.unit.simbroker.dhan.market_day import HandTime, Script, option_tick
 
@@ -60,7 +60,13 @@ def test_acts_are_written_down_before_they_are_done() -> None:
     host = a_host(time)
     seen: list[Any] = []
     host.keep = lambda name, values, at_ns: seen.append(("kept", name, dict(values), at_ns))
-    host.register("add", lambda values, at_ns: seen.append(("done", at_ns)) or values["n"] + 1)
+
+    def add(values: Values, at_ns: int) -> int:
+        seen.append(("done", at_ns))
+        total: int = values["n"] + 1
+        return total
+
+    host.register("add", add)
     host.register("note", lambda _values, at_ns: seen.append(("noted", at_ns)))
     assert host.do("add", {"n": 1}) == 2
     time.at_ns = OPEN + 2 * SECOND
