@@ -371,9 +371,9 @@ class Desk:
                 is_change = is_modified and number == 0
                 told = self._followed(order, result, at_ns, is_change=is_change)
                 self._keep(told, at_ns)
-            elif is_modified:
+            elif is_modified and order.is_live:
                 self._say_refused(order, _rms_text(result), at_ns)
-            else:
+            elif not is_modified:
                 self._reject(order, _rms_text(result), at_ns)
         for row in self._host.exchange.take_foreign_news():
             self._take_foreign(row, at_ns)

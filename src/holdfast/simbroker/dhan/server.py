@@ -26,13 +26,16 @@ from holdfast.simbroker.dhan.profile import Addresses, Profile
 from holdfast.simbroker.dhan.route import Route
 from holdfast.simbroker.dhan.tokens import Consumer, Login, Tokens
 from holdfast.simbroker.dhan.truth import Truth
-from holdfast.simbroker.dhan.wire_faults import WireFaults
+from holdfast.simbroker.dhan.wire_faults import WireFault, WireFaults
 
 LOOPBACK: Final = "127.0.0.1"
 SITES: Final = ("rest", "auth", "feed", "updates", "instruments", "control")
 """The hosts of the broker, one port each, in this order; the last one is not the broker's."""
 
 FILES: Final = "/api-data"
+
+WATCH_S: Final = 0.02
+"""Seconds of the wall between two looks at whether connections are taken."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +118,8 @@ class Server:
         self._auth = Auth(self.host, self.tokens, redirect=settings.redirect)
         self._runners: list[web.AppRunner] = []
         self._bound: dict[str, socket.socket] = {}
+        self._sites: dict[str, web.SockSite] = {}
+        self._ports: dict[str, int] = {}
 
     async def start(self, ports: dict[str, int] | None = None) -> Ready:
         """Bind everything and say where it is. Raises OSError for a port that is taken.
@@ -148,12 +153,14 @@ class Server:
             runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
             self._runners.append(runner)
             await runner.setup()
-            await web.SockSite(runner, self._bound[name], backlog=128).start()
+            self._sites[name] = web.SockSite(runner, self._bound[name], backlog=128)
+            await self._sites[name].start()
 
     async def run(self) -> None:
         """Serve until asked to stop."""
         async with asyncio.TaskGroup() as tasks:
-            going = [tasks.create_task(self.host.run()), tasks.create_task(self._market.run())]
+            parts = (self.host.run(), self._market.run(), self._watch_door())
+            going = [tasks.create_task(part) for part in parts]
             await self.stopping.wait()
             for task in going:
                 task.cancel()
@@ -166,6 +173,35 @@ class Server:
             one.close()
         if self._memory is not None:
             self._memory.close()
+
+    async def _watch_door(self) -> None:
+        """Take no connection at the REST host while a window says so."""
+        is_shut = False
+        while True:
+            window = self.faults.finds(WireFault.CONNECT_REFUSED, "door", self.host.at_ns)
+            if window is not None and not is_shut:
+                self.faults.strike(window)
+                await self._shut("rest")
+            elif window is None and is_shut:
+                await self._open_again("rest")
+            is_shut = window is not None
+            await asyncio.sleep(WATCH_S)
+
+    async def _shut(self, name: str) -> None:
+        """Close the listener, and cut every connection that it has brought."""
+        site, runner = self._sites[name], self._runners[SITES.index(name)]
+        self._ports[name] = self._bound[name].getsockname()[1]
+        await site.stop()
+        assert runner.server is not None, "it has served"
+        for connection in runner.server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    async def _open_again(self, name: str) -> None:
+        self._bound[name] = socket.create_server((LOOPBACK, self._ports[name]))
+        runner = self._runners[SITES.index(name)]
+        self._sites[name] = web.SockSite(runner, self._bound[name], backlog=128)
+        await self._sites[name].start()
 
     def _refuse_another(self, begun: Begun) -> None:
         """Raises DataRefused when the memory is that of another day."""

@@ -51,6 +51,8 @@ class Endpoint(StrEnum):
 class WireFault(StrEnum):
     """Every fault of the wire. "It" is the request, answer, connection or word that is struck."""
 
+    CONNECT_REFUSED = "connect_refused"  # the REST host takes no connection and cuts its own
+
     # -- requests and their answers, of any endpoint
     REQUEST_LOST = "request_lost"  # the connection is reset and nothing was done
     ANSWER_LOST = "answer_lost"  # it is done, then the connection is reset

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from holdfast.domain.errors import DataRefused
@@ -140,3 +141,35 @@ def test_no_secret_is_written_down(tmp_path: Path) -> None:
     assert tokens[0].split(".")[2] not in text
     names = [json.loads(line)["name"] for line in text.splitlines()]
     assert names == ["", "mint", "place", "request"]
+
+
+def test_a_host_that_takes_no_connection_comes_back_on_its_port() -> None:
+    """Connections that it has are cut, new ones are refused, and afterwards all is as before."""
+
+    async def refused(served: Served) -> bool:
+        await asyncio.sleep(0.01)
+        try:
+            await served.ask("GET", "/orders")
+        except aiohttp.ClientConnectorError:
+            return True
+        except aiohttp.ClientConnectionError:
+            return False
+        return False
+
+    async def test(served: Served) -> None:
+        running = asyncio.ensure_future(served.server.run())
+        await served.place()
+        await served.faults({"kind": "connect_refused", "for_s": 60})
+        async with asyncio.timeout(5):
+            while not await refused(served):
+                pass
+        assert (await served.truth())["struck"] == {"connect_refused": 1}
+        served.wait(61)
+        async with asyncio.timeout(5):
+            while await refused(served):
+                pass
+        assert len((await served.ask("GET", "/orders"))[1]) == 1
+        served.server.stopping.set()
+        await running
+
+    in_server(test)
