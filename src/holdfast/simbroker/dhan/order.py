@@ -92,8 +92,13 @@ class AccountOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def remaining_quantity(self) -> int:
-        """What of the total has not traded, in contracts."""
-        return self.quantity - self.filled_quantity
+        """What of the total has not traded, in contracts.
+
+        0 once it was cancelled, as a recorded row of a cancelled order says; a rejected one keeps
+        its whole quantity (orders_list_rejected_row.json).
+        """
+        is_taken_back = self.status in {Status.CANCELLED, Status.EXPIRED}
+        return 0 if is_taken_back else self.quantity - self.filled_quantity
 
     @property
     def average_paise(self) -> float:

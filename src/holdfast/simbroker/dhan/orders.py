@@ -78,9 +78,12 @@ class Orders:
         return _taken(self._desk.place(asked), Status.TRANSIT)
 
     async def _modify(self, call: Call) -> Answer:
+        """An offline order cannot be changed before the open either (recorded so)."""
         order = self._changeable(call)
         if isinstance(order, Answer):
             return order
+        if not self._is_open(order.instrument, call.at_ns):
+            return order_error(CLOSED_CHANGE)
         asked = read_changing(call.fields, order)
         if isinstance(asked, Answer):
             return asked
@@ -107,6 +110,8 @@ class Orders:
     def _changeable(self, call: Call) -> AccountOrder | Answer:
         """The order that a request names, or the no that comes before anything it asks."""
         order = self._desk.orders.get(call.named["order_id"])
+        if not call.named["order_id"].isdecimal():
+            return bad_input()
         if not self._addresses.may_trade(call):
             return bad_input(INVALID_IP)
         if order is None:
@@ -120,6 +125,8 @@ class Orders:
 
     async def _by_id(self, call: Call) -> Answer:
         """An array of one; an unknown id is 200 and an empty one (order_by_id_unknown.json)."""
+        if not call.named["order_id"].isdecimal():
+            return bad_input()
         order = self._known(call.named["order_id"], call)
         return Answer(payload=[] if order is None else [self._row(order, call)])
 

@@ -327,6 +327,7 @@ def test_a_change_in_transit_is_taken_and_a_cancel_is_not(shared_data: Path) -> 
         served.wait(0.2)
         row = await served.row(told["orderId"])
         assert (row["orderStatus"], row["filledQty"]) == ("CANCELLED", 0)
+        assert row["remainingQuantity"] == 0
         no_such = 400, order_error("Incorrect request for order and cannot be processed")
         assert await served.ask("DELETE", path) == no_such
         assert await served.ask("PUT", path, {"price": 102}) == no_such
@@ -509,6 +510,34 @@ def test_the_statement_has_the_day_once_it_is_over(shared_data: Path) -> None:
         assert await served.ask("GET", "/trades/2026-10-01/2026-10-31/0") == (200, [])
 
     in_server(test)
+
+
+def test_an_id_that_is_no_number_is_bad_input() -> None:
+    """However it is asked for."""
+
+    async def test(served: Served) -> None:
+        for method in ("GET", "PUT", "DELETE"):
+            assert await served.ask(method, "/orders/mine-1") == (400, DH_905)
+
+    in_server(test)
+
+
+def test_an_offline_order_can_be_cancelled_and_not_be_changed(shared_data: Path) -> None:
+    """Before the open the change is refused, as recorded."""
+
+    async def test(served: Served) -> None:
+        _, told = await served.place(afterMarketOrder=True, amoTime="OPEN")
+        path = f"/orders/{told['orderId']}"
+        recorded = sample(shared_data, "order_modify_error_400_market_closed")
+        assert await served.ask("PUT", path, {"price": 100}) == (400, recorded)
+        assert (await served.ask("DELETE", path))[0] == 200
+        served.wait(0.2)
+        row = await served.row(told["orderId"])
+        assert (row["orderStatus"], row["omsErrorDescription"]) == ("CANCELLED", "")
+        served.go(OPEN + SECOND)
+        assert (await served.row(told["orderId"]))["orderStatus"] == "CANCELLED"
+
+    in_server(test, at_ns=OPEN - 30 * SECOND)
 
 
 def test_a_body_of_nothing_but_the_account_is_bad_input() -> None:
