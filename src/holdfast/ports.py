@@ -1,7 +1,7 @@
 """The doors between the runtime and the world. Adapters stand behind them; the core sees none."""
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -75,6 +75,24 @@ class MarketFeed(Connection, Protocol):
         """The next ticks in order, at their time; empty once the data has ended.
 
         Raises OSError when the connection is gone, HoldfastError when the data cannot be used.
+        """
+        ...
+
+
+@runtime_checkable
+class KeptFeed(MarketFeed, Protocol):
+    """A feed that makes its own connections, and makes them anew, for as long as it is kept.
+
+    A lost connection is none of its faults: it says that it is down, and later that it is up.
+    """
+
+    async def keep(
+        self, link: Callable[[bool, str], None], tell: Callable[[AnyEvent], None]
+    ) -> None:
+        """Keep the data coming until cancelled.
+
+        `link` hears each change of whether it comes, and why not; `tell` hears of quotes that were
+        read outside the connections meanwhile.
         """
         ...
 
