@@ -20,7 +20,7 @@ SHAPE: Final = (
     '"updates": "...", "instruments": "..."},\n'
     ' "control": "http://...", "account": {"client_id": "1000000001", "pin": "...", ...}, '
     '"token": "...",\n'
-    ' "day": "2026-11-20", "now_ns": 0, "speed": 15, "continues": false}'
+    ' "day": "2026-11-20", "now_ns": 0, "speed": 15, "clock": {...}, "continues": false}'
 )
 
 
@@ -170,18 +170,28 @@ def _write(file: Path, ready: Ready) -> None:
 
 
 def _told(ready: Ready) -> str:
-    lines = [f"{name:<12} {url}" for name, url in ready.urls.items()]
+    """What a person reads, and what he puts into a configuration of holdfast to trade there."""
     account = ready.account
-    return "\n".join(
-        [
-            f"a simulated Dhan, day {ready.day}, speed {ready.speed}",
-            *lines,
-            f"{'control':<12} {ready.control}",
-            f"{'client id':<12} {account.client_id}",
-            f"{'pin':<12} {account.pin}",
-            f"{'totp secret':<12} {account.totp_secret}",
-            f"{'token':<12} {ready.token or 'none yet'}",
-            "stop it with Ctrl+C",
-            "",
-        ]
+    clock = (
+        f"{name} = {msgspec.json.encode(value).decode()}" for name, value in ready.clock.items()
     )
+    lines = [
+        f"a simulated Dhan, day {ready.day}, speed {ready.speed}; stop it with Ctrl+C",
+        f"control      {ready.control}",
+        f"pin          {account.pin}",
+        f"totp secret  {account.totp_secret}",
+        f"token        {ready.token or 'none yet'}",
+        "",
+        "for a configuration of holdfast that trades there:",
+        "",
+        "[account]",
+        f'client_id = "{account.client_id}"',
+        "",
+        "[clock]",
+        *clock,
+        "",
+        "[dhan]",
+        *(f'{name}_url = "{url}"' for name, url in ready.urls.items()),
+        "",
+    ]
+    return "\n".join(lines)

@@ -12,7 +12,7 @@ from holdfast.domain.errors import DataRefused
 from holdfast.exchange.latency import Latency
 from holdfast.simbroker.dhan.auth import Auth
 from holdfast.simbroker.dhan.book import Book
-from holdfast.simbroker.dhan.clock import ServerClock
+from holdfast.simbroker.dhan.clock import Pace, ServerClock
 from holdfast.simbroker.dhan.control import Control
 from holdfast.simbroker.dhan.desk import Desk
 from holdfast.simbroker.dhan.doubts import Doubts
@@ -24,6 +24,7 @@ from holdfast.simbroker.dhan.orders import Orders
 from holdfast.simbroker.dhan.portfolio import Guards, Portfolio
 from holdfast.simbroker.dhan.profile import Addresses, Profile
 from holdfast.simbroker.dhan.route import Route
+from holdfast.simbroker.dhan.shown import ist_stamp
 from holdfast.simbroker.dhan.tokens import Consumer, Login, Tokens
 from holdfast.simbroker.dhan.truth import Truth
 from holdfast.simbroker.dhan.wire_faults import WireFault, WireFaults
@@ -52,7 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """What a client needs to know: where everything is, whose account it is, what time it is.
 
-    The secrets are those of the simulated account; `token` is empty where nobody logged in.
+    The secrets are those of the simulated account; `token` is empty where nobody logged in. `clock`
+    is the section of that name in a client's configuration: what time it was here, and when.
     """
 
     urls: dict[str, str]
@@ -62,6 +64,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     day: str
     now_ns: int
     speed: int
+    clock: dict[str, str | int]
     continues: bool
 
 
@@ -278,6 +281,7 @@ class Server:
             day=self.host.facts.day,
             now_ns=self._clock.now_ns(),
             speed=self._clock.pace.speed,
+            clock=_section(self._clock.pace),
             continues=continues,
         )
 
@@ -291,6 +295,14 @@ def _identity(world: World) -> dict[str, Any]:
         "instruments": len(world.source.instruments),
         "stop_to_limit": world.behaviour.stop_to_limit.value,
     }
+
+
+def _section(pace: Pace) -> dict[str, str | int]:
+    """A pace in whole seconds of India and whole milliseconds of the wall, at one instant."""
+    over_ns = pace.start_ns % 1_000_000_000
+    since_ns = pace.wall_ns - over_ns // pace.speed
+    start = ist_stamp(pace.start_ns - over_ns)
+    return {"start": start, "since_ms": round(since_ns / 1_000_000), "speed": pace.speed}
 
 
 def _stream(serve: Serving) -> web.Application:

@@ -32,6 +32,7 @@ def test_ready_says_where_everything_is() -> None:
         assert all("//127.0.0.1:" in url for url in (*ready.urls.values(), ready.control))
         assert (ready.account.client_id, ready.day, ready.speed) == (CLIENT, "2026-11-20", 1_000)
         assert not ready.continues
+        assert ready.clock == {"start": "2026-11-20 09:14:00", "since_ms": 0, "speed": 1_000}
 
     in_server(test)
 
