@@ -74,6 +74,7 @@ lock: $(READY) ## resolve the dependencies anew into locks/
 	$(LOCK) --upgrade pyproject.toml -o locks/run.txt
 	$(LOCK) --upgrade pyproject.toml --group dev -c locks/run.txt -o locks/dev.txt
 	$(LOCK) --upgrade --group bootstrap -c locks/dev.txt -o locks/uv.txt
+	$(LOCK) --upgrade --group sdk -o locks/sdk.txt
 
 dist: $(READY) ## build the wheel and the source archive into build/dist
 	@rm -rf build/dist

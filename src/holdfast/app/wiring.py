@@ -143,6 +143,21 @@ def run_replay(
     return play(played, facts, tape, run)
 
 
+def day_of_market(
+    day: dt.date, *, seed: int, names: Iterable[str], overrides: Path | None = None
+) -> tuple[DayFacts, MarketSource]:
+    """A generated day with its facts. Raises DataRefused or UnknownDay when it cannot be made."""
+    facts = load_day_facts(day, overrides)
+    universes = [universe(name, day, number) for number, name in enumerate(names)]
+    return facts, GeneratedDay(seed, facts, universes)
+
+
+def tape_of_market(path: Path, *, overrides: Path | None = None) -> tuple[DayFacts, MarketSource]:
+    """A recorded day with its facts. Raises DataRefused or UnknownDay when it cannot be used."""
+    tape = read_tape(path)
+    return load_day_facts(dt.date.fromisoformat(tape.header.day), overrides), tape
+
+
 def import_tape(source: Path, target: Path) -> ImportReport:
     """Make a tape of a recording in Upstox's form, with the contract facts of its day.
 

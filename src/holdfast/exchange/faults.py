@@ -167,12 +167,22 @@ class Faults:
     """
 
     def __init__(self, seed: int, windows: Sequence[FaultWindow] = ()) -> None:
-        self.windows = tuple(windows)
+        self.windows: tuple[FaultWindow, ...] = ()
         self.struck: Counter[FaultKind] = Counter()
         self._seed = seed
         self._by_kind: dict[FaultKind, list[FaultWindow]] = {}
+        self.add(windows)
+
+    def add(self, windows: Sequence[FaultWindow]) -> None:
+        """Let these go wrong too: for a world whose faults are set while it runs."""
+        self.windows += tuple(windows)
         for window in windows:
             self._by_kind.setdefault(window.kind, []).append(window)
+
+    def clear(self) -> None:
+        """Let nothing go wrong any more."""
+        self.windows = ()
+        self._by_kind.clear()
 
     @property
     def is_any(self) -> bool:

@@ -21,6 +21,14 @@ class BrokerGuards:
         """Refuse every order from now on."""
         self.is_killed = True
 
+    def revive(self) -> None:
+        """Refuse nothing any more."""
+        self.is_killed = False
+
+    def forget_loss_exit(self) -> None:
+        """Wait for no loss any more."""
+        self._loss_paise = None
+
     def set_loss_exit(self, loss_paise: int) -> None:
         """Wait for the day to have lost `loss_paise`; a later call replaces an earlier one."""
         self._loss_paise = loss_paise

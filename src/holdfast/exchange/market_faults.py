@@ -94,6 +94,10 @@ class _Open:
     """Those of a day's windows that are open at a moment, as they were given, without asking each."""
 
     def __init__(self, windows: Sequence[MarketFaultWindow]) -> None:
+        self.take(windows)
+
+    def take(self, windows: Sequence[MarketFaultWindow]) -> None:
+        """From now on these are the windows."""
         self._windows = windows
         self._edges = sorted({edge for one in windows for edge in (one.from_ns, one.until_ns)})
         self._from_ns = self._until_ns = 0
@@ -123,10 +127,22 @@ class MarketFaults:
         step_paise: int = 5,
     ) -> None:
         """`step_paise` is the price step on which moved prices lie."""
-        self.windows = tuple(windows)
+        self.windows: tuple[MarketFaultWindow, ...] = ()
         self.struck: Counter[MarketFaultKind] = Counter()
+        self._moving = _Open(())
         self._seed = seed
         self._step = step_paise
+        self.add(windows)
+
+    def add(self, windows: Sequence[MarketFaultWindow]) -> None:
+        """Let these move the market too, also one that is being told already."""
+        self.windows += tuple(windows)
+        self._moving.take([window for window in self.windows if window.kind in MOVING])
+
+    def clear(self) -> None:
+        """Let nothing move the market any more."""
+        self.windows = ()
+        self._moving.take(())
 
     @property
     def cuts(self) -> Sequence[int]:
@@ -136,10 +152,9 @@ class MarketFaults:
     def moved(self, ticks: Iterator[Tick]) -> Iterator[Tick]:
         """The true market with what happens to it."""
         printed: Counter[InstrumentId] = Counter()
-        windows = _Open([window for window in self.windows if window.kind in MOVING])
         for number, tick in enumerate(ticks):
             told = tick
-            for window in windows.at(tick.at_ns):
+            for window in self._moving.at(tick.at_ns):
                 if (tick.bids or tick.asks) and self._strikes(window, tick, number):
                     printed[tick.instrument] += window.kind is MarketFaultKind.FREAK_PRINT
                     told = self._move(window, told)

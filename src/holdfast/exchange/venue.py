@@ -244,6 +244,14 @@ class SimulatedExchange:
         self._guards.kill()
         return None
 
+    def lift_kill_switch(self) -> None:
+        """Take orders again."""
+        self._guards.revive()
+
+    def lift_loss_exit(self) -> None:
+        """Wait for no loss any more."""
+        self._guards.forget_loss_exit()
+
     def set_loss_exit(self, loss_paise: int, at_ns: int) -> list[OrderRow]:
         """Exit all once the day has lost so much, at once where it has already."""
         self._guards.set_loss_exit(loss_paise)
@@ -356,6 +364,10 @@ class SimulatedExchange:
         """What is bought and sold of every key today; what was settled is there no more."""
         over = {settled.key for settled in self._account.settlements}
         return tuple(net for net in book_nets(self._account.executions) if net.key not in over)
+
+    def foreign_orders(self) -> tuple[ForeignOrder, ...]:
+        """The orders that bear no id of ours, whole: for whoever speaks the broker's own words."""
+        return self._foreign.all()
 
     def book_foreign(self) -> tuple[ForeignRow, ...]:
         """The orders that bear no id of ours, as the broker's book shows them."""

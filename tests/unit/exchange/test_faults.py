@@ -82,3 +82,15 @@ def test_a_coin_has_two_sides() -> None:
     thrown = [faults.coin(KIND, str(n)) for n in range(100)]
     assert 30 < sum(thrown) < 70
     assert thrown == [faults.coin(KIND, str(n)) for n in range(100)]
+
+
+def test_windows_are_added_and_cleared_while_it_runs() -> None:
+    """A kind that had none before is known from then on, and forgotten again."""
+    faults = Faults(1)
+    window = FaultWindow(kind=FaultKind.FILLS_WITHHELD, from_ns=0, until_ns=10)
+    faults.add([window])
+    assert faults.has(FaultKind.FILLS_WITHHELD)
+    assert faults.finds(FaultKind.FILLS_WITHHELD, "a", 5) is window
+    faults.clear()
+    assert not faults.is_any
+    assert faults.finds(FaultKind.FILLS_WITHHELD, "a", 5) is None

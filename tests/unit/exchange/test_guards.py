@@ -30,3 +30,15 @@ def test_the_loss_exit_breaks_at_its_loss_and_once() -> None:
     assert guards.take_breach(-500)
     assert not guards.is_loss_exit_set
     assert not guards.take_breach(-500)
+
+
+def test_guards_are_lifted_again() -> None:
+    """Orders are taken again, and no loss is waited for."""
+    guards = BrokerGuards()
+    guards.kill()
+    guards.set_loss_exit(100)
+    guards.revive()
+    guards.forget_loss_exit()
+    assert guards.objection() is None
+    assert not guards.is_loss_exit_set
+    assert not guards.take_breach(-100)

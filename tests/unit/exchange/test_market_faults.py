@@ -205,3 +205,18 @@ def test_what_could_never_be_is_no_window(changes: dict[str, int]) -> None:
     given = {"kind": K.GAP, "from_ns": at(5), "until_ns": at(6), **changes}
     with pytest.raises(ValueError, match=r"never strikes|turns back time"):
         MarketFaultWindow(**given)  # type: ignore[arg-type]
+
+
+def test_windows_are_added_and_cleared_while_the_market_is_told() -> None:
+    """From the next tick on; those that were told stay told."""
+    market = MarketFaults(1)
+    told_so_far = market.moved(day())
+    first = [next(told_so_far) for _ in range(20)]
+    market.add([window(K.EMPTY_BOOK)])
+    struck = [next(told_so_far) for _ in range(6)]
+    market.clear()
+    rest = list(told_so_far)
+    plain = list(day())
+    assert (first, rest) == (plain[:20], plain[26:])
+    assert {tick.bids for tick in struck} == {()}
+    assert not market.windows

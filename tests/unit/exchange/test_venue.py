@@ -496,3 +496,16 @@ def test_broker_numbers_are_strange_and_never_the_same() -> None:
             rows(exchange.place(oid(name), buy(9_900), at(1)))[0].broker_id for name in "AB"
         ]
     assert len(frozenset(numbers)) == 4
+
+
+def test_guards_of_the_whole_account_are_lifted() -> None:
+    """A killed account takes orders again, and a loss exit that was set closes nothing."""
+    exchange = opened()
+    assert exchange.kill_switch() is None
+    assert refused(exchange.place(oid("E1"), buy(10_005), at(1))).refusal is Refusal.OTHER
+    exchange.lift_kill_switch()
+    assert seen(rows(exchange.place(oid("E2"), buy(10_005), at(1))))[-1][0] is F
+    assert exchange.set_loss_exit(500_000, at(1)) == []
+    exchange.lift_loss_exit()
+    exchange.on_tick(around(2, 10))
+    assert exchange.positions() == {KEY: 65}

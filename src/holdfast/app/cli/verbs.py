@@ -3,6 +3,7 @@
 A verb's module is imported when the verb is used, so that help and a slip of the hand cost nothing.
 """
 
+import re
 from typing import Final, NamedTuple
 
 _PACKAGE: Final = "holdfast.app.cli"
@@ -18,7 +19,7 @@ class Verb(NamedTuple):
 
 
 def _verb(name: str, module: str, says: str) -> Verb:
-    return Verb(name, f"{_PACKAGE}.{module}", name.replace(" ", "_"), says)
+    return Verb(name, f"{_PACKAGE}.{module}", re.sub("[ -]", "_", name), says)
 
 
 VERBS: Final = (
@@ -42,13 +43,14 @@ VERBS: Final = (
     _verb("verify", "proving", "Decide a run again and compare every decision."),
     _verb("bundle", "bundling", "Put a run into one file, to be looked at elsewhere."),
     _verb("tape import", "taping", "Turn a recorded file into a tape that can be replayed."),
+    _verb("sim-broker", "sim_broker", "Serve a simulated Dhan on this machine."),
     _verb("audit verify", "proving", "Check a run's journal and tape for damage, row by row."),
     _verb("config check", "setup", "Read a configuration as strictly as a run does."),
     _verb("paths", "setup", "Print where everything lies."),
 )
 
-SUPERVISED: Final = frozenset({"run", "replay"})
-"""Verbs that trade: INT and TERM ask them for an orderly end. Others just end."""
+SUPERVISED: Final = frozenset({"run", "replay", "sim-broker"})
+"""Verbs that trade, or serve who trades: INT and TERM ask them for an orderly end. Others just end."""
 
 FAMILIES: Final = {
     "tape": "Recorded market data.",

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from holdfast.brokers.asked import GUARDS, GuardRequest, what_of
+from holdfast.brokers.asked import GUARDS, what_of
 from holdfast.brokers.dhan.bookread import BookReader
 from holdfast.brokers.dhan.errors import text_of
 from holdfast.brokers.dhan.orders import (
@@ -32,6 +32,7 @@ from holdfast.domain.command import (
     CancelOrder,
     ExitAll,
     FindOrder,
+    GuardRequest,
     ModifyOrder,
     Notify,
     PlaceOrder,

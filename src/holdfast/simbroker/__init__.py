@@ -1,0 +1,1 @@
+"""Simulated brokers: servers on loopback that speak a broker's own protocol around the exchange."""

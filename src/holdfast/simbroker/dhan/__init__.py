@@ -1,0 +1,1 @@
+"""A simulated Dhan: its REST, feeds and order updates over real sockets (facts: dhan.md)."""
