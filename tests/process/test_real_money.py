@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(90)
 
 OPTION = "--i-understand-this-is-real-money"
 OWN = "1000000001"
-SECRET = "a-token-that-nobody-may-see"
+SECRET = "a-token-that-nobody-may-see"  # noqa: S105 nobody's
 
 PROFILE = {
     "tokenValidity": "21/11/2026 10:00",
