@@ -117,7 +117,7 @@ def test_every_class_of_the_table_is_recognised() -> None:
         ({"orderId": "1", "orderStatus": "REJECTED"}, ""),
         ({"data": {"NSE_EQ": {}}, "status": "success"}, ""),
         ({"status": "SUCCESS", "message": "All orders and positions exited successfully"}, ""),
-        ([{"orderId": "1"}], ""),
+        ([{"orderId": "1", "omsErrorCode": "0", "omsErrorDescription": "CONFIRMED"}], ""),
         ([], ""),
         (None, ""),
         ("text", ""),
