@@ -5,13 +5,14 @@ other process, or the owner on the broker's page. So one is made before the sess
 broker says that ours is dead, and not while another is alive and a position may be open (T20).
 """
 
-import binascii
+import base64
 import datetime as dt
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import pyotp
+from typing_extensions import override
 
 from holdfast.brokers.dhan.authhost import AuthHost, Denied, Granted, Made
 from holdfast.brokers.dhan.loginrecord import DEATHS_MAX, Held, LoginRecord
@@ -136,6 +137,7 @@ class Login:
         """A longer one, while the old one is alive: of its own kind where the broker offers that."""
         if old.consumer is not Consumer.SELF:
             return await self._mint(old)
+        self._use(old)
         return self.take(await self._host.renew(old), before=old)
 
     async def _mint(self, before: StoredToken | None) -> Got:
@@ -199,12 +201,23 @@ _ADVICE: Final = (
 )
 
 
+class _Otp(pyotp.TOTP):
+    """One-time passwords of a secret of any length: 80 bits are common, and it is the broker's choice.
+
+    The library refuses to work with less than 112.
+    """
+
+    @override
+    def byte_secret(self) -> bytes:
+        return base64.b32decode(self.secret + "=" * (-len(self.secret) % 8), casefold=True)
+
+
 def one_time(totp_secret: str, at_ns: int) -> str:
     """The one-time password at `at_ns` (RFC 6238, 30 s). Raises DataRefused when it is no base32."""
     moment = dt.datetime.fromtimestamp(at_ns // SECOND_NS, dt.UTC)
     try:
-        return pyotp.TOTP(totp_secret.replace(" ", "")).at(moment)
-    except (binascii.Error, ValueError):
+        return _Otp(totp_secret.replace(" ", "").rstrip("=")).at(moment)
+    except ValueError:  # binascii.Error is one
         raise DataRefused(
             "the TOTP secret", "is not base32", "copy it again from where TOTP was set up"
         ) from None
