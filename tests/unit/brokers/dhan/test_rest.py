@@ -372,6 +372,22 @@ def test_polls_leave_one_connection_to_orders() -> None:
     assert server.heard[-1].connection == 3
 
 
+@pytest.mark.proves("T26", "T9")
+def test_polls_keep_both_connections_warm() -> None:
+    """Each goes over the one that has been silent for longer (T26)."""
+    server = always(OK)
+
+    async def act(rest: Rest) -> Reply:
+        await rest.keep_warm(older_ns=0)
+        for _ in range(3):
+            await rest.call("GET", "/poll", kind=CallKind.POLL)
+        return await rest.call("GET", "/poll", kind=CallKind.POLL)
+
+    exchange(server, act)
+    polled = [heard.connection for heard in server.heard if heard.path == "/poll"]
+    assert sorted(polled) == [1, 1, 2, 2]
+
+
 # -- what an answer says beside what was asked
 
 
