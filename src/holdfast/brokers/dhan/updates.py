@@ -105,9 +105,14 @@ class UpdateStream:
         }
         return msgspec.json.encode(request).decode()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the connection stands, as far as it says so itself."""
+        return self._reading is not None and not self._reading.done()
+
     async def ping(self) -> None:
         """Return while the broker's own pings come. Raises ConnectionError when it is gone."""
-        if self._reading is None or self._reading.done():
+        if not self.is_up:
             raise ConnectionError("order updates: the connection is gone")
         silent_ns = self._timing.now_ns() - self._heard_ns
         if silent_ns > SILENT_NS:

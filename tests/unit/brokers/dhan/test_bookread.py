@@ -77,7 +77,7 @@ def reading(
     """What `act` reads from `server`."""
 
     async def main() -> _T:
-        timing = ScaledClock(NOW_NS, 20)
+        timing = ScaledClock(NOW_NS, 4)
         async with server:
             rest = Rest(server.base, Whose(), timing)
             try:

@@ -20,7 +20,7 @@ def on_line(server: WireServer, act: Act) -> None:
     """Do `act` with a line to `server`."""
 
     async def main() -> None:
-        clock = ScaledClock(NOW_NS, 20)
+        clock = ScaledClock(NOW_NS, 10)
         async with server:
             rest = Rest(server.base, Whose(), clock)
             try:

@@ -19,7 +19,7 @@ from holdfast.domain.event import AnyEvent, ForeignUpdated, OrderUpdated
 from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderId
 from holdfast.runtime.clock import ScaledClock
 from tests.support.dhan_samples import sample
-from tests.support.dhan_wire import CLIENT_ID, PREFIX, SECRET, Whose
+from tests.support.dhan_wire import CLIENT_ID, PREFIX, SECRET, Whose, until
 
 NOW_NS = 1_763_700_000 * 1_000_000_000
 ID = OrderId(f"{PREFIX}-X0001-1-0")
@@ -101,24 +101,30 @@ class Broker:
         for request in self.requests:
             self._abort(request)
 
-    async def say(self, text: str) -> None:
-        """Say something on the newest connection, and let it arrive."""
+    async def say(self, stream: UpdateStream, text: str) -> None:
+        """Say something on the newest connection, and see that it was heard."""
+        heard = stream.words_heard + stream.refused
+        await until(lambda: self.sockets)
         await self.sockets[-1].send_str(text)
-        await asyncio.sleep(0.02)
+        await until(lambda: stream.words_heard + stream.refused > heard)
 
 
 Act = Callable[[UpdateStream, Broker, ScaledClock], Awaitable[None]]
 
 
 def streaming(
-    act: Act, *, broker: Broker | None = None, words: OrderWords | None = None
+    act: Act,
+    *,
+    broker: Broker | None = None,
+    words: OrderWords | None = None,
+    speed: int = 20,
 ) -> list[AnyEvent]:
     """What is told while `act` goes on."""
     told: list[AnyEvent] = []
     other = broker or Broker()
 
     async def main() -> None:
-        clock = ScaledClock(NOW_NS, 20)
+        clock = ScaledClock(NOW_NS, speed)
         async with other.serving() as url:
             stream = UpdateStream(
                 url, Whose(), clock, words=words or OrderWords(PREFIX), tell=told.append
@@ -157,7 +163,7 @@ def test_a_reset_after_the_login_is_a_no() -> None:
         with pytest.raises(ConnectionError):
             await stream.ping()
 
-    assert not streaming(act, broker=Broker(is_token_good=False))
+    assert not streaming(act, broker=Broker(is_token_good=False), speed=1)
 
 
 def test_a_broker_that_is_not_there_is_an_oserror_without_its_address() -> None:
@@ -200,7 +206,7 @@ def test_the_brokers_pings_are_answered_and_hours_without_words_are_well() -> No
         for number in range(4):
             await asyncio.sleep(clock.wall_s(10))
             await broker.sockets[-1].ping(f"p{number}".encode())
-            await asyncio.sleep(0.01)
+            await until(lambda: len(broker.pongs) > number)  # noqa: B023
             await stream.ping()
 
     assert not streaming(act, broker=broker)
@@ -229,11 +235,11 @@ def test_a_reset_is_noticed_and_the_next_connect_logs_in_again() -> None:
     async def act(stream: UpdateStream, broker: Broker, _clock: ScaledClock) -> None:
         await stream.connect()
         broker.reset()
-        await asyncio.sleep(0.02)
+        await until(lambda: not stream.is_up)
         with pytest.raises(ConnectionError, match="gone"):
             await stream.ping()
         await stream.connect()
-        await broker.say(alert())
+        await broker.say(stream, alert())
 
     (event,) = streaming(act, broker=broker)
     assert isinstance(event, OrderUpdated)
@@ -251,9 +257,8 @@ def test_many_lives_leave_nothing_behind() -> None:
             await stream.connect()
             await stream.close()
             await stream.close()
-        await asyncio.sleep(0.05)
-        assert len(asyncio.all_tasks()) <= before
-        assert all(socket.closed for socket in broker.sockets)
+        await until(lambda: len(asyncio.all_tasks()) <= before)
+        await until(lambda: all(socket.closed for socket in broker.sockets))
 
     streaming(act, broker=broker)
 
@@ -267,7 +272,7 @@ def told_of(*texts: str, words: OrderWords | None = None) -> list[AnyEvent]:
     async def act(stream: UpdateStream, broker: Broker, _clock: ScaledClock) -> None:
         await stream.connect()
         for text in texts:
-            await broker.say(text)
+            await broker.say(stream, text)
         await stream.ping()
 
     return streaming(act, words=words)
@@ -322,10 +327,10 @@ def test_what_cannot_be_read_is_counted_and_the_connection_kept(bad: str) -> Non
 
     async def act(stream: UpdateStream, broker: Broker, _clock: ScaledClock) -> None:
         await stream.connect()
-        await broker.say(bad)
-        await broker.say(bad)
+        await broker.say(stream, bad)
+        await broker.say(stream, bad)
         assert stream.refused == 2
-        await broker.say(alert())
+        await broker.say(stream, alert())
         await stream.ping()
 
     with capture_logs() as logged:
@@ -340,7 +345,8 @@ def test_a_heartbeat_that_some_have_met_is_answered() -> None:
 
     async def act(stream: UpdateStream, broker: Broker, _clock: ScaledClock) -> None:
         await stream.connect()
-        await broker.say("2")
+        await broker.sockets[-1].send_str("2")
+        await until(lambda: broker.texts)
 
     streaming(act, broker=broker)
     assert broker.texts == ["3"]
@@ -352,7 +358,7 @@ def test_a_frame_beyond_all_measure_ends_the_connection() -> None:
     async def act(stream: UpdateStream, broker: Broker, _clock: ScaledClock) -> None:
         await stream.connect()
         await broker.sockets[-1].send_str("x" * (1 << 21))
-        await asyncio.sleep(0.1)
+        await until(lambda: not stream.is_up)
         with pytest.raises(ConnectionError):
             await stream.ping()
 
@@ -364,9 +370,9 @@ def test_the_token_is_in_no_log() -> None:
 
     async def act(stream: UpdateStream, broker: Broker, _clock: ScaledClock) -> None:
         await stream.connect()
-        await broker.say("{")
+        await broker.say(stream, "{")
         broker.reset()
-        await asyncio.sleep(0.02)
+        await until(lambda: not stream.is_up)
 
     with capture_logs() as logged:
         streaming(act)
