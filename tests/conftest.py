@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from holdfast.runtime.loopback import VARIABLE, is_loopback
 from tools import CHECKOUT
 
 pytest_plugins = ["tests.support.claims"]
@@ -46,8 +47,12 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _loopback_only() -> Iterator[None]:
-    """Fail a test that speaks to any other machine; a refusal by `OSError` could be swallowed."""
+    """Fail a test that speaks to any other machine; a refusal by `OSError` could be swallowed.
+
+    The programs that it starts refuse by themselves, as the variable tells them.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, "1")
         for name in ("connect", "connect_ex", "sendto"):
             patch.setattr(socket.socket, name, _refusing_strangers(getattr(socket.socket, name)))
         yield
@@ -56,13 +61,8 @@ def _loopback_only() -> Iterator[None]:
 def _refusing_strangers(call: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(self: socket.socket, *args: Any) -> Any:
         address = args[-1]
-        if self.family != socket.AF_UNIX and not _is_loopback(address[0]):
+        if self.family != socket.AF_UNIX and not is_loopback(address[0]):
             pytest.fail(f"a test tried to reach {address}; tests speak to this machine only")
         return call(self, *args)
 
     return guarded
-
-
-def _is_loopback(host: str | bytes) -> bool:
-    name = host.decode() if isinstance(host, bytes) else host
-    return name in {"localhost", "::1"} or name.startswith("127.")

@@ -31,6 +31,7 @@ from holdfast.facts.load import load_day_facts
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.driver import Driver
 from holdfast.runtime.router import Router
+from holdfast.runtime.starting import simulated_access
 from holdfast.store.records import Decided
 from holdfast.strategies.supertrend import SupertrendAdx, SupertrendSettings
 from tests.support.desk import DAY, NIFTY, OPEN, SECOND, settings
@@ -75,6 +76,8 @@ def events(seed: int) -> tuple[AnyEvent, ...]:
     for link in Link:
         driver.take(LinkChanged(at_ns=START, link=link, is_up=True))
     driver.take(JournalChanged(at_ns=START, is_durable=True))
+    for told in simulated_access(START):
+        driver.take(told)
     until = OPEN + MINUTES * 60 * SECOND
     for tick in takewhile(lambda tick: tick.at_ns < until, source.ticks()):
         driver.take(tick)

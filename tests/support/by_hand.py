@@ -73,6 +73,8 @@ def ready_state(changed: EngineSettings | None = None, *, now: int = NOW) -> Sta
     state.services = {"engine": ServiceState.READY}
     state.links = dict.fromkeys(Link, True)
     state.journal_durable = True
+    state.access.token_until_ns = now + 24 * 3_600 * SECOND
+    state.access.is_checked, state.access.skew_ms = True, 0
     state.services = {"engine": ServiceState.READY}
     state.self_test_fault = None
     state.book.is_listed, state.book.open_points = True, ()

@@ -32,6 +32,7 @@ from holdfast.runtime.feed import FeedService
 from holdfast.runtime.links import Routing, Updates
 from holdfast.runtime.monitor import Monitor
 from holdfast.runtime.service import Group, Ready, Service
+from holdfast.runtime.starting import simulated_access
 from holdfast.runtime.supervisor import Supervisor
 from holdfast.runtime.threads import Threads
 from holdfast.runtime.trading import Trading
@@ -86,6 +87,7 @@ def beginning() -> Iterator[AnyEvent]:
     yield FactsLoaded(at_ns=START, sha256="f", facts=FACTS)
     yield InstrumentsLoaded(at_ns=START, sha256="i", instruments=MASTER)
     yield JournalChanged(at_ns=START, is_durable=True)
+    yield from simulated_access(START)
     yield FundsRead(at_ns=START, available_paise=500_000_00)
 
 

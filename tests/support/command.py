@@ -6,15 +6,22 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from holdfast.runtime.loopback import VARIABLE
 from tools import CHECKOUT
 
 START: Final = (sys.executable, "-m", "holdfast.app.main")
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """What a fresh user has: an empty home, this checkout's code, and `more`."""
+    """What a fresh user has: an empty home, this checkout's code, and `more`; no other machine."""
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
-    return {**kept, "HOME": str(home), "PYTHONPATH": str(CHECKOUT / "src"), **more}
+    return {
+        **kept,
+        VARIABLE: "1",
+        "HOME": str(home),
+        "PYTHONPATH": str(CHECKOUT / "src"),
+        **more,
+    }
 
 
 def holdfast(

@@ -46,6 +46,7 @@ from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.driver import Driver
 from holdfast.runtime.recover import Numbered, Recovered, recover
 from holdfast.runtime.router import Router, sent_of
+from holdfast.runtime.starting import simulated_access
 from holdfast.store.records import Decided
 from tests.support.desk import CALL, DAY, FACTS, NIFTY, OPEN, PUT, SECOND, settings
 
@@ -315,6 +316,7 @@ def beginning(at_ns: int) -> Iterator[AnyEvent]:
     for link in Link:
         yield LinkChanged(at_ns=at_ns, link=link, is_up=True)
     yield JournalChanged(at_ns=at_ns, is_durable=True)
+    yield from simulated_access(at_ns)
 
 
 def _at(tick: Tick, at_ns: int, *, volume: int) -> Tick:

@@ -65,6 +65,7 @@ from holdfast.domain.order import (
     Refusal,
     Side,
 )
+from holdfast.runtime.starting import simulated_access
 
 SECOND = 1_000_000_000
 DAY = "2026-11-20"
@@ -281,6 +282,8 @@ class Desk:
         for link in Link:
             self.tell(LinkChanged(at_ns=self.now, link=link, is_up=True))
         self.tell(JournalChanged(at_ns=self.now, is_durable=True))
+        for told in simulated_access(self.now):
+            self.tell(told)
         self.service(ServiceState.READY)
 
     def book_row(  # noqa: PLR0913 a row has that many columns

@@ -57,6 +57,7 @@ from holdfast.domain.order import (
     Refusal,
     Side,
 )
+from holdfast.runtime.starting import simulated_access
 from tests.support.desk import CALL, DAY, NIFTY, OPEN, SECOND, Desk
 
 LOT: Final = 65
@@ -641,6 +642,7 @@ def _beginning(at_ns: int) -> Iterator[AnyEvent]:
     for link in Link:
         yield LinkChanged(at_ns=at_ns, link=link, is_up=True)
     yield JournalChanged(at_ns=at_ns, is_durable=True)
+    yield from simulated_access(at_ns)
     yield ServiceChanged(at_ns=at_ns, service="engine", state=ServiceState.READY, is_core=True)
 
 

@@ -31,6 +31,7 @@ from holdfast.domain.order import OrderId, OrderTerms, OrderType, Purpose, Side
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.driver import Driver
 from holdfast.runtime.router import Router
+from holdfast.runtime.starting import simulated_access
 from holdfast.store.records import Decided
 from tests.support.desk import CALL, DAY, FACTS, NIFTY, OPEN, PUT, SECOND, Parrot, settings
 
@@ -155,6 +156,8 @@ class Shell:
         for link in Link:
             self.driver.take(LinkChanged(at_ns=START, link=link, is_up=True))
         self.driver.take(JournalChanged(at_ns=START, is_durable=True))
+        for told in simulated_access(START):
+            self.driver.take(told)
         self.driver.take(
             ServiceChanged(at_ns=START, service="engine", state=ServiceState.READY, is_core=True)
         )

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.app.keys import KEYS, SECTIONS, Key
-from holdfast.app.kinds import Shown, Unfit, literal, nearest
+from holdfast.app.kinds import NOW, Shown, Unfit, is_here, literal, nearest
 from holdfast.app.toml import Document, Dotted, load_toml
 from holdfast.core.settings import (
     SECOND_NS,
@@ -40,6 +40,8 @@ class Mode(StrEnum):
 
     SIM = "sim"
     REPLAY = "replay"
+    PAPER = "paper"
+    LIVE = "live"
 
     @property
     def letter(self) -> str:
@@ -49,7 +51,12 @@ class Mode(StrEnum):
     @property
     def is_live(self) -> bool:
         """Whether real money is at stake."""
-        return self.value == "live"
+        return self is Mode.LIVE
+
+    @property
+    def is_real_time(self) -> bool:
+        """Whether the market is the broker's, and its time passes by itself."""
+        return self in (Mode.PAPER, Mode.LIVE)
 
 
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +74,42 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     speed: int = 0
     cash_paise: int = 500_000_00
+
+
+class DhanSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the broker's services are (dhan.md, hosts)."""
+
+    rest_url: str = "https://api.dhan.co/v2"
+    auth_url: str = "https://auth.dhan.co"
+    feed_url: str = "wss://api-feed.dhan.co"
+    updates_url: str = "wss://api-order-update.dhan.co"
+    instruments_url: str = "https://images.dhan.co/api-data"
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All of them."""
+        return msgspec.structs.astuple(self)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether every one of them is on this machine: a simulated broker."""
+        return all(is_here(url) for url in self.urls)
+
+
+class ClockSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The clock of paper and live: the wall's, unless the broker is simulated (decisions 2.15).
+
+    It showed `start` (a moment in India; "now": the wall's) at `since_ms`, UTC, 0: when the program began.
+    """
+
+    start: str = NOW
+    since_ms: int = 0
+    speed: int = 1
+
+    @property
+    def is_walls(self) -> bool:
+        """Whether it shows what the wall's does."""
+        return self == ClockSettings()
 
 
 class CandleSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +143,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode = Mode.SIM
     account: AccountSettings = AccountSettings()
     sim: SimSettings = SimSettings()
+    dhan: DhanSettings = DhanSettings()
+    clock: ClockSettings = ClockSettings()
     entries: EntrySettings = EntrySettings()
     sizing: SizingSettings = SizingSettings()
     exits: ExitSettings = ExitSettings()
@@ -116,8 +161,8 @@ def load_config(path: Path) -> Config:
     """Parse the file. Raises DataRefused naming file, line and remedy."""
     document = load_toml(path)
     _refuse_unknown(document)
-    _refuse_other_modes(document)
     config = _converted(document)
+    _refuse_sim_in_live(document, config)
     for fault in _contradictions(config):
         raise DataRefused(document.where(fault.dotted), fault.what, fault.remedy)
     return config
@@ -147,9 +192,8 @@ def effective(config: Config) -> dict[str, Shown]:
 def engine_settings(config: Config, session: Session) -> EngineSettings:
     """What the engine is told for one day. Raises DataRefused when the day is shorter than the plan."""
     _refuse_late_close_out(config.exits.close_out_s, session)
-    client = config.account.client_id[-6:]
     return EngineSettings(
-        id_prefix=f"{config.mode.letter}{client}{session.day[2:].replace('-', '')}",
+        id_prefix=order_prefix(config, session),
         day=session.day,
         underlyings=config.account.underlyings,
         candle_lag_ms=config.candles.lag_ms,
@@ -162,6 +206,12 @@ def engine_settings(config: Config, session: Session) -> EngineSettings:
         reconcile=config.reconcile,
         freshness=config.freshness,
     )
+
+
+def order_prefix(config: Config, session: Session) -> str:
+    """What every order id of ours of a day begins with: mode, account and day (decisions 2.6)."""
+    client = config.account.client_id[-6:]
+    return f"{config.mode.letter}{client}{session.day[2:].replace('-', '')}"
 
 
 def _guards(config: Config) -> GuardSettings:
@@ -187,12 +237,6 @@ _HEADER: Final = """\
 
 _PATHS: Final = {tuple(key.path.split(".")): key for key in KEYS}
 _SECTIONS: Final = frozenset(path[:end] for path in _PATHS for end in range(1, len(path)))
-
-# Sections of modes that this version does not have: known, so that the refusal can say why.
-_ELSEWHERE: Final[dict[Dotted, str]] = {
-    ("clock",): "[clock] scales the wall clock of paper and live; for sim set speed in [sim]",
-}
-_OTHER_MODES: Final = ("paper", "live")
 
 
 class _Fault(msgspec.Struct, frozen=True):
@@ -240,8 +284,6 @@ def _unknown_section(dotted: Dotted) -> _Fault:
     section, name = ".".join(dotted), dotted[-1]
     if dotted in _PATHS:
         return _Fault(dotted, f"{name} is one value", f"write {name} = ..., without a section")
-    if remedy := _ELSEWHERE.get(dotted):
-        return _Fault(dotted, f"[{section}] has no effect in this version", remedy)
     if name in SECTIONS:
         remedy = f"{name} is a section of its own: write [{name}]"
     elif near := nearest(section, SECTIONS):
@@ -274,12 +316,13 @@ def _place(section: str) -> str:
     return f"[{section}]" if section else "the top of the file"
 
 
-def _refuse_other_modes(document: Document) -> None:
-    if (mode := document.values.get("mode")) in _OTHER_MODES:
+def _refuse_sim_in_live(document: Document, config: Config) -> None:
+    """Whoever trades real money means nothing by a seed: the file was meant for another mode."""
+    if config.mode.is_live and "sim" in document.values:
         raise DataRefused(
-            document.where(("mode",)),
-            f"mode {mode} is not available in this version",
-            'set mode = "sim" or "replay"',
+            document.where(("sim",)),
+            "[sim] has no effect in live",
+            'remove the section, or set mode = "sim"',
         )
 
 
@@ -350,12 +393,51 @@ def _contradictions(config: Config) -> Iterator[_Fault]:
             "hold_overnight has no effect on INTRADAY positions: the broker squares them off",
             'set product = "MARGIN" in [entries], or leave it false',
         )
+    yield from _clock_contradictions(config)
     if config.reconcile.age_s <= config.reconcile.every_s:
         yield _Fault(
             ("reconcile", "age_s"),
             "age_s is not longer than every_s: nothing could ever be entered",
             "set it to three times every_s",
         )
+
+
+def _clock_contradictions(config: Config) -> Iterator[_Fault]:
+    """Whose time it is, and where the broker is, must fit each other (decisions 2.15)."""
+    clock, dhan = config.clock, config.dhan
+    changed = next((name for name in _CLOCK_KEYS if _differs(clock, name)), None)
+    if changed is not None and not config.mode.is_real_time:
+        yield _Fault(
+            ("clock", changed),
+            f"[clock] has no effect in {config.mode.value}",
+            "for sim set speed in [sim]",
+        )
+    elif changed is not None and not dhan.is_here:
+        yield _Fault(
+            ("clock", changed),
+            "[clock] is the wall's unless every address of [dhan] is on this machine",
+            "remove it, or point [dhan] at: holdfast sim-broker",
+        )
+    if clock.since_ms and clock.start == NOW:
+        yield _Fault(
+            ("clock", "since_ms"),
+            "since_ms has no effect without start",
+            "set the moment that the clock showed then",
+        )
+    here = [name for name in dhan.__struct_fields__ if is_here(getattr(dhan, name))]
+    if here and not dhan.is_here:
+        yield _Fault(
+            ("dhan", here[0]),
+            "some addresses of [dhan] are on this machine and others are not",
+            "set all of them, or none",
+        )
+
+
+_CLOCK_KEYS: Final = ClockSettings.__struct_fields__
+
+
+def _differs(clock: ClockSettings, name: str) -> bool:
+    return bool(getattr(clock, name) != getattr(ClockSettings(), name))
 
 
 _BEFORE_BROKER_NS: Final = 300 * SECOND_NS

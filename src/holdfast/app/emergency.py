@@ -20,7 +20,9 @@ from holdfast.app.log import logging_to
 from holdfast.app.mandate import Mandate, is_flat, is_unlocked
 from holdfast.app.paths import ASIDE, JOURNAL, Paths, Runs
 from holdfast.app.program import Host
-from holdfast.app.wiring import RunResult, run_sim, stored_config
+from holdfast.app.realtime import household, outlook, run_dhan
+from holdfast.app.wiring import Run, RunResult, run_sim, stored_config
+from holdfast.app.yes import host_lock
 from holdfast.control.operator import HALTS
 from holdfast.core.view import View
 from holdfast.domain.decision import HaltLevel
@@ -97,14 +99,14 @@ class Emergency:
         folder = self._folder()
         self._write(folder, request, reason)
         config = self._config_of(folder)
-        if config.mode is not Mode.SIM:
+        if config.mode is Mode.REPLAY:
             raise DataRefused(
                 str(folder),
                 "is the replay of a tape: nobody holds its positions",
                 "replay it again",
             )
         mandate = _mandate(request, reason)
-        with logging_to(folder):
+        with host_lock(config, purpose=request.value), logging_to(folder):
             aside, result = self._play(config, folder, mandate)
         return Ended(run=self._runs.settle(folder), view=result.view, aside=aside)
 
@@ -138,7 +140,7 @@ class Emergency:
         aside = None if (folder / JOURNAL).exists() else self._set_aside(folder, "it is missing")
         for _ in range(2):
             try:
-                return aside, run_sim(config, folder, _nobody, host)
+                return aside, self._run(config, folder, host)
             except StepGivenUp as error:
                 self._say(f"{error}\n  once more, without that event")
             except DataRefused as error:
@@ -147,7 +149,15 @@ class Emergency:
                     raise
                 del error
                 aside = self._set_aside(folder, fault)
-        return aside, run_sim(config, folder, _nobody, host)
+        return aside, self._run(config, folder, host)
+
+    def _run(self, config: Config, folder: Path, host: Host) -> RunResult:
+        """Go on with the day, wherever its market is. What closes asks for no yes to real money."""
+        if not config.mode.is_real_time:
+            return run_sim(config, folder, _nobody, host)
+        home = household(self._paths, config, os.environ)
+        run = Run(folder=folder, progress=lambda _done: None, host=host)
+        return run_dhan(config, outlook(config, home.calendar), run, home=home)
 
     def _set_aside(self, folder: Path, fault: str) -> Path:
         """Keep what cannot be used as it is, and begin a record anew."""

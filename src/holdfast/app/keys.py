@@ -10,10 +10,12 @@ from typing import Final
 import msgspec
 
 from holdfast.app.kinds import (
+    Address,
     ClockTime,
     Day,
     Fraction,
     Kind,
+    Moment,
     Name,
     Names,
     Switch,
@@ -22,6 +24,7 @@ from holdfast.app.kinds import (
     Word,
 )
 
+SPEED_MAX: Final = 20
 HOUR_S: Final = 3_600
 CRORE: Final = 10_000_000
 
@@ -73,7 +76,11 @@ def _key(path: str, kind: Kind, says: str, *, shown: bool = True) -> Key:
 
 
 KEYS: Final = (
-    _key("mode", Word(options=("sim", "replay")), "sim: a generated market; replay: a tape"),
+    _key(
+        "mode",
+        Word(options=("sim", "replay", "paper", "live")),
+        "sim, replay: played; paper: the broker's market; live: real money",
+    ),
     _key("account.client_id", Name(), "the broker's number of the account"),
     _key("account.underlyings", Names(options=_UNDERLYINGS), "what is traded"),
     _key(
@@ -90,6 +97,39 @@ KEYS: Final = (
         "0: as fast as possible; 1: as the clock goes",
     ),
     _key("sim.cash_rupees", _rupees(10_000, 100 * CRORE), "free cash in the morning"),
+    _key(
+        "dhan.rest_url",
+        Address(schemes=("http", "https")),
+        "orders, books and quotes",
+        shown=False,
+    ),
+    _key("dhan.auth_url", Address(schemes=("http", "https")), "makes tokens", shown=False),
+    _key("dhan.feed_url", Address(schemes=("ws", "wss")), "market data", shown=False),
+    _key("dhan.updates_url", Address(schemes=("ws", "wss")), "words about orders", shown=False),
+    _key(
+        "dhan.instruments_url",
+        Address(schemes=("http", "https")),
+        "the folder of the instrument masters",
+        shown=False,
+    ),
+    _key(
+        "clock.start",
+        Moment(),
+        "against a simulated broker: the moment that it shows",
+        shown=False,
+    ),
+    _key(
+        "clock.since_ms",
+        Whole(
+            low=1_600_000_000_000,
+            high=10_000_000_000_000,
+            unit=Unit.MILLISECONDS,
+            zero="when the program begins",
+        ),
+        "the host's UTC when it showed that",
+        shown=False,
+    ),
+    _key("clock.speed", _count(1, SPEED_MAX), "times as fast as the wall's", shown=False),
     _key("entries.start_ist", _TIME, "first entry"),
     _key("entries.cutoff_ist", _TIME, "no entry from here on"),
     _key("entries.life_s", _seconds(1, 60), "how long an entry order may work"),

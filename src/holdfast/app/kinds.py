@@ -5,12 +5,14 @@ A value that does not fit is refused with what was probably meant: 12 where basi
 """
 
 import difflib
+import ipaddress
 import math
 import re
 from collections.abc import Iterator
-from datetime import date, time
+from datetime import date, datetime, time
 from enum import Enum
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,6 +22,8 @@ Shown = int | float | str | list[str]
 _AMOUNT: Final = re.compile(r"\s*₹?\s*([\d,_]*\d(?:\.\d+)?)\s*(?:%|bps|s|sec|ms|rupees)?\s*")
 _TIME: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _SHORT_TIME: Final = re.compile(r"(\d{1,2})[:.h]?(\d{2})(?::\d{2})?")
+NOW: Final = "now"
+_MOMENT: Final = "%Y-%m-%d %H:%M:%S"
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9]{4,20}")
 
 
@@ -218,6 +222,75 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
     def shown(self, value: str) -> str:
         """As it is."""
         return value
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """A date and a time of day in India, "2026-11-20 09:10:00", or "now"."""
+
+    @property
+    def takes(self) -> str:
+        """The form."""
+        return 'a moment in India in quotes: "2026-11-20 09:10:00", or "now"'
+
+    def parse(self, name: str, given: object) -> str:
+        """The same text, once there is such a moment."""
+        try:
+            moment = datetime.strptime(given, _MOMENT) if isinstance(given, str) else None  # noqa: DTZ007 India's wall
+        except ValueError:
+            moment = None
+        if given == NOW or (moment is not None and moment.strftime(_MOMENT) == given):
+            return str(given)
+        raise Unfit(f"{name} = {literal(given)} is not a moment", f"{name} takes {self.takes}")
+
+    def shown(self, value: str) -> str:
+        """As it is."""
+        return value
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a service of the broker is. Secrets travel there: in the open only on this host."""
+
+    schemes: tuple[str, str]
+
+    @property
+    def takes(self) -> str:
+        """The form."""
+        plain, secure = self.schemes
+        return f'"{secure}://HOST/PATH" or "{plain}://127.0.0.1:PORT/PATH"'
+
+    def parse(self, name: str, given: object) -> str:
+        """The text itself, without a "/" at its end."""
+        if isinstance(given, str) and _fits(given, self.schemes):
+            return given.rstrip("/")
+        raise Unfit(f"{name} = {literal(given)} does not fit", f"{name} takes {self.takes}")
+
+    def shown(self, value: str) -> str:
+        """As it is."""
+        return value
+
+
+def is_here(url: str) -> bool:
+    """Whether an address is on this machine: only then may time be scaled (decisions 2.15).
+
+    "localhost" counts by its name; any other name does not, whatever it resolves to.
+    """
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _fits(url: str, schemes: tuple[str, str]) -> bool:
+    plain, secure = schemes
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_bare = not (parts.query or parts.fragment or parts.username or parts.password)
+    is_safe = parts.scheme == secure or (parts.scheme == plain and is_here(url))
+    return is_safe and is_bare and has_port and bool(parts.hostname) and url.isascii()
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,8 +4,10 @@ Nothing heavy is imported before the handlers are in place, so that a signal in 
 milliseconds is already the beginning of an orderly end.
 """
 
+import os
 import sys
 
+from holdfast.runtime import loopback
 from holdfast.runtime.process import finish
 from holdfast.runtime.signals import Signals
 
@@ -14,6 +16,8 @@ def main() -> None:
     """Run the command line with the process's arguments and end the process with its code."""
     signals = Signals()
     signals.install()
+    if os.environ.get(loopback.VARIABLE):
+        loopback.refuse_strangers()
     if not __debug__:
         # The core states what it knows as assertions; without them a bug would trade on.
         print("holdfast: refuses to run under python -O", file=sys.stderr)  # noqa: T201

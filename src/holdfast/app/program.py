@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from holdfast.app.chain import Chain, Hooks, Market
+from holdfast.app.chain import Chain, Hooks, MakeMarket, Market
 from holdfast.app.comparing import Comparison
 from holdfast.app.config import Config, RuntimeSettings
 from holdfast.app.mandate import Mandate, Until
@@ -22,7 +22,7 @@ from holdfast.domain.errors import BrokerUnavailable, HoldfastError, StepGivenUp
 from holdfast.domain.event import ServiceChanged, ServiceState
 from holdfast.runtime.application import Application, Parts
 from holdfast.runtime.book import Compare
-from holdfast.runtime.clock import VirtualClock, WallClock
+from holdfast.runtime.clock import DayClock, WallClock
 from holdfast.runtime.day import Day, Standing
 from holdfast.runtime.ending import DayEnd, Left
 from holdfast.runtime.halting import WrittenHalt
@@ -38,6 +38,7 @@ from holdfast.runtime.supervisor import StartFailed
 from holdfast.runtime.systemd import Systemd
 from holdfast.runtime.threads import Threads
 from holdfast.runtime.trading import Trading
+from holdfast.runtime.tree import Policy
 from holdfast.runtime.watchdog import Watchdog
 from holdfast.store.buffers import StoreSettings
 from holdfast.store.halt import HaltFile
@@ -63,7 +64,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     """The day itself: what its engine is made of, its time, its hours, its tape, who watches."""
 
     ground: Ground
-    clock: VirtualClock
+    clock: DayClock
     session: Session
     header: TapeHeader
     progress: Callable[[int], None]
@@ -73,12 +74,13 @@ class Program:
     """Runs one day once. What went wrong is raised after everything has been stopped in order."""
 
     def __init__(
-        self, config: Config, folder: Path, market: Market, work: Work, host: Host
+        self, config: Config, folder: Path, market: MakeMarket, work: Work, host: Host
     ) -> None:
-        """Journal and tape lie in `folder`. Nothing runs before `run`."""
+        """Journal and tape lie in `folder`. Nothing runs before `run`, and `market` is made there."""
         self._config = config
         self._folder = folder
-        self._market = market
+        self._make_market = market
+        self._market: Market | None = None
         self._work = work
         self._host = host
         self._refused: HoldfastError | None = None
@@ -98,7 +100,8 @@ class Program:
         try:
             code = self.application.run()
         finally:
-            self._market.close()
+            if self._market is not None:
+                self._market.close()
         if self._host.signals is not None:
             self._host.signals.disarm()
         if self._refused is not None:
@@ -141,7 +144,8 @@ class Program:
         )
         self._operator = Operator(day, work.clock, halt.write)
         self._starting = self._start_of(threads, halt)
-        chain = Chain(self._config, self._market, day, work.clock, notify=notifier.put)
+        market = self._market = self._make_market(day)
+        chain = Chain(self._config, market, day, work.clock, notify=notifier.put)
         compare = Comparison(day, store, threads, self._folder / FILE_NAME)
         return Parts(
             services=[
@@ -155,6 +159,7 @@ class Program:
             clock=work.clock,
             record=self._record,
             threads=threads,
+            policy=_policy(work.clock),
             limits=stop_limits(self._config.runtime),
         )
 
@@ -182,8 +187,8 @@ class Program:
             over=self._over,
             refuse=self._refuse,
         )
-        close_ns = self._work.session.close_ns
-        return chain.services(store, self._starting.snapshots, hooks, close_ns=close_ns)
+        session = self._work.session
+        return chain.services(store, self._starting.snapshots, hooks, session=session)
 
     def _control(self) -> Sequence[Service]:
         if self._host.control is None:
@@ -200,7 +205,7 @@ class Program:
     @property
     def _threaded(self) -> bool:
         """Whether time passes by itself. At the highest speed numbers and files hang on no thread."""
-        return self._config.sim.speed > 0
+        return self._work.clock.is_real_time or self._config.sim.speed > 0
 
     def _journal(self, on_changed: OnChanged) -> ServedJournal:
         settings = StoreSettings(
@@ -262,6 +267,16 @@ def _refusal(failed: StartFailed) -> BaseException:
             f"{failed}\n  nothing was traded; start again when the broker answers"
         )
     return failed.cause or failed
+
+
+def _policy(clock: DayClock) -> Policy:
+    """How services are tried again. What a clock makes shorter is the pauses, not the bounds."""
+    usual = Policy()
+    return msgspec.structs.replace(
+        usual,
+        backoff_s=clock.wall_s(usual.backoff_s),
+        backoff_s_max=clock.wall_s(usual.backoff_s_max),
+    )
 
 
 def stop_limits(runtime: RuntimeSettings) -> StopLimits:

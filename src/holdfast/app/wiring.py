@@ -3,14 +3,13 @@
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from holdfast import __version__
-from holdfast.app.chain import Market
+from holdfast.app.chain import MakeMarket, Market
 from holdfast.app.config import CONFIG_FILE, Config, Mode, config_sha256, engine_settings
 from holdfast.app.paths import ASIDE
 from holdfast.app.program import Host, Program, Work
@@ -47,10 +46,10 @@ from holdfast.facts.ist import ist_date
 from holdfast.facts.load import contract_terms, facts_sha256, load_day_facts
 from holdfast.ports import MarketSource
 from holdfast.research.verify import Checked, verify
-from holdfast.runtime.clock import VirtualClock, cost_ns, elapsed_s
+from holdfast.runtime.clock import DayClock, VirtualClock, cost_ns, elapsed_s
 from holdfast.runtime.day import Standing
 from holdfast.runtime.recover import Make, Numbered, in_order
-from holdfast.runtime.starting import Ground
+from holdfast.runtime.starting import Ground, simulated_access
 from holdfast.store.imports.recording import Recording, load_table
 from holdfast.store.imports.upstox import ImportReport, OptionTerms, import_upstox_full
 from holdfast.store.query import last_at_ns, records
@@ -200,39 +199,69 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     host: Host
 
 
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """On what a day is played: its time, what stands behind the ports, what a start tells of access.
+
+    `access` is what is known of token, account and clock when the engine begins.
+    """
+
+    clock: DayClock
+    market: MakeMarket
+    access: Callable[[int], Iterable[AnyEvent]]
+
+
 def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> RunResult:
     """Play one day of market data as a supervised program. Raises what it failed for."""
-    began = cost_ns()
+    session = begin(config, facts, source, run.folder)
+    until_ns = known_until(run.folder, facts.day)
+    market = _market(config, facts, source, run.folder, until_ns=until_ns)
+    stage = Stage(
+        clock=VirtualClock(until_ns or session.open_ns - BEFORE_OPEN_NS),
+        market=lambda _day: market,
+        access=simulated_access,
+    )
+    return trade(config, facts, source, run, stage=stage)
+
+
+def begin(config: Config, facts: DayFacts, source: MarketSource, folder: Path) -> Session:
+    """Make sure that the day can be traded, and go on; the hours of its exchange."""
     instruments = tuple(source.instruments)
     session = _session(config, facts, instruments)
-    _require_same_contracts(config, facts, instruments, run.folder)
-    _store_config(config, run.folder)
-    until_ns = _known_until(run.folder, facts.day)
-    clock = VirtualClock(until_ns or session.open_ns - BEFORE_OPEN_NS)
+    _require_same_contracts(config, facts, instruments, folder)
+    _store_config(config, folder)
+    return session
+
+
+def trade(
+    config: Config, facts: DayFacts, source: MarketSource, run: Run, *, stage: Stage
+) -> RunResult:
+    """Trade one day on a stage as a supervised program. Raises what it failed for."""
+    began = cost_ns()
+    instruments = tuple(source.instruments)
+    clock = stage.clock
+
+    def beginning(recovered: bool) -> Iterator[AnyEvent]:  # noqa: FBT001 a callback
+        now_ns = clock.now_ns()
+        yield from _beginning(config, facts, source, now_ns, recovered=recovered)
+        yield from stage.access(now_ns)
+        yield from _mandate(run.host, now_ns)
+
     ground = Ground(
         make=_maker(config),
         facts=facts,
         instruments=instruments,
         origin=_origin(config, facts, instruments),
         past=(lambda: _past(run.folder)) if (run.folder / FILE_NAME).exists() else None,
-        beginning=lambda recovered: chain(
-            _beginning(config, facts, source, clock.now_ns(), recovered=recovered),
-            _mandate(run.host, clock.now_ns()),
-        ),
+        beginning=beginning,
     )
-    program = Program(
-        config,
-        run.folder,
-        _market(config, facts, source, run.folder, until_ns=until_ns),
-        Work(
-            ground=ground,
-            clock=clock,
-            session=session,
-            header=_header(config, facts, source),
-            progress=run.progress,
-        ),
-        run.host,
+    work = Work(
+        ground=ground,
+        clock=clock,
+        session=_session(config, facts, instruments),
+        header=_header(config, facts, source),
+        progress=run.progress,
     )
+    program = Program(config, run.folder, stage.market, work, run.host)
     exit_code = program.run()
     result = _result(
         program.standing,
@@ -260,7 +289,7 @@ def _require_same_contracts(
     """
     if not (folder / FILE_NAME).exists():
         return
-    begun = _first_master(folder)
+    begun = first_master(folder)
     if begun is None:
         return
     names, now = _names(begun.instruments), {one.id: one for one in instruments}
@@ -271,7 +300,7 @@ def _require_same_contracts(
         raise _not_traded(config, f"{facts.day} was begun with {', '.join(names)}, {orders}")
 
 
-def _first_master(folder: Path) -> InstrumentsLoaded | None:
+def first_master(folder: Path) -> InstrumentsLoaded | None:
     """The master that a day was begun with, if it came so far."""
     rows = records(folder / FILE_NAME)
     return next((one for _, _, one in rows if isinstance(one, InstrumentsLoaded)), None)
@@ -302,7 +331,7 @@ def _traded(folder: Path, instruments: Iterable[Instrument]) -> list[str]:
     return sorted(sent)
 
 
-def _known_until(folder: Path, day: str) -> int | None:
+def known_until(folder: Path, day: str) -> int | None:
     """The last moment that journal, tape or the simulated broker know of; `None`: the day begins.
 
     The broker goes by its own memory: a journal that was lost takes nothing from it.
@@ -467,11 +496,19 @@ def universe(name: str, day: dt.date, number: int) -> Universe:
     )
 
 
+_SOURCES: Final[Mapping[Mode, str]] = {
+    Mode.SIM: "generated",
+    Mode.REPLAY: "replay of a tape",
+    Mode.PAPER: "the broker's feed",
+    Mode.LIVE: "the broker's feed",
+}
+
+
 def _header(config: Config, facts: DayFacts, source: MarketSource) -> TapeHeader:
     is_sim = config.mode is Mode.SIM
     return TapeHeader(
         day=facts.day,
-        source="generated" if is_sim else "replay of a tape",
+        source=_SOURCES[config.mode],
         notes={"seed": config.sim.seed} if is_sim else {},
         instruments=tuple(source.instruments),
     )

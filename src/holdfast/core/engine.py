@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from holdfast.core import (
+    account,
     bookread,
     drift,
     foreign,
@@ -154,6 +155,11 @@ class Engine:
         return sum(1 for position in self._state.live if position.is_open)
 
     @property
+    def touched(self) -> frozenset[InstrumentId]:
+        """The contracts that are held or have an order of ours that could fill."""
+        return frozenset(one.id for one in self._state.live)
+
+    @property
     def evaluated_ns(self) -> int | None:
         """When the rules of the open position that waits longest last ran; `None`: none is open."""
         ran = (one.evaluated_at_ns for one in self._state.live if one.is_open)
@@ -277,6 +283,7 @@ class Engine:
             case OrderUpdated():
                 answers.take_row(state, event)
             case SendFailed():
+                account.take_failure(state, event)
                 answers.take_failure(state, event)
             case ForeignUpdated():
                 foreign.take_foreign(state, event)
@@ -300,8 +307,12 @@ class Engine:
                 self._on_link(event)
             case JournalChanged():
                 state.journal_durable = event.is_durable
-            case TokenChanged() | AccountChecked() | ClockChanged():
-                pass
+            case TokenChanged():
+                account.take_token(state, event)
+            case AccountChecked():
+                account.take_check(state, event)
+            case ClockChanged():
+                account.take_clock(state, event)
             case ServiceChanged():
                 self._on_service(event)
             case ProjectionDiffers():
@@ -462,7 +473,7 @@ class Engine:
             if identity not in self._builders:
                 self._prepare_underlying(identity)
         if len(state.instruments) > known:
-            state.send(Subscribe(instruments=tuple(sorted(state.instruments))))
+            state.send(Subscribe(instruments=restart.wanted(state)))
             restart.ask(state)
         if state.self_test_fault is not None:
             self._test_self()

@@ -21,6 +21,7 @@ from holdfast.core.market.quotes import Connection, Quote
 from holdfast.core.orders.order import Fill, Order
 from holdfast.core.settings import EngineSettings
 from holdfast.core.state import (
+    Access,
     BookWatch,
     DayCount,
     Drifted,
@@ -41,8 +42,8 @@ from holdfast.domain.market import Candle, Tick
 from holdfast.domain.order import BrokerStatus, OrderState, OrderTerms, Purpose, Refusal, Side
 
 _OBJECTS: Final = (
-    BookWatch, CandleBuilder, CandleSeries, Connection, DayCount, Forming, GuardWatch, HistoryFold,
-    Ledger, LossWatch, Order, Outbox, PathWatch, Position, Quote, State, Timers,
+    Access, BookWatch, CandleBuilder, CandleSeries, Connection, DayCount, Forming, GuardWatch,
+    HistoryFold, Ledger, LossWatch, Order, Outbox, PathWatch, Position, Quote, State, Timers,
 )  # fmt: skip
 _VALUES: Final = (
     BookRead, Candle, Charges, DayFacts, Drifted, EngineSettings, Exit, ExitPlan, Fed, ForeignRow,

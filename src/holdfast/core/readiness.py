@@ -7,7 +7,7 @@ account come first, those of one contract are asked with that contract.
 from collections.abc import Callable
 from typing import Final
 
-from holdfast.core import bookread
+from holdfast.core import account, bookread
 from holdfast.core.books.positions import Position
 from holdfast.core.market.quotes import Quote
 from holdfast.core.settings import SECOND_NS
@@ -70,6 +70,27 @@ def _services(state: State) -> Values | None:
 def _journal(state: State) -> Values | None:
     """What is appended becomes durable in time."""
     return None if state.journal_durable else {"journal": "not durable"}
+
+
+def _token(state: State) -> Values | None:
+    """The session at the broker lasts past the close of every exchange of the day."""
+    assert state.facts is not None
+    return account.token_fault(state, max(one.close_ns for one in state.facts.sessions))
+
+
+def _account(state: State) -> Values | None:
+    """The broker takes orders from here: no check and no refusal since says otherwise (T27)."""
+    if not state.access.is_checked:
+        return {"orders": "not asked"}
+    return {"orders": state.access.refused_reason} if state.access.is_refused else None
+
+
+def _clock(state: State) -> Values | None:
+    """Our clock was compared with the broker's and is near it (T30)."""
+    if account.is_clock_sane(state):
+        return None
+    skew_ms = state.access.skew_ms
+    return {"clock": "not compared"} if skew_ms is None else {"skew_ms": skew_ms}
 
 
 def _links(state: State) -> Values | None:
@@ -164,6 +185,9 @@ TERMS: Final[tuple[tuple[str, Term], ...]] = (
     ("daily_loss", _loss),
     ("services", _services),
     ("journal", _journal),
+    ("token", _token),
+    ("account", _account),
+    ("clock", _clock),
     ("links", _links),
     ("stream", _stream),
     ("self_test", _self_test),

@@ -9,10 +9,11 @@ from holdfast.core.books.positions import Position
 from holdfast.core.orders import asking
 from holdfast.core.risk import closing
 from holdfast.core.risk.levels import compile_levels
-from holdfast.core.state import BookWatch, PathWatch, State
+from holdfast.core.state import Access, BookWatch, PathWatch, State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.command import Notify, ReadFunds, Severity, Subscribe
 from holdfast.domain.event import Guard, Link
+from holdfast.domain.instrument import InstrumentId
 from holdfast.domain.order import OrderState
 
 
@@ -25,12 +26,20 @@ def begin(state: State) -> None:
     for name in sorted(state.orders):
         state.orders[name].lose_answers(state.now_ns)
     if state.instruments:
-        state.send(Subscribe(instruments=tuple(sorted(state.instruments))))
+        state.send(Subscribe(instruments=wanted(state)))
         _ask(state)
     if state.left_out:
         numbers = ", ".join(str(sequence) for sequence in state.left_out)
         text = f"events {numbers} cannot be stepped and are left out: the engine stays disarmed"
         state.send(Notify(severity=Severity.ALARM, text=text))
+
+
+def wanted(state: State) -> tuple[InstrumentId, ...]:
+    """Every contract of the day, what is held or could still fill first (MFH-4, PIX-1)."""
+    touched = {one.id for one in state.live}
+    first = [identity for identity in sorted(state.instruments) if identity in touched]
+    rest = [identity for identity in sorted(state.instruments) if identity not in touched]
+    return (*first, *rest)
 
 
 def ask(state: State) -> None:
@@ -48,6 +57,7 @@ def _forget_process(state: State) -> None:
     state.loss.since_ns = None
     state.self_test_fault = "not run"
     state.path = PathWatch()
+    state.access = Access()
     state.guard.asks.pop(Guard.LOSS_EXIT.value, None)
     state.book = BookWatch()
     state.book.began_ns = state.now_ns

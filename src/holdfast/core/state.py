@@ -76,6 +76,23 @@ class PathWatch:
         self.suspect_since_ns: int | None = None
 
 
+class Access:
+    """What the shell was told of our access to the broker since the start (`core/account.py`).
+
+    `token_until_ns` is until when the session lasts, 0 without one; `token_reason` why there is
+    none. `is_checked`: it was asked whether orders are taken from here; `is_refused`: they are not.
+    `skew_ms` is how far our clock is ahead of the broker's, `None` before they were compared.
+    """
+
+    def __init__(self) -> None:
+        self.token_until_ns = 0
+        self.token_reason = ""
+        self.is_checked = False
+        self.is_refused = False
+        self.refused_reason = ""
+        self.skew_ms: int | None = None
+
+
 class GuardWatch:
     """How far a panic has come, and what was asked of the broker's own guards (T25).
 
@@ -228,6 +245,7 @@ class State:
         self.quotes_asked_ns = 0
         self.book = BookWatch()
         self.path = PathWatch()
+        self.access = Access()
         self.guard = GuardWatch()
         self.foreign: dict[BrokerOrderId, ForeignRow] = {}
         self.foreign_heard_ns: dict[BrokerKey, int] = {}

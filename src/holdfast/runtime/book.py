@@ -29,7 +29,7 @@ class Login(Service):
     start_failed_code = BrokerUnavailable.exit_code
 
     def __init__(self, account: Account, clock: Clock, *, close_ns: int) -> None:
-        """`close_ns`: when the day's session closes, UTC nanoseconds."""
+        """`close_ns`: when the day's session closes, UTC ns; 0 where somebody else keeps the token."""
         self._account = account
         self._clock = clock
         self._close_ns = close_ns
@@ -45,6 +45,8 @@ class Login(Service):
     def health(self) -> Health:
         if self.token is None:
             return unhealthy("not logged in")
+        if not self._close_ns:
+            return HEALTHY  # what dies and is made anew is told to the engine
         if self.token.valid_until_ns <= max(self._close_ns, self._clock.now_ns()):
             return unhealthy("the token ends before the session does")
         return HEALTHY

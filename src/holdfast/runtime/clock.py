@@ -1,10 +1,22 @@
 """Time for the shell: the wall's, one that runs faster, or that of the market data being played."""
 
 import time
-from typing import Final
+from typing import Final, Protocol
+
+from holdfast.ports import Timing
 
 SPEED_MAX: Final = 20
 """Above it the host's own jitter is no longer small against the seconds that are promised."""
+
+
+class DayClock(Timing, Protocol):
+    """The time of one trading day. `is_real_time`: it passes by itself, not with what is heard."""
+
+    is_real_time: bool
+
+    def move(self, to_ns: int) -> None:
+        """Something stamped `to_ns` has happened: it is not earlier than that any more."""
+        ...
 
 
 class WallClock:
@@ -25,19 +37,31 @@ class WallClock:
 class ScaledClock:
     """Real time from a day's instant on, `speed` times as fast as the wall's; it never goes back.
 
-    `start_ns` is what it shows now; `None` is the wall's UTC. Only against a simulated broker may
-    it differ from the wall's: the configuration sees to that.
+    `start_ns` is what it shows now; `None` is the wall's UTC. With `since_ns` it is what it showed
+    when the wall showed that, so that several processes, and one that begins again, agree. Only
+    against a simulated broker may it differ from the wall's: the configuration sees to that.
     """
 
-    def __init__(self, start_ns: int | None, speed: int) -> None:
+    is_real_time = True
+
+    def __init__(self, start_ns: int | None, speed: int, *, since_ns: int | None = None) -> None:
         assert 1 <= speed <= SPEED_MAX, f"speed {speed}"
-        self._start_ns = time.time_ns() if start_ns is None else start_ns
+        wall_ns = time.time_ns()
+        start_ns = wall_ns if start_ns is None else start_ns
+        passed_ns = 0 if since_ns is None else wall_ns - since_ns
+        self._start_ns = start_ns + passed_ns * speed
         self._began_ns = time.monotonic_ns()
         self._speed = speed
+        self._least_ns = 0
 
     def now_ns(self) -> int:
         """UTC nanoseconds of the day that it counts."""
-        return self._start_ns + (time.monotonic_ns() - self._began_ns) * self._speed
+        now_ns = self._start_ns + (time.monotonic_ns() - self._began_ns) * self._speed
+        return max(now_ns, self._least_ns)
+
+    def move(self, to_ns: int) -> None:
+        """It moves by itself; where something is stamped a little ahead it waits for it."""
+        self._least_ns = max(self._least_ns, to_ns)
 
     def wall_s(self, seconds: float) -> float:
         """How many seconds of the wall `seconds` of its time are."""
@@ -46,6 +70,8 @@ class ScaledClock:
 
 class VirtualClock:
     """The time of the newest event. It moves only when somebody moves it."""
+
+    is_real_time = False
 
     def __init__(self, start_ns: int) -> None:
         self._now_ns = start_ns

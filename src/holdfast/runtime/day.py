@@ -7,7 +7,7 @@ stepped like all others. Nothing is told any more when the journal is closed.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -15,7 +15,7 @@ import msgspec
 
 from holdfast.core.engine import Books, Engine
 from holdfast.domain.audit import Halted
-from holdfast.domain.command import Notify, ReadBook
+from holdfast.domain.command import Notify, ReadBook, Severity
 from holdfast.domain.event import (
     AnyEvent,
     CandleLoaded,
@@ -24,10 +24,11 @@ from holdfast.domain.event import (
     QuotesRead,
     StopAsked,
 )
+from holdfast.domain.instrument import InstrumentId
 from holdfast.domain.market import Tick
 from holdfast.ports import Journal, VenueDriver
 from holdfast.runtime.checkpoint import Checkpoint
-from holdfast.runtime.clock import VirtualClock
+from holdfast.runtime.clock import DayClock
 from holdfast.runtime.driver import Driver
 from holdfast.runtime.inbox import Inbox
 from holdfast.runtime.router import DurableJournal, Router, RouterCounts, Sent
@@ -35,6 +36,15 @@ from holdfast.runtime.router import DurableJournal, Router, RouterCounts, Sent
 SECOND_NS = 1_000_000_000
 LAST_WORDS_NS = 60 * SECOND_NS
 STOP_WORDS_NS = 5 * SECOND_NS
+
+SETTLE_S = 1.0
+"""So long a stop waits, of the wall's time, for answers of a broker that is really asked."""
+
+Want = Callable[[Sequence[InstrumentId]], None]
+"""Hears which instruments the engine would be told of, the most important first."""
+
+Settle = Callable[[], Awaitable[None]]
+"""Returns when every request that left was answered."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +86,7 @@ class Day:
 
     def __init__(
         self,
-        clock: VirtualClock,
+        clock: DayClock,
         *,
         ends_ns: int,
         progress: Callable[[int], None],
@@ -102,7 +112,13 @@ class Day:
         self._is_closed = False
         self._journal: DayJournal | None = None
         self._is_sealed = False
+        self._want: Want | None = None
+        self._settle: Settle | None = None
         self.has_begun = self.is_over = False
+
+    def reach(self, *, want: Want | None = None, settle: Settle | None = None) -> None:
+        """Before it begins: whom subscriptions go to, and who waits for a real broker's answers."""
+        self._want, self._settle = want, settle
 
     # -- what is told to it
 
@@ -149,6 +165,10 @@ class Day:
         if self._router is not None and self.is_whole and not self._is_closed:
             self._router.execute(ReadBook(), sequence=0, at_ns=self._clock.now_ns())
 
+    def call_person(self, text: str) -> None:
+        """Tell people what only they can mend; the engine hears what follows from it."""
+        self._notify(Notify(severity=Severity.ALARM, text=text))
+
     def journal_changed(self, is_durable: bool, reason: str) -> None:  # noqa: FBT001 a callback
         """Hear from the writer, on whatever thread, that durability came or went."""
         event = JournalChanged(at_ns=self._clock.now_ns(), is_durable=is_durable, reason=reason)
@@ -179,6 +199,8 @@ class Day:
         self._router = Router(
             venue, journal, self._late.append, notify=self._notify, wake=self._wake
         )
+        if self._want is not None:
+            self._router.want_by(self._want)
         self._router.remember(begun.engine.order_ids)
         self._router.resume(begun.sent)
         self._driver = Driver(
@@ -203,9 +225,13 @@ class Day:
         Raises `StepGivenUp` when an event cannot be stepped.
         """
         assert self._driver is not None, "it has begun"
-        await self._driver.run(self.inbox, self._progress, beat)
+        ends_ns = self._ends_ns + LAST_WORDS_NS
+        until_ns = ends_ns if self._clock.is_real_time else None
+        await self._driver.run(self.inbox, self._progress, beat, until_ns=until_ns)
         if self._is_taking and not self.is_over:
-            self._driver.advance(self._ends_ns + LAST_WORDS_NS)
+            while (event := self.inbox.take_account_nowait()) is not None:
+                self._driver.take(event)
+            self._driver.advance(ends_ns)
             self.is_over = True
 
     def pause(self) -> None:
@@ -224,8 +250,16 @@ class Day:
             now_ns = self._clock.now_ns()
             self._driver.take(StopAsked(at_ns=now_ns, reason="the program is being stopped"))
 
-    async def settle(self) -> None:
-        """Return when what left has been answered: in the market's time, which passes at once."""
+    async def settle(self, *, within_s: float = SETTLE_S) -> None:
+        """Return when what left has been answered: in the market's time, which passes at once.
+
+        A real broker is waited for, `within_s` at most; what it has not said by then is unanswered.
+        """
+        if self._settle is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._settle()
+            return
         is_driven = self.is_whole and not self._is_taking and not self._is_closed
         if self._driver is not None and is_driven and not self.is_over:
             self._driver.advance(self._clock.now_ns() + STOP_WORDS_NS)
@@ -247,6 +281,11 @@ class Day:
         self.inbox.close()
 
     # -- what is asked of it
+
+    @property
+    def touched(self) -> frozenset[InstrumentId]:
+        """The contracts that are held or have an order working; none before the day has begun."""
+        return frozenset() if self._engine is None else self._engine.touched
 
     @property
     def is_whole(self) -> bool:

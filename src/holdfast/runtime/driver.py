@@ -4,6 +4,7 @@ An event is numbered and handed to the journal before anything is done about it.
 stamped after the engine's deadline the deadline itself is stepped, in every mode, so that a late
 wake-up changes nothing. Where the exchange is simulated the driver steps it too: every answer due
 by an event's stamp comes before that event; and what waits in the router leaves at its time.
+Where time passes by itself it wakes when the next of them is due.
 """
 
 import asyncio
@@ -31,8 +32,9 @@ from holdfast.domain.event import (
 from holdfast.domain.market import Tick
 from holdfast.ports import Journal, VenueDriver
 from holdfast.runtime.checkpoint import Checkpoint
-from holdfast.runtime.clock import VirtualClock
+from holdfast.runtime.clock import DayClock
 from holdfast.runtime.inbox import Inbox
+from holdfast.runtime.rates import SECOND_NS
 from holdfast.runtime.router import DURABLE_WAIT_S, NOT_DURABLE, Router
 from holdfast.runtime.stepping import StepFault, attempt, leave_out
 
@@ -63,7 +65,7 @@ class Driver:
         *,
         router: Router,
         venue: VenueDriver,
-        clock: VirtualClock,
+        clock: DayClock,
         late: deque[AnyEvent],
     ) -> None:
         self._engine = engine
@@ -192,7 +194,8 @@ class Driver:
         else:
             self._hear(event)
         if self._router.is_holding:
-            self._router.hold_from(self._clock.now_ns())
+            wait_s = DURABLE_WAIT_S / self._clock.wall_s(1.0)  # a disk knows no other time
+            self._router.hold_from(self._clock.now_ns(), within_ns=round(wait_s * SECOND_NS))
 
     def release(self) -> None:
         """Let go what the router may let go by now."""
@@ -231,13 +234,16 @@ class Driver:
         inbox: Inbox,
         progress: Callable[[int], None],
         beat: Callable[[], None] = lambda: None,
+        *,
+        until_ns: int | None = None,
     ) -> None:
         """Take from the inbox until the market ends; `progress` hears the ticks so far.
 
-        `beat` is called whenever others get their turn.
+        `beat` is called whenever others get their turn. A market in real time ends at `until_ns`:
+        no feed says so.
         """
         taken = 0
-        while not inbox.is_over:
+        while not inbox.is_over and not self._has_come(until_ns):
             if self._router.is_holding and inbox.is_played:
                 with inbox.standing():
                     await self._hold(inbox, beat)
@@ -245,7 +251,7 @@ class Driver:
             if event is None:
                 beat()
                 self.release()
-                await inbox.wait_event(IDLE_S)
+                await inbox.wait_event(self._rest_s())
                 continue
             self.take(event)
             taken += 1
@@ -254,6 +260,25 @@ class Driver:
                 progress(self.ticks)
                 await asyncio.sleep(0)
         progress(self.ticks)
+
+    def _has_come(self, at_ns: int | None) -> bool:
+        """Whether it is so late by a clock that moves by itself."""
+        return at_ns is not None and self._clock.now_ns() >= at_ns
+
+    def _rest_s(self) -> float:
+        """How long nothing is due, in seconds of the wall; what is due by now is delivered before.
+
+        A day that is played has no due times of its own: the next event brings them.
+        """
+        if not self._clock.is_real_time:
+            return IDLE_S
+        now_ns = self._clock.now_ns()
+        self.advance(now_ns)
+        dues = (self._venue.due_ns, self._router.due_ns, self._engine.deadline_ns)
+        due_ns = min((due for due in dues if due is not None), default=None)
+        if due_ns is None:
+            return IDLE_S
+        return min(self._clock.wall_s(max(due_ns - now_ns, 0) / SECOND_NS), IDLE_S)
 
     async def _hold(self, inbox: Inbox, beat: Callable[[], None]) -> None:
         """Let a market that is played stand still while an entry waits for the disk.

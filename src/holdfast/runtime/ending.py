@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import structlog
@@ -20,6 +21,9 @@ from holdfast.store.records import Stopped
 from holdfast.store.schema import FILE_NAME
 
 _log = structlog.get_logger("ending")
+
+SAVE_S: Final = 0.2
+"""What the last words of a stop may still wait for their answers: saving has half a second."""
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +61,7 @@ class DayEnd:
         written, and what the process before has left goes on to count.
         """
         self._day.pause()  # where the engine was not running, nobody has asked it to
-        await self._day.settle()
+        await self._day.settle(within_s=SAVE_S)
         if not self._day.has_begun and self._left.had_past:
             return Saved(state=None, open_positions=None, is_halted=self._halt.stands)
         standing = self._day.standing

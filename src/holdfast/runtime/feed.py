@@ -11,15 +11,20 @@ from holdfast.domain.errors import HoldfastError
 from holdfast.domain.event import AnyEvent, Link
 from holdfast.domain.market import Tick
 from holdfast.ports import Clock, KeptFeed, MarketFeed
-from holdfast.runtime.connected import Pings
+from holdfast.runtime.connected import Pings, Redial
+from holdfast.runtime.fault import Fault
 from holdfast.runtime.inbox import Inbox
 from holdfast.runtime.service import Group, Ready
 
 LISTENER: Final = "WebSocketListener"
+KEEPER: Final = "FeedKeeper"
 
 
 class FeedService(Pings):
-    """Ready at its first packet. Data that cannot be used ends the program, in order."""
+    """Ready at its first packet, or when connected where none need come.
+
+    Data that cannot be used ends the program, in order.
+    """
 
     name = "feed"
     needs: tuple[str, ...] = ("login", "instruments")
@@ -38,9 +43,17 @@ class FeedService(Pings):
         refuse: Callable[[HoldfastError], None],
         interval_s: float,
         timeout_s: float,
+        redial: Redial | None = None,
+        may_be_silent: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Ticks go to `inbox` from when `may_begin` returns. `refuse` hears of unusable data."""
-        super().__init__(feed, tell, clock, interval_s=interval_s, timeout_s=timeout_s)
+        """Ticks go to `inbox` from when `may_begin` returns. `refuse` hears of unusable data.
+
+        `may_be_silent` tells whether nothing need come now: the exchange is closed.
+        """
+        super().__init__(
+            feed, tell, clock, interval_s=interval_s, timeout_s=timeout_s, redial=redial
+        )
+        self._may_be_silent = may_be_silent
         self._feed = feed
         self._inbox = inbox
         self._may_begin = may_begin
@@ -72,7 +85,9 @@ class FeedService(Pings):
             await self._bring(ready)
             return
         async with asyncio.TaskGroup() as group:
-            keeping = group.create_task(self._feed.keep(partial(self._hear, ready), self._tell))
+            keeping = group.create_task(
+                self._feed.keep(partial(self._hear, ready), self._tell), name=KEEPER
+            )
             await self._bring(None)
             keeping.cancel()
 
@@ -86,16 +101,35 @@ class FeedService(Pings):
 
     async def _bring(self, ready: Ready | None) -> None:
         """Bring packets until they end. `ready` is told of the first one; `None`: the feed tells."""
-        self._taken = self._taken or await self._feed.packets()
-        if ready is not None:
-            self._come_up()
-            ready()
+        is_early = not self._taken and self._may_be_silent()
+        if is_early:
+            self._begin(ready)
+        self._taken = self._taken or await self._packets()
+        if not is_early:
+            self._begin(ready)
         await self._may_begin()
         self._inbox.is_played = not self._feed.is_real_time
         while self._taken and not self._inbox.is_left:
             await self._hand_over()
-            self._taken = await self._feed.packets()
+            self._taken = await self._packets()
         self._inbox.end_market()
+
+    def _begin(self, ready: Ready | None) -> None:
+        """It brings, or nothing need come yet."""
+        if ready is not None:
+            self._come_up()
+            ready()
+
+    async def _packets(self) -> Sequence[Tick]:
+        """The next ones; over a new connection where the old one is gone and may be made anew."""
+        while True:
+            dialed = self._dialed
+            try:
+                return await self._feed.packets()
+            except OSError as error:
+                if self._redial is None:
+                    raise
+                await self._dial_again(self._redial, dialed, Fault.of(error).text)
 
     async def _hand_over(self) -> None:
         self.beat()

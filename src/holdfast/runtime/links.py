@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from holdfast.domain.event import AnyEvent, Link
 from holdfast.ports import Clock, Connection
-from holdfast.runtime.connected import Pings
+from holdfast.runtime.connected import Pings, Redial
 from holdfast.runtime.service import Group
 
 
@@ -30,7 +30,7 @@ class Routing(Pings):
     link = Link.ORDERS
     loop_name = "OrderLine"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 what every connection has, and its settling
         self,
         connection: Connection,
         tell: Callable[[AnyEvent], None],
@@ -39,9 +39,12 @@ class Routing(Pings):
         interval_s: float,
         timeout_s: float,
         settle: Callable[[], Awaitable[None]],
+        redial: Redial | None = None,
     ) -> None:
         """`settle` returns when every request that left has been answered."""
-        super().__init__(connection, tell, clock, interval_s=interval_s, timeout_s=timeout_s)
+        super().__init__(
+            connection, tell, clock, interval_s=interval_s, timeout_s=timeout_s, redial=redial
+        )
         self._settle = settle
 
     @override

@@ -5,7 +5,7 @@ Entries leave when their intent is durable, a second after it was decided at mos
 with them, and nothing blocks. What surely did not leave is tried again here and nowhere else.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Final, NamedTuple, Protocol
@@ -41,6 +41,7 @@ from holdfast.domain.event import (
     ReadFailed,
     SendFailed,
 )
+from holdfast.domain.instrument import InstrumentId
 from holdfast.domain.order import BrokerOrderId, OrderId, Purpose
 from holdfast.exchange.draws import draw_within
 from holdfast.ports import VenueDriver
@@ -53,6 +54,7 @@ from holdfast.store.records import Decided
 _log = structlog.get_logger("router")
 
 DURABLE_WAIT_S: Final = 1.0
+DURABLE_WAIT_NS: Final = SECOND_NS
 """An entry whose intent is not on the disk by then does not leave: its price is gone."""
 
 PATIENCE_NS: Final = SECOND_NS + TRAVEL_NS
@@ -185,9 +187,14 @@ class Router:
         self._left_ns: dict[OrderId, int] = {}
         self._late_ns: int | None = None
         self._is_line_up = False
+        self._want: Callable[[Sequence[InstrumentId]], None] | None = None
         self.sent = 0
 
     # -- what it is told at a start
+
+    def want_by(self, want: Callable[[Sequence[InstrumentId]], None]) -> None:
+        """Tell `want` which instruments the engine would hear of; without it the venue is told."""
+        self._want = want
 
     def check_by(self, engine: Decider) -> None:
         """Ask `engine` whether what has waited is still wanted."""
@@ -212,7 +219,7 @@ class Router:
             case PlaceOrder():
                 self._place(command, sequence, at_ns)
             case Subscribe():
-                self._venue.submit(command, at_ns)
+                self._subscribe(command, at_ns)
                 return
             case Notify():
                 level = "warning" if command.severity is Severity.ALARM else "info"
@@ -227,6 +234,12 @@ class Router:
             case _:
                 self._outbox.put(Waiting(command, at_ns))
         self.release(at_ns)
+
+    def _subscribe(self, command: Subscribe, at_ns: int) -> None:
+        if self._want is None:
+            self._venue.submit(command, at_ns)
+        else:
+            self._want(command.instruments)
 
     def _may_poll(self, order_id: OrderId, at_ns: int) -> bool:
         """A poll is worth something now or not at all: the next one comes in a second."""
@@ -285,7 +298,7 @@ class Router:
         """Whether an entry waits for the disk."""
         return self._outbox.is_holding
 
-    def hold_from(self, now_ns: int) -> None:
+    def hold_from(self, now_ns: int, *, within_ns: int = DURABLE_WAIT_NS) -> None:
         """An entry that waits for the disk does so for a second from now, unless it does already.
 
         Whoever drives calls it after each event: how much of the market's time passes before the
@@ -293,7 +306,7 @@ class Router:
         """
         for one in self._outbox:
             if one.is_held and one.until_ns is None:
-                one.until_ns = now_ns + round(DURABLE_WAIT_S * SECOND_NS)
+                one.until_ns = now_ns + within_ns
 
     def release(self, now_ns: int) -> None:
         """Let go what may leave by now, exits first, and give back what can not any more."""

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import structlog
 
 from holdfast.core.engine import Engine
 from holdfast.domain.dated import DayFacts
-from holdfast.domain.event import AnyEvent
+from holdfast.domain.event import AccountChecked, AnyEvent, ClockChanged, TokenChanged
 from holdfast.domain.instrument import Instrument
 from holdfast.runtime.checkpoint import Checkpoint
 from holdfast.runtime.day import Begun
@@ -41,6 +42,18 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
     past: Past | None
     beginning: Callable[[bool], Iterable[AnyEvent]]
+
+
+DAY_NS: Final = 24 * 3_600 * 1_000_000_000
+
+
+def simulated_access(at_ns: int) -> tuple[AnyEvent, ...]:
+    """What a start is told of an account whose broker is simulated: its session lasts a day."""
+    return (
+        TokenChanged(at_ns=at_ns, is_valid=True, valid_until_ns=at_ns + DAY_NS),
+        AccountChecked(at_ns=at_ns, orders_allowed=True),
+        ClockChanged(at_ns=at_ns, skew_ms=0),
+    )
 
 
 class Starting:

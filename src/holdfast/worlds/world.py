@@ -41,6 +41,7 @@ from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.day import Begun, Day
 from holdfast.runtime.recover import Recovered, recover
 from holdfast.runtime.router import Sent, sent_of
+from holdfast.runtime.starting import simulated_access
 from holdfast.store.records import Decided
 from holdfast.worlds.acts import (
     AnyAct,
@@ -463,6 +464,7 @@ class Process:
         for link in Link:
             yield LinkChanged(at_ns=at_ns, link=link, is_up=True)
         yield JournalChanged(at_ns=at_ns, is_durable=not self.world.disk.takes_nothing)
+        yield from simulated_access(at_ns)
 
     def _write_halt(self, halted: Halted) -> None:
         self.world.disk.halted = halted

@@ -5,10 +5,12 @@ from datetime import date, time
 import pytest
 
 from holdfast.app.kinds import (
+    Address,
     ClockTime,
     Day,
     Fraction,
     Kind,
+    Moment,
     Name,
     Names,
     Switch,
@@ -27,6 +29,9 @@ SECONDS = Whole(low=1, high=60, unit=Unit.SECONDS)
 TIME = ClockTime(low_s=9 * 3_600, high_s=15 * 3_600)
 WORD = Word(options=("sim", "replay"))
 NAMES = Names(options=("NIFTY", "BANKNIFTY"))
+
+WEB = Address(schemes=("http", "https"))
+
 
 # (kind, given, kept)
 TAKEN: list[tuple[Kind, object, object]] = [
@@ -47,6 +52,12 @@ TAKEN: list[tuple[Kind, object, object]] = [
     (Name(), "SIM0001", "SIM0001"),
     (NAMES, ["BANKNIFTY", "NIFTY"], ("BANKNIFTY", "NIFTY")),
     (Switch(), False, False),
+    (Moment(), "2026-11-20 09:10:00", "2026-11-20 09:10:00"),
+    (Moment(), "now", "now"),
+    (WEB, "https://api.dhan.co/v2", "https://api.dhan.co/v2"),
+    (WEB, "http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+    (WEB, "http://localhost:8080/v2", "http://localhost:8080/v2"),
+    (WEB, "http://[::1]:8080", "http://[::1]:8080"),
 ]
 
 
@@ -121,6 +132,21 @@ REFUSED: list[tuple[Kind, object, str, str]] = [
     (NAMES, ["NIFTY", "NIFTY"], "is empty or repeats", "a list of"),
     (Switch(), 1, "is no switch", "true or false"),
     (Switch(), "true", "is no switch", "true or false"),
+    (Moment(), "2026-11-31 09:10:00", "is not a moment", "2026-11-20 09:10:00"),
+    (Moment(), "2026-11-20 9:10:00", "is not a moment", "2026-11-20 09:10:00"),
+    (Moment(), "", "is not a moment", '"now"'),
+    (Moment(), 20_261_120, "is not a moment", "2026-11-20 09:10:00"),
+    # In the open to another host, of another sort, or with what must not stand in an address.
+    (WEB, "http://api.dhan.co", "does not fit", '"https://HOST/PATH"'),
+    (WEB, "http://127.0.0.1.example.com", "does not fit", "https://HOST"),
+    (WEB, "ws://127.0.0.1:1", "does not fit", "https://HOST"),
+    (WEB, "https://user:word@api.dhan.co", "does not fit", "https://HOST"),
+    (WEB, "https://api.dhan.co/?token=1", "does not fit", "https://HOST"),
+    (WEB, "https://[::1", "does not fit", "https://HOST"),
+    (WEB, "https://api.dhan.co:port", "does not fit", "https://HOST"),
+    (WEB, "api.dhan.co", "does not fit", "https://HOST"),
+    (WEB, "", "does not fit", "https://HOST"),
+    (WEB, 8080, "does not fit", "https://HOST"),
 ]
 
 

@@ -10,6 +10,7 @@ import pytest
 from holdfast.app import main as module
 from holdfast.app.cli import root as root_module
 from holdfast.domain.errors import InstanceRunning
+from holdfast.runtime.loopback import VARIABLE
 from holdfast.runtime.signals import ENDING, Signals
 
 
@@ -28,6 +29,7 @@ def _still_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def finish(code: int) -> NoReturn:
         raise Ended(code)
 
+    monkeypatch.delenv(VARIABLE, raising=False)  # a hook of the interpreter is never taken out
     monkeypatch.setattr(module, "finish", finish)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     before = {number: signal.getsignal(number) for number in ENDING}

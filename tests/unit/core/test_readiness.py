@@ -52,6 +52,30 @@ def has_no_journal(state: State) -> None:
     state.journal_durable = False
 
 
+def has_no_session(state: State) -> None:
+    state.access.token_until_ns, state.access.token_reason = 0, "Invalid Token"
+
+
+def has_a_session_that_ends_too_soon(state: State) -> None:
+    state.access.token_until_ns = CLOSE
+
+
+def has_not_asked_whether_orders_are_taken(state: State) -> None:
+    state.access.is_checked = False
+
+
+def is_refused_for_its_address(state: State) -> None:
+    state.access.is_refused, state.access.refused_reason = True, "Invalid IP"
+
+
+def has_not_compared_its_clock(state: State) -> None:
+    state.access.skew_ms = None
+
+
+def has_a_slow_clock(state: State) -> None:
+    state.access.skew_ms = -2_001
+
+
 def has_a_stopped_service(state: State) -> None:
     state.services = {"engine": ServiceState.READY, "feed": ServiceState.STOPPED}
 
@@ -103,6 +127,12 @@ FAILURES: list[tuple[str, Break, Values]] = [
     ("services", lambda state: state.services.clear(), {"services": "none told"}),
     ("services", has_a_stopped_service, {"service": "feed", "state": "stopped"}),
     ("journal", has_no_journal, {"journal": "not durable"}),
+    ("token", has_no_session, {"token": "Invalid Token"}),
+    ("token", has_a_session_that_ends_too_soon, {"token": "ends before the close"}),
+    ("account", has_not_asked_whether_orders_are_taken, {"orders": "not asked"}),
+    ("account", is_refused_for_its_address, {"orders": "Invalid IP"}),
+    ("clock", has_not_compared_its_clock, {"clock": "not compared"}),
+    ("clock", has_a_slow_clock, {"skew_ms": -2_001}),
     ("links", lambda state: state.links.update({Link.UPDATES: False}), {"link": "updates"}),
     ("stream", has_a_mute_stream, {"mute_ms": 1_000}),
     ("self_test", has_not_tested_itself, {"self_test": "not run"}),
@@ -113,7 +143,7 @@ FAILURES: list[tuple[str, Break, Values]] = [
     ("evaluating", is_not_watched, {"position": 7, "evaluated_ms_ago": 2_001}),
     ("protected", is_unprotected, {"position": 8, "unprotected_ms": 2_000}),
 ]
-IDS = [" ".join((name, *values)) for name, _, values in FAILURES]
+IDS = [" ".join((name, *map(str, values.values()))) for name, _, values in FAILURES]
 
 
 def test_every_term_stands_above_in_this_order() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from holdfast.core.readiness import TERMS, first_failing
 from holdfast.core.settings import SECOND_NS
+from holdfast.core.state import Access
 from holdfast.domain.audit import Anomaly, SelfTested
 from holdfast.domain.command import (
     CancelOrder,
@@ -108,6 +109,7 @@ def test_what_another_process_was_told_is_forgotten() -> None:
     state = desk.state
     assert (state.services, state.journal_durable, state.funds_paise) == ({}, False, None)
     assert state.links == dict.fromkeys(Link, False)
+    assert vars(state.access) == vars(Access())
     assert state.book.began_ns == OPEN + 60 * SECOND
     assert not state.book.is_listed
     assert state.self_test_fault is None, "it is put to the rules in the same step"

@@ -230,7 +230,7 @@ def tighter(facts: DayFacts, instruments: tuple[Instrument, ...]) -> Engine:
     return Engine(settings(exits=ExitSettings(stop_bps=600)), [Once()])
 
 
-@pytest.mark.parametrize("number", range(50, 250, 10))
+@pytest.mark.parametrize("number", range(60, 260, 10))
 def test_under_another_configuration_the_record_stands(number: int) -> None:
     """Orders, fills, attempts and positions are those that were sent; differences are counted."""
     found = recover(past(until(number)), tighter)

@@ -1,4 +1,4 @@
-"""The verbs that trade: a simulated day, a recorded day."""
+"""The verbs that trade: a simulated day, a day at the broker, a recorded day."""
 
 import os
 import re
@@ -18,16 +18,17 @@ from holdfast.app.cli.setup import armed_limits
 from holdfast.app.config import CONFIG_FILE, Config, Mode, with_setting
 from holdfast.app.log import logging_to
 from holdfast.app.program import Host
-from holdfast.app.wiring import Progress, RunResult, run_replay, run_sim, stored_config
+from holdfast.app.realtime import household, outlook, run_dhan
+from holdfast.app.wiring import Progress, Run, RunResult, run_replay, run_sim, stored_config
+from holdfast.app.yes import account_locks, require_no_yes, require_yes
 from holdfast.control.socket import socket_path
 from holdfast.domain.errors import DataRefused
+from holdfast.facts.ist import ist_text
 from holdfast.research import report_text
 from holdfast.research.bundle import SUFFIX, open_bundle, tape_of
 from holdfast.research.parts import Report, Work
 from holdfast.research.report import fold_report, shortfalls
 from holdfast.research.text import grouped
-from holdfast.runtime.clock import WallClock
-from holdfast.runtime.lock import InstanceLock
 from holdfast.runtime.systemd import Systemd
 
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
@@ -68,42 +69,80 @@ floor_option = click.option(
     example="holdfast run\nholdfast run --seed 2 --floor ticks=250000 --floor trades=3",
     shape=_SHAPE,
 )
-@click.option("--seed", type=int, help="Another day than that of [sim] seed.")
-@click.option("--day", metavar="DATE", help="Another date than [sim] day.")
+@click.option("--seed", type=int, help="sim: another day than that of [sim] seed.")
+@click.option("--day", metavar="DATE", help="sim: another date than [sim] day.")
+@click.option(
+    "--i-understand-this-is-real-money",
+    "owner",
+    metavar="ACCOUNT-ID",
+    help="live: the broker's number of the account whose money it is.",
+)
 @anew_option
 @floor_option
-def run(
+def run(  # noqa: PLR0913 one for each option
     frame: Frame,
     *,
     seed: int | None,
     day: str | None,
+    owner: str | None,
     anew: bool,
     floor: dict[str, int],
     as_json: bool,
 ) -> int:
-    """Trade one simulated day as fast as configured, and report on it.
+    """Trade one day, in the mode of the configuration, and report on it.
 
-    The report holds simulated time only and is the same for the same configuration and seed. It
-    goes to stdout, what the run cost goes to stderr. A finished run of the same day and seed is
-    replaced; one that was stopped or killed before its day was over is continued.
+    In sim the day is generated and passes as fast as configured; a finished run of the same day and
+    seed is replaced. In paper and live it is today, at the broker; start before the market opens or
+    while it is open. A run that was stopped or killed before its day was over is continued.
+
+    The report goes to stdout, what the run cost goes to stderr.
     """
     config = config_in_force(frame)
-    if config.mode is not Mode.SIM:
+    asked = {"sim.seed": seed, "sim.day": day}
+    if config.mode is Mode.REPLAY:
         raise DataRefused(
             str(frame.config_file),
             f"mode {config.mode} is not run but replayed",
             'use holdfast replay TAPE, or set mode = "sim"',
         )
-    for path, given in (("sim.seed", seed), ("sim.day", day)):
-        if given is not None:
-            config = with_setting(config, path, given, where=f"--{path.removeprefix('sim.')}")
-    name = f"{config.sim.day}-seed{config.sim.seed}"
+    if config.mode.is_real_time:
+        require_yes(config, owner, anew=anew, asked=[name for name in asked if asked[name]])
+        label, play = _at_the_broker(frame, config)
+    else:
+        for path, given in asked.items():
+            if given is not None:
+                config = with_setting(config, path, given, where=f"--{path.removeprefix('sim.')}")
+        label, play = _generated(frame, config)
+        require_no_yes(owner)
+    report, told = _play(frame, config, label, play, anew=anew)
+    return _tell(report, told, floor, as_json=as_json)
+
+
+def _generated(frame: Frame, config: Config) -> tuple[str, Play]:
+    """A simulated day: what its run is called, and how it is played."""
 
     def play(folder: Path, progress: Progress) -> RunResult:
         return run_sim(config, folder, progress, host_of(frame, config))
 
-    report, told = _play(frame, config, f"{Mode.SIM}/{name}", play, anew=anew)
-    return _tell(report, told, floor, as_json=as_json)
+    return f"{Mode.SIM}/{config.sim.day}-seed{config.sim.seed}", play
+
+
+def _at_the_broker(frame: Frame, config: Config) -> tuple[str, Play]:
+    """Today in paper or live. Raises DataRefused when there is nothing to trade today."""
+    home = household(frame.paths, config, os.environ)
+    seen = outlook(config, home.calendar)
+    if seen.waits_s:
+        hours, minutes = divmod(seen.waits_s // 60, 60)
+        opens = ist_text(seen.session.open_ns)[:5]
+        say(f"the market is closed; it opens at {opens} in India, in {hours} h {minutes} min")
+
+    def play(folder: Path, progress: Progress) -> RunResult:
+        run = Run(
+            folder=folder, progress=lambda done: progress(done, 0), host=host_of(frame, config)
+        )
+        return run_dhan(config, seen, run, home=home)
+
+    return f"{config.mode}/{seen.facts.day}", play
 
 
 @verb(
@@ -172,10 +211,10 @@ def _play(
     say(armed_limits(config))
     runs = runs_of(frame, config)
     mode, _, name = label.partition("/")
-    lock = InstanceLock.acquire(
-        frame.paths.locks_dir, config.account.client_id, at_ns=WallClock().now_ns(), purpose=label
-    )
-    with lock, runs.playing(mode, name, anew=anew) as folder:
+    with (
+        account_locks(frame.paths, config, purpose=label),
+        runs.playing(mode, name, anew=anew) as folder,
+    ):
         if folder.continues:
             say(f"goes on with {label}, which was not over (begin anew with: --anew)")
         with unwrapped(), logging_to(folder.path), shown_progress(label) as progress:
