@@ -8,6 +8,7 @@ engine does when it hears that the link is up.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Final
 
@@ -29,6 +30,9 @@ SILENT_NS: Final = 25_000_000_000
 
 REFUSED_S: Final = 0.5
 """A bad token is answered by a reset some 10 ms after the login: so long it is waited for."""
+
+CLOSE_S: Final = 0.2
+"""So long, of the wall's time, the broker is given to say goodbye."""
 
 MESSAGE_MAX: Final = 1 << 20
 _LOGIN_CODE: Final = 42
@@ -122,11 +126,15 @@ class UpdateStream:
     async def close(self) -> None:
         """End the connection and its task."""
         reading, self._reading = self._reading, None
+        socket, self._socket = self._socket, None
         session, self._session = self._session, None
-        self._socket = None
         if reading is not None:
             reading.cancel()
             await asyncio.wait({reading})
+        if socket is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await socket.close()
         if session is not None:
             await session.close()
             await asyncio.sleep(0)  # what was closed is gone after a turn of the loop

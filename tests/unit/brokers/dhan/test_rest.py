@@ -394,6 +394,29 @@ def test_polls_keep_both_connections_warm() -> None:
     assert sorted(polled) == [1, 1, 2, 2]
 
 
+@pytest.mark.proves("T27")
+def test_orders_leave_by_the_registered_address_family_only() -> None:
+    """A host with both would now and then send an order from the address that is not registered."""
+
+    server = always(OK)
+
+    async def main() -> list[Reply]:
+        async with server:
+            replies = []
+            for family in (socket.AF_INET6, socket.AF_INET):
+                base = f"http://localhost:{server.port}"
+                clock = ScaledClock(NOW_NS, SLOW)
+                rest = Rest(base, Whose(), clock, order_family=family)
+                replies.append(await rest.call("PUT", "/orders/1", kind=CallKind.CHANGE))
+                await rest.close()
+            return replies
+
+    by_six, by_four = asyncio.run(main())
+    assert failed(by_six).outcome is Outcome.NOT_SENT, "the server listens on the other family"
+    assert isinstance(by_four, Answer)
+    assert len(server.heard) == 1
+
+
 # -- what an answer says beside what was asked
 
 

@@ -227,7 +227,7 @@ def test_a_stream_without_pings_is_gone_after_25_s() -> None:
     streaming(act)
 
 
-@pytest.mark.proves("OUH-1", "B-18")
+@pytest.mark.proves("OUH-1")
 def test_a_reset_is_noticed_and_the_next_connect_logs_in_again() -> None:
     """What happened between is not told again: the book must be read."""
     broker = Broker()
@@ -278,7 +278,7 @@ def told_of(*texts: str, words: OrderWords | None = None) -> list[AnyEvent]:
     return streaming(act, words=words)
 
 
-@pytest.mark.proves("I-40", "OUH-2")
+@pytest.mark.proves("I-40")
 def test_a_word_before_the_answer_is_matched_by_our_own_id() -> None:
     """The stream beats the HTTP answer: the broker's number is not known yet."""
     (event,) = told_of(alert())
@@ -306,6 +306,7 @@ def test_orders_of_the_owner_and_of_the_broker_are_told_apart() -> None:
     assert (event.row.filled_quantity, event.row.is_live) == (65, True)
 
 
+@pytest.mark.proves("OUH-2")
 def test_words_repeated_and_out_of_order_are_told_as_they_come() -> None:
     """Each is cumulative, so that the engine's fold loses nothing and counts nothing twice."""
     whole = alert(tradedQty=130, remainingQuantity=None, status="Traded")
