@@ -397,7 +397,6 @@ def test_polls_keep_both_connections_warm() -> None:
 @pytest.mark.proves("T27")
 def test_orders_leave_by_the_registered_address_family_only() -> None:
     """A host with both would now and then send an order from the address that is not registered."""
-
     server = always(OK)
 
     async def main() -> list[Reply]:
