@@ -146,6 +146,16 @@ class Wire:
         self.oi = 0
 
 
+_Take = Callable[[bytes, int, int], Tick | None]
+
+
+def _take_nothing(_message: bytes, _offset: int, _at_ns: int) -> Tick | None:
+    raise AssertionError("a packet of no known kind is passed over")
+
+
+_NO_KIND: Final[tuple[int, _Take]] = (0, _take_nothing)
+
+
 class Codec:
     """Decodes the messages of one connection.
 
@@ -163,7 +173,7 @@ class Codec:
         self._by_key: dict[bytes, Wire] = {}
         self._steps: dict[int, _Prices] = {}
         self._day_s = self._next_ns = 0
-        self._take: Mapping[int, Callable[[bytes, int, int], Tick | None]] = {
+        takes: dict[int, _Take] = {
             **dict.fromkeys((_V1_DEPTH, CLOSE, STATUS), self._leave),
             FULL: self._full,
             QUOTE: self._quote,
@@ -171,6 +181,7 @@ class Codec:
             OI: self._open_interest,
             DISCONNECT: self._disconnect,
         }
+        self._kinds = {code: (SIZES[code], take) for code, take in takes.items()}
         self.know(instruments)
 
     def know(self, instruments: Iterable[Instrument]) -> None:
@@ -192,17 +203,16 @@ class Codec:
         if at_ns >= self._next_ns:
             self._begin_day(at_ns)
         ticks: list[Tick] = []
-        offset, end, take = 0, len(message), self._take
+        offset, end, kinds = 0, len(message), self._kinds
         if not 0 < end <= MESSAGE_MAX:
             self.count(Flaw.OVERSIZED if end else Flaw.EMPTY, f"{end} bytes")
             return ticks
         while offset < end:
-            code = message[offset]
-            size = SIZES.get(code, 0)
+            size, take = kinds.get(message[offset], _NO_KIND)
             try:
                 if not size or offset + size > end:
                     size = self._pass_over(message, offset)
-                elif (tick := take[code](message, offset, at_ns)) is not None:
+                elif (tick := take(message, offset, at_ns)) is not None:
                     ticks.append(tick)
             except MalformedPacket as error:
                 size = self._recover(error, message, offset, at_ns=at_ns, ticks=ticks)
@@ -423,7 +433,7 @@ class Codec:
         size = SIZES[code]
         packet = bytes((code, size, 0)) + message[offset + 3 : offset + size]
         try:
-            return self._take[code](packet, 0, at_ns)
+            return self._kinds[code][1](packet, 0, at_ns)
         except MalformedPacket as error:
             self._note(error, message, offset)
         return None
