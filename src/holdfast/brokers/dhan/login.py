@@ -57,7 +57,7 @@ class Login:
     ) -> None:
         """`folder` is the account's. A process that may not mint lacks what that takes."""
         self._holder = holder
-        self._host = host
+        self.host = host
         self._passwords = passwords
         self._timing = timing
         self.file = TokenFile(folder, holder.client_id)
@@ -78,6 +78,10 @@ class Login:
             return self._use(best)
         renewed = await self._replace(best)
         return renewed if isinstance(renewed, StoredToken) else self._use(best)
+
+    async def make(self) -> Got:
+        """A new one by password, whatever is there: a person asked for it. Raises DataRefused."""
+        return await self._mint(self._holder.token)
 
     async def revive(self, dead: StoredToken) -> Got:
         """Another token after the broker called `dead` dead. Raises DataRefused.
@@ -103,12 +107,17 @@ class Login:
 
         Raises DataRefused when the text is none, another account's, or has ended.
         """
+        token = self.check(secret)
+        self.record.forgive(token)
+        return self._keep(token)
+
+    def check(self, secret: str) -> StoredToken:
+        """Read a token that a person made. Raises DataRefused as `adopt` does."""
         now_ns = self._timing.now_ns()
         token = _given(self._holder.client_id, secret.strip(), now_ns)
         if token.valid_until_ns <= now_ns:
             raise DataRefused("the token", "has ended", "make a new one on the broker's page")
-        self.record.forgive(token)
-        return self._keep(token)
+        return token
 
     def take(self, made: Made, *, before: StoredToken | None = None) -> Got:
         """What a request for a token came to: kept, or why there is none.
@@ -138,7 +147,7 @@ class Login:
         if old.consumer is not Consumer.SELF:
             return await self._mint(old)
         self._use(old)
-        return self.take(await self._host.renew(old), before=old)
+        return self.take(await self.host.renew(old), before=old)
 
     async def _mint(self, before: StoredToken | None) -> Got:
         """One by PIN and one-time password, within the broker's bounds and our own."""
@@ -152,7 +161,7 @@ class Login:
             return _held(held)
         totp = one_time(self._passwords.totp_secret, now_ns)
         self.record.begin_mint(now_ns)
-        made = await self._host.mint(self._holder.client_id, pin=self._passwords.pin, totp=totp)
+        made = await self.host.mint(self._holder.client_id, pin=self._passwords.pin, totp=totp)
         return self._refusal(made) if isinstance(made, Denied) else self.take(made, before=before)
 
     def _refusal(self, denied: Denied) -> NoToken:

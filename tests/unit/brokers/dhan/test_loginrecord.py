@@ -39,6 +39,8 @@ def test_a_clock_that_was_set_back_holds_nothing_up(tmp_path: Path) -> None:
     record = LoginRecord(tmp_path)
     record.begin_mint(NOW_NS + DAY_NS)
     assert record.mint_held(NOW_NS) is None
+    record.begin_mint(NOW_NS + 1)
+    assert record.mint_held(NOW_NS) is not None
 
 
 @pytest.mark.proves("I-95")
