@@ -32,6 +32,9 @@ FRESH_NS: Final = 15 * SECOND_NS
 WARM_LINES: Final = 2
 READ_CONNECTIONS: Final = 16
 KEEPALIVE_S: Final = 60.0
+PATIENCE_S_MIN: Final = 0.25
+"""No time-out is shorter, of the wall's time: where a day is played fast the machine is no faster."""
+
 CLOSE_S: Final = 0.2
 """So long, of the wall's time, a connection that is given back may keep the next request waiting."""
 
@@ -169,7 +172,7 @@ class Line:
         """Ask once. Raises nothing but CancelledError."""
         way = _Way()
         try:
-            async with asyncio.timeout(self._timing.wall_s(request.timeout_s)):
+            async with asyncio.timeout(self._patience_s(request.timeout_s)):
                 reply = await self._exchange(request, way)
         except TimeoutError:
             reason = f"no answer within {request.timeout_s:g} s"
@@ -180,6 +183,10 @@ class Line:
             return reply
         outcome = Outcome.UNANSWERED if way.is_connected else Outcome.NOT_SENT
         return Failed(outcome=outcome, reason=reason, at_ns=self._timing.now_ns())
+
+    def _patience_s(self, timeout_s: float) -> float:
+        """A time-out in seconds of the wall."""
+        return max(self._timing.wall_s(timeout_s), min(timeout_s, PATIENCE_S_MIN))
 
     async def _exchange(self, request: Request, way: _Way) -> Answer:
         async with self._opened().request(
@@ -387,6 +394,10 @@ class Rest:
     async def keep_warm(self, *, older_ns: int) -> Sequence[Reply]:
         """Ask something over each connection for orders that has been silent for `older_ns`."""
         secret = "" if self._credentials is None else self._credentials.secret
+        reason = self._hindrance(secret)
+        if reason:
+            now_ns = self._timing.now_ns()
+            return [Failed(outcome=Outcome.NOT_SENT, reason=reason, at_ns=now_ns)]
         request = Request(
             method="GET",
             url=f"{self._base}{WARM_PATH}",

@@ -159,6 +159,22 @@ def test_an_answer_older_than_one_before_is_stale_and_not_a_book() -> None:
     assert "older than one heard before" in read.reason
 
 
+def test_a_clock_of_the_brokers_that_is_set_back_costs_one_read() -> None:
+    """Were every answer stale until it has caught up, nothing would be reconciled for so long."""
+    stamps = iter([10, 10, 5, 6, 6, 7, 7])
+
+    def answer_to(heard: Heard) -> Said:
+        date = {"Date": f"Fri, 21 Nov 2025 04:40:{next(stamps):02d} GMT"}
+        return said(200, PAGES[heard.path], headers=date)
+
+    async def twice(reader: BookReader) -> list[BookRead | ReadFailed]:
+        return [await reader.book(), await reader.book()]
+
+    first, second = reading(WireServer(answer_to), twice)
+    assert isinstance(first, ReadFailed)
+    assert isinstance(second, BookRead)
+
+
 def test_a_single_row_may_come_as_an_object() -> None:
     """Documented so for orders by id, seen as arrays (dhan.md 9)."""
     changed = {

@@ -89,6 +89,21 @@ def test_a_no_is_an_answer() -> None:
     on_line(server, act)
 
 
+def test_without_a_token_it_is_not_there() -> None:
+    """And nobody is asked for anything."""
+    server = WireServer(lambda _heard: OK)
+
+    async def main() -> None:
+        async with server:
+            rest = Rest(server.base, Whose(secret=""), ScaledClock(NOW_NS, 1))
+            with pytest.raises(ConnectionError, match="no token"):
+                await OrderLine(rest).connect()
+            await rest.close()
+
+    asyncio.run(main())
+    assert not server.heard
+
+
 @pytest.mark.proves("DEG-1")
 def test_it_comes_back_with_the_broker() -> None:
     """A broken connection is replaced by the next ping, no order is needed for it."""

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from holdfast.brokers.dhan.rows import OrderWords
 from holdfast.brokers.dhan.updates import SILENT_NS, UpdateStream
-from holdfast.domain.event import AnyEvent, ForeignUpdated, OrderUpdated
+from holdfast.domain.event import AnyEvent, ForeignUpdated, Link, LinkChanged, OrderUpdated
 from holdfast.domain.order import BrokerOrderId, BrokerStatus, OrderId
 from holdfast.runtime.clock import ScaledClock
 from tests.support.dhan_samples import sample
@@ -236,12 +236,15 @@ def test_a_reset_is_noticed_and_the_next_connect_logs_in_again() -> None:
         await stream.connect()
         broker.reset()
         await until(lambda: not stream.is_up)
+        # It was told at once: the service asks only every ten seconds.
         with pytest.raises(ConnectionError, match="gone"):
             await stream.ping()
         await stream.connect()
         await broker.say(stream, alert())
 
-    (event,) = streaming(act, broker=broker)
+    lost, event = streaming(act, broker=broker)
+    assert isinstance(lost, LinkChanged)
+    assert (lost.link, lost.is_up) == (Link.UPDATES, False)
     assert isinstance(event, OrderUpdated)
     assert len(broker.logins) == 2
 
