@@ -56,7 +56,7 @@ def bare_loop() -> int:
     return touched
 
 
-def compare(  # noqa: PLR0913 what is measured, and how it is judged
+def compare(
     what: str,
     work: Callable[[], int],
     *,
@@ -64,31 +64,21 @@ def compare(  # noqa: PLR0913 what is measured, and how it is judged
     done_min: int,
     prepare: Callable[[], None] = lambda: None,
     ratio_max: float | None = None,
-    beside: Callable[[], int] | None = None,
 ) -> Row:
     """Measure `work`, which returns how many units it did, interleaved with the bare loop.
 
-    `prepare` runs before each round and is not measured. `beside` stands in for the bare loop where
-    something nearer is there to compare with; it too returns how many units it did.
+    `prepare` runs before each round and is not measured.
     """
     costs: list[float] = []
     bare: list[float] = []
     counts: list[int] = []
     for _ in range(ROUNDS):
-        bare.append(_bare_ns(beside))
+        bare.append(_timed(bare_loop)[0] / len(QUOTES))
         prepare()
         spent, count = _timed(work)
         counts.append(count)
         costs.append(spent / max(count, 1))
     return Row(what, unit, min(counts), done_min, median(costs), median(bare), ratio_max)
-
-
-def _bare_ns(beside: Callable[[], int] | None) -> float:
-    """What one unit of what is compared with costs."""
-    if beside is None:
-        return _timed(bare_loop)[0] / len(QUOTES)
-    spent, count = _timed(beside)
-    return spent / max(count, 1)
 
 
 def _timed(call: Callable[[], int]) -> tuple[int, int]:

@@ -46,7 +46,7 @@ SIZES: Final[Mapping[int, int]] = {
 }
 """The size of each known packet in bytes, its header included (dhan.md 4.3)."""
 
-_FULL_SIZE: Final = SIZES[FULL]
+_FULL_SIZE, _QUOTE_SIZE, _TICKER_SIZE = SIZES[FULL], SIZES[QUOTE], SIZES[TICKER]
 HEADER: Final = 8
 MESSAGE_MAX: Final = 1 << 20
 """Bytes of the longest message that is looked at: six thousand full packets."""
@@ -301,39 +301,40 @@ class Codec:
 
     def _quote(self, message: bytes, offset: int, at_ns: int) -> Tick | None:
         length, key, last, traded, volume = _QUOTE.unpack_from(message, offset)
-        if length != SIZES[QUOTE]:
+        if length != _QUOTE_SIZE:
             raise MalformedPacket(Flaw.LENGTH, length)
-        wire = self._known(key)
-        return self._without_depth(wire, last, traded, at_ns=at_ns, volume=volume)
+        return self._without_depth(key, last, traded, at_ns, volume)
 
     def _ticker(self, message: bytes, offset: int, at_ns: int) -> Tick | None:
         length, key, last, traded = _TICKER.unpack_from(message, offset)
-        if length != SIZES[TICKER]:
+        if length != _TICKER_SIZE:
             raise MalformedPacket(Flaw.LENGTH, length)
-        wire = self._known(key)
-        volume = wire.tick.volume if wire.tick is not None else 0
-        return self._without_depth(wire, last, traded, at_ns=at_ns, volume=volume)
+        return self._without_depth(key, last, traded, at_ns, None)
 
     def _without_depth(
-        self, wire: Wire, last: bytes, traded: int, *, at_ns: int, volume: int
+        self, key: bytes, last: bytes, traded: int, at_ns: int, volume: int | None
     ) -> Tick | None:
-        """A packet that tells no depth: packets come on change, so the depth is still the last one."""
+        """A packet that tells no depth: packets come on change, so the depth is still the last one.
+
+        `volume` is `None` where it tells none of that either.
+        """
+        wire = self._by_key.get(key) or self._known(key)
         last_paise = wire.paise.get(last) or self._learn(wire, last, traded)
         wire.seen_ns = at_ns
         if not last_paise:
             return None
         before = wire.tick
-        wire.tick = Tick(
+        wire.tick = tick = Tick(
             at_ns=at_ns,
             instrument=wire.id,
             last_paise=last_paise,
             venue_at_ns=traded * 1_000_000_000 - OFFSET_NS if traded >= self._day_s else None,
-            volume=volume,
+            volume=volume if volume is not None else 0 if before is None else before.volume,
             oi=wire.oi,
-            bids=before.bids if before is not None else (),
-            asks=before.asks if before is not None else (),
+            bids=() if before is None else before.bids,
+            asks=() if before is None else before.asks,
         )
-        return wire.tick
+        return tick
 
     def _learn(self, wire: Wire, last: bytes, traded: int) -> int:
         """The last price in paise; 0 for none, which can be before the day's first trade only."""
