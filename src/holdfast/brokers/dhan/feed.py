@@ -200,13 +200,18 @@ class DhanFeed:
         if ended.loss is Loss.TOKEN:
             self._reject(TokenRefused(f"the market feed: {ended.reason}\n  the login looks at it"))
 
-    def note_unseen(self, instruments: Sequence[InstrumentId]) -> None:
+    def note_unseen(self, line: Line, instruments: Sequence[InstrumentId]) -> None:
         """They are read once by REST: that tells whether they are quiet or lost (MFH-3)."""
-        now_ns = self._timing.now_ns()
-        self._unseen |= dict.fromkeys(instruments, now_ns)
+        if line is self._main:
+            self._unseen |= dict.fromkeys(instruments, self._timing.now_ns())
 
     def is_silent(self, now_ns: int) -> bool:
-        """Whether nothing has come over any connection for so long that there is an outage (T28)."""
+        """Whether nothing has come over any connection for so long that there is an outage (T28).
+
+        A process that has not been connected yet is blind as well: it may begin at any time.
+        """
+        if not any(line.was_connected for line in self._lines):
+            return True
         newest = [line.newest_ns for line in self._lines if line.newest_ns is not None]
         since_ns = max([*newest, self._began_ns])
         exchanges = {one.exchange for one in self._wanted.all()}

@@ -38,6 +38,12 @@ QUIET_NS: Final = 2 * SECOND_NS
 MUTE_NS: Final = 5 * SECOND_NS
 """And for so long: it is given up."""
 
+STALLED_NS: Final = SECOND_NS
+"""A look that comes so late says that we stood still: what came meanwhile lies unread."""
+
+ASK_AGAIN_NS: Final = 60 * SECOND_NS
+"""So often the instruments of an exchange that is mute by itself are asked for again."""
+
 UNSEEN_NS: Final = 5 * SECOND_NS
 """An instrument without a packet for so long after it was asked for is asked for again (MFH-3)."""
 
@@ -67,7 +73,7 @@ class Owner(Protocol):
         """A connection ended, or could not be made."""
         ...
 
-    def note_unseen(self, instruments: Sequence[InstrumentId]) -> None:
+    def note_unseen(self, line: "Line", instruments: Sequence[InstrumentId]) -> None:
         """These were asked for, and nothing came."""
         ...
 
@@ -133,12 +139,13 @@ class Line:
         self._owner = owner
         self._timing = place.timing
         self.session: aiohttp.ClientSession | None = None
-        self.is_up = self.is_connected = False
+        self.is_up = self.is_connected = self.was_connected = False
         self.newest_ns: int | None = None
         self.dials = 0
         self.codec = Codec(())
         self.flaws: dict[Flaw, int] = {}
-        self._began_ns = 0
+        self._began_ns = self._looked_ns = 0
+        self._asked_again_ns: dict[Exchange, int] = {}
         self._asked: dict[InstrumentId, Instrument] = {}
         self._asked_for: Sequence[Instrument] | None = None
         self._unseen: dict[InstrumentId, int] = {}
@@ -168,6 +175,7 @@ class Line:
 
     async def keep(self) -> None:
         """Be connected for as long as something is desired and the broker allows, until cancelled."""
+        self.is_up = False
         while True:
             while not self._may_dial():
                 await self._pause()
@@ -201,7 +209,7 @@ class Line:
         """Nothing of an earlier connection counts: not its data, not what it was asked for."""
         self.dials += 1
         self._dialing.dial(now_ns)
-        self._began_ns, self.newest_ns = now_ns, None
+        self._began_ns, self.newest_ns, self._asked_again_ns = now_ns, None, {}
         flaws = self.codec.flaws
         self.codec = Codec(())
         self.codec.flaws = flaws  # counted, and logged once, for the whole day
@@ -218,7 +226,7 @@ class Line:
         except (aiohttp.ClientError, OSError) as error:
             # Without its text: that may show the address, which holds the token.
             return Ended(Loss.RESET, f"it could not be made: {type(error).__name__}")
-        self.is_connected = True
+        self.is_connected = self.was_connected = True
         try:
             return await self._on(socket)
         finally:
@@ -288,7 +296,11 @@ class Line:
     async def _watch(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
         while True:
             await self._ask(socket)
-            self._judge(self._timing.now_ns())
+            now_ns = self._timing.now_ns()
+            is_stalled = now_ns - self._looked_ns > STALLED_NS
+            self._looked_ns = now_ns
+            if not is_stalled:
+                self._judge(now_ns)
             await self._pause()
 
     async def _pause(self) -> None:
@@ -318,7 +330,8 @@ class Line:
         unseen = self._unseen_by(now_ns)
         if unseen:
             await self._send(socket, [self._asked[identity] for identity in unseen])
-            self._owner.note_unseen(unseen)
+            self._owner.note_unseen(self, unseen)
+        await self._send(socket, self._mute_by(now_ns))
 
     def _unseen_by(self, now_ns: int) -> Sequence[InstrumentId]:
         """What was asked for so long ago, in session, and has not been seen: each is told once."""
@@ -333,6 +346,25 @@ class Line:
                 del self._unseen[identity]
                 due.append(identity)
         return due
+
+    def _mute_by(self, now_ns: int) -> Sequence[Instrument]:
+        """What is asked for on an exchange that is mute while another one streams (T10)."""
+        mute: list[Exchange] = []
+        for exchange in {one.exchange for one in self._asked.values()}:
+            open_ns = self._place.hours.open_since(exchange, now_ns)
+            seen = [
+                wire.seen_ns
+                for wire in self.codec.wires.values()
+                if wire.exchange is exchange and wire.seen_ns is not None
+            ]
+            if open_ns is None or not seen or now_ns - max(*seen, open_ns) <= MUTE_NS:
+                continue
+            if now_ns - self._asked_again_ns.get(exchange, 0) > ASK_AGAIN_NS:
+                self._asked_again_ns[exchange] = now_ns
+                mute.append(exchange)
+        if mute:
+            _log.warning("an exchange is mute", line=self.number, exchanges=sorted(mute))
+        return [one for one in self._asked.values() if one.exchange in mute]
 
     async def _send(
         self,

@@ -11,11 +11,12 @@ from structlog.testing import capture_logs
 from holdfast.brokers.dhan.codec import MESSAGE_MAX
 from holdfast.brokers.dhan.sockets import MUTE_NS, QUIET_NS
 from holdfast.domain.event import QuotesRead
+from holdfast.domain.instrument import OptionType
 from holdfast.ports import KeptFeed
 from tests.support import feed_frames as frames
-from tests.support.desk import CALL, NIFTY, OPEN, PUT, SECOND
+from tests.support.desk import CALL, NIFTY, OPEN, PUT, SECOND, SESSION, option
 from tests.support.feed_desk import EVENING, NOON, SECRET, FeedDesk, feeding, row
-from tests.support.feed_server import PING, TEXT, Served, until
+from tests.support.feed_server import PING, TEXT, FeedServer, Served, until
 
 ALL = [("IDX_I", "13"), ("NSE_FNO", "40001"), ("NSE_FNO", "40002")]
 Story = Callable[[FeedDesk], Awaitable[None]]
@@ -553,3 +554,54 @@ def test_a_reset_before_the_open_waits_for_the_outage() -> None:
         assert OPEN + 2 * SECOND <= desk.now() <= OPEN + 12 * SECOND
 
     play(story, start_ns=OPEN - 63 * SECOND, speed=20)
+
+
+def test_a_later_life_of_its_service_hears_anew_that_it_is_up() -> None:
+    """What an earlier life was told is nothing to a later one."""
+
+    async def main() -> None:
+        async with FeedServer() as server:
+            desk = FeedDesk(server, start_ns=NOON, sessions=(SESSION,), until_ns=None, speed=10)
+            for life in (1, 2):
+                await desk.feed.connect()
+                keeping = asyncio.ensure_future(desk.feed.keep(desk.hear, desk.told.append))
+                served = await server.connected(life)
+                desk.tick_index(served)
+                await until(lambda life=life: desk.links == [(True, "")] * life)  # type: ignore[misc]
+                keeping.cancel()
+                await asyncio.wait([keeping])
+                await desk.feed.close()
+
+    asyncio.run(main())
+
+
+def test_a_process_that_was_never_connected_may_begin_in_the_rush_of_the_open() -> None:
+    """It is blind until then; only what was connected already waits for an outage."""
+
+    async def story(desk: FeedDesk) -> None:
+        served = await desk.server.connected()
+        assert desk.now() < OPEN - 20 * SECOND
+        served.reset()
+        await asyncio.sleep(desk.timing.wall_s(10))
+        assert desk.server.attempts == 1
+
+    play(story, start_ns=OPEN - 50 * SECOND)
+
+
+@pytest.mark.proves("I-60")
+def test_twenty_positions_without_a_feed_are_one_call() -> None:
+    """Not one for each: the budget is one a second for all of them."""
+
+    async def story(desk: FeedDesk) -> None:
+        calls = [option(50_000 + n, 20_000 + 50 * n, OptionType.CALL) for n in range(20)]
+        desk.contracts += calls
+        desk.held = {one.id for one in calls}
+        desk.server.refuse = [502] * 50
+        desk.feed.want(desk.held)
+        await until(lambda: len(desk.rest.asked) >= 2)
+        _, body = desk.rest.asked[-1]
+        assert sorted(body["NSE_FNO"]) == [one.security_id for one in calls]
+        stamps = [at_ns for at_ns, _ in desk.rest.asked]
+        assert all(b - a >= SECOND for a, b in pairwise(stamps))
+
+    play(story)

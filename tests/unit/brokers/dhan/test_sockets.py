@@ -1,6 +1,7 @@
 """One connection by itself: when it may be dialled, how long it is silent, what it asks for."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import aiohttp
@@ -9,7 +10,13 @@ from msgspec.structs import replace
 
 from holdfast.brokers.dhan.dialing import Dialing, Ended, Loss
 from holdfast.brokers.dhan.sockets import CONNECT_S, QUIET_NS, Hours, Line, Place
-from holdfast.domain.instrument import Exchange, Instrument, InstrumentId
+from holdfast.domain.instrument import (
+    Exchange,
+    Instrument,
+    InstrumentId,
+    Segment,
+    instrument_id,
+)
 from holdfast.domain.market import Tick
 from holdfast.runtime.clock import ScaledClock
 from tests.support import feed_frames as frames
@@ -38,7 +45,7 @@ class Owner:
     def note_end(self, ended: Ended) -> None:
         self.ends.append(ended)
 
-    def note_unseen(self, instruments: Sequence[InstrumentId]) -> None:
+    def note_unseen(self, _line: Line, instruments: Sequence[InstrumentId]) -> None:
         self.unseen += instruments
 
     def is_silent(self, _now_ns: int) -> bool:
@@ -53,7 +60,8 @@ class Desk:
         self.owner = Owner()
         self.timing = ScaledClock(start_ns, speed)
         self.desired: list[Instrument] = [NIFTY]
-        self.place = Place(url, Holder(), self.timing, Hours([SESSION]))
+        sessions = [SESSION, replace(SESSION, exchange=Exchange.BSE)]
+        self.place = Place(url, Holder(), self.timing, Hours(sessions))
         self.dialing = Dialing([SESSION])
         self.line = Line(
             3, self.place, self.dialing, desired=lambda: self.desired, owner=self.owner
@@ -183,6 +191,57 @@ def test_each_instrument_is_told_unseen_once() -> None:
                 await asyncio.sleep(desk.timing.wall_s(0.4))
             assert desk.owner.unseen == [CALL.id] * 2
             assert desk.line.silence_ns(desk.timing.now_ns()) < QUIET_NS
+            keeping.cancel()
+            await asyncio.wait([keeping])
+
+    asyncio.run(story())
+
+
+@pytest.mark.proves("I-71")
+def test_an_exchange_that_is_mute_by_itself_is_asked_for_again() -> None:
+    """The other one streams, so the connection stays; once a minute at most (T10)."""
+    other = replace(
+        CALL,
+        id=instrument_id(Segment.BSE_FNO, 70_000),
+        segment=Segment.BSE_FNO,
+        security_id=70_000,
+        exchange=Exchange.BSE,
+    )
+
+    async def story() -> None:
+        async with FeedServer() as server:
+            desk = Desk(server.url)
+            desk.desired = [NIFTY, other]
+            keeping = asyncio.ensure_future(desk.keep())
+            served = await server.connected()
+            await until(lambda: len(served.texts) == 2)
+            served.send(frames.full("BSE_FNO", 70_000, 8.0, desk.timing.now_ns()))
+            for _ in range(35):
+                served.send(frames.ticker("IDX_I", 13, 24_500.0, desk.timing.now_ns()))
+                await asyncio.sleep(desk.timing.wall_s(0.4))
+            assert served.asked(21) == [("BSE_FNO", "70000")] * 2
+            assert served.asked(15) == [("IDX_I", "13")]
+            assert len(server.connections) == 1
+            keeping.cancel()
+            await asyncio.wait([keeping])
+
+    asyncio.run(story())
+
+
+def test_a_process_that_stood_still_judges_nobody_by_that() -> None:
+    """What came meanwhile lies unread in the socket: it is read before anybody is given up."""
+
+    async def story() -> None:
+        async with FeedServer() as server:
+            desk = Desk(server.url, speed=20)
+            keeping = asyncio.ensure_future(desk.keep())
+            served = await server.connected()
+            for _ in range(4):
+                served.send(frames.ticker("IDX_I", 13, 24_500.0, desk.timing.now_ns()))
+                await asyncio.sleep(desk.timing.wall_s(0.4))
+                time.sleep(desk.timing.wall_s(12))  # noqa: ASYNC251 the loop itself stands still
+            await until(lambda: len(desk.owner.ticks) == 4)
+            assert len(server.connections) == 1
             keeping.cancel()
             await asyncio.wait([keeping])
 
