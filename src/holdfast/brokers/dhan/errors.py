@@ -36,6 +36,8 @@ _WORDS: Final[Mapping[Refusal, Sequence[str]]] = {
         r"offline order",
         r"outside (?:of )?market hours",
         r"market (?:is )?not open",
+        r"not allowed after",
+        r"square.?off",
     ),
     Refusal.SELF_TRADE: (r"self.?trade",),
     Refusal.FUNDS: (
@@ -69,7 +71,7 @@ _WORDS: Final[Mapping[Refusal, Sequence[str]]] = {
     Refusal.NOT_MODIFIABLE: (
         r"transit state",
         r"incorrect request for order",
-        r"cannot be (?:modified|cancell?ed)",
+        r"cannot be(?:come| modified| cancell?ed)",
         r"\b(?:is|was|been|already) (?:already )?(?:traded|filled|cancell?ed|rejected|executed|expired)",
         r"\border (?:was |is )?not (?:found|open)",
         r"no such order",

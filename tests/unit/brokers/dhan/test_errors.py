@@ -34,6 +34,7 @@ T13 = {
         "Market is Closed! Want to place an offline order?",
         "Markets are Offline or Blocked",
         "NSE market is closed",
+        "RMS:7:Intraday orders are not allowed after the square-off time",
     ],
     Refusal.FUNDS: [
         "RMS:341260200000001:You have insufficient funds. Please add Rs.23.67 to trade.",
@@ -72,6 +73,7 @@ T13 = {
         "Order is already traded",
         "Order is cancelled",
         "Order cannot be modified",
+        "Order is in the book and cannot become a stop",
         "Order was modified 25 times, no more are allowed",
         "Order 12 not found: order not found",
     ],
