@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.brokers.dhan.fields import Unreadable
-from holdfast.brokers.dhan.margin import Margin, Planned, margin_of, read_margin
+from holdfast.brokers.dhan.margin import Margin, MarginReader, Planned, margin_of
 from holdfast.brokers.dhan.rest import Rest
 from holdfast.domain.instrument import (
     Exchange,
@@ -74,7 +74,7 @@ def test_only_what_applies_is_asked(trigger_paise: int, expected: dict[str, floa
         async with WireServer(lambda _: said(200, full)) as server:
             rest = Rest(server.base, Whose(), ScaledClock(NOW_NS, 5))
             try:
-                return await read_margin(rest, CLIENT_ID, planned), server.heard[0]
+                return await MarginReader(rest, CLIENT_ID).read(planned), server.heard[0]
             finally:
                 await rest.close()
 
