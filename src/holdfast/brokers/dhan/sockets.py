@@ -39,7 +39,7 @@ MUTE_NS: Final = 5 * SECOND_NS
 """And for so long: it is given up."""
 
 STALLED_NS: Final = SECOND_NS
-"""A look that comes so late says that we stood still: what came meanwhile lies unread."""
+"""A look that comes so late says that we stood still: nobody was silent meanwhile but us."""
 
 ASK_AGAIN_NS: Final = 60 * SECOND_NS
 """So often the instruments of an exchange that is mute by itself are asked for again."""
@@ -144,7 +144,7 @@ class Line:
         self.dials = 0
         self.codec = Codec(())
         self.flaws: dict[Flaw, int] = {}
-        self._began_ns = self._looked_ns = 0
+        self._began_ns = self._looked_ns = self._resumed_ns = 0
         self._asked_again_ns: dict[Exchange, int] = {}
         self._asked: dict[InstrumentId, Instrument] = {}
         self._asked_for: Sequence[Instrument] | None = None
@@ -169,7 +169,7 @@ class Line:
         if not opened:
             return 0
         since_ns = self._began_ns if self.newest_ns is None else self.newest_ns
-        return max(now_ns - max(since_ns, min(opened)), 0)
+        return max(now_ns - max(since_ns, self._resumed_ns, min(opened)), 0)
 
     # -- its lives
 
@@ -297,10 +297,10 @@ class Line:
         while True:
             await self._ask(socket)
             now_ns = self._timing.now_ns()
-            is_stalled = now_ns - self._looked_ns > STALLED_NS
+            if now_ns - self._looked_ns > STALLED_NS:
+                self._resumed_ns = now_ns
             self._looked_ns = now_ns
-            if not is_stalled:
-                self._judge(now_ns)
+            self._judge(now_ns)
             await self._pause()
 
     async def _pause(self) -> None:
