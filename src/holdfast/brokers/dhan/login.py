@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 import pyotp
+import structlog
 from typing_extensions import override
 
 from holdfast.brokers.dhan.authhost import AuthHost, Denied, Granted, Made
@@ -28,6 +29,8 @@ from holdfast.brokers.dhan.token import (
 )
 from holdfast.domain.errors import DataRefused
 from holdfast.ports import Timing
+
+_log = structlog.get_logger("login")
 
 
 class NoToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +112,8 @@ class Login:
         """
         token = self.check(secret)
         self.record.forgive(token)
-        return self._keep(token)
+        self.file.save(token)
+        return self._use(token)
 
     def check(self, secret: str) -> StoredToken:
         """Read a token that a person made. Raises DataRefused as `adopt` does."""
@@ -200,8 +204,13 @@ class Login:
         return token
 
     def _keep(self, token: StoredToken) -> StoredToken:
-        self.file.save(token)
-        return self._use(token)
+        """Use what was made and write it down. A full disk must not cost the session."""
+        self._use(token)
+        try:
+            self.file.save(token)
+        except DataRefused as error:
+            _log.error("a token was not written down", component="Login", why=error.what)
+        return token
 
 
 _ADVICE: Final = (

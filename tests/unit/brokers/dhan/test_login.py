@@ -1,6 +1,7 @@
 """Tokens of an account: used while they are alive, replaced within bounds, never fought over."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -9,7 +10,8 @@ import pytest
 
 from holdfast.brokers.dhan.authhost import Denied, Granted, Unanswered
 from holdfast.brokers.dhan.login import Got, NoToken, one_time
-from holdfast.brokers.dhan.token import StoredToken, TokenFile, token_of
+from holdfast.brokers.dhan.loginrecord import RECORD_FILE, LoginRecord
+from holdfast.brokers.dhan.token import TOKEN_FILE, StoredToken, TokenFile, token_of
 from holdfast.domain.errors import DataRefused
 from holdfast.facts.ist import SECOND_NS
 from tests.support.dhan_account import (
@@ -322,6 +324,31 @@ def test_what_a_request_came_to_is_taken(tmp_path: Path) -> None:
         assert desk.holder.secret == given
 
     run(tmp_path, act)
+
+
+def test_a_disk_that_takes_nothing_does_not_cost_the_session(tmp_path: Path) -> None:
+    """The token is used and the bounds are kept in memory; they are written down when they can be."""
+    clock = HandClock()
+    broker = Broker(clock)
+    # In the place of the files that are written before they get their names.
+    blocks = [tmp_path / f".{name}.{os.getpid()}" for name in (TOKEN_FILE, RECORD_FILE)]
+    for block in blocks:
+        block.mkdir()
+
+    async def act(desk: Desk) -> None:
+        login = desk.side.login
+        desk.holder.put(token_of(CLIENT_ID, "dead", minted_ns=NOW_NS - HOUR_NS))
+        assert isinstance(await login.make(), StoredToken)
+        assert desk.holder.secret == broker.alive
+        assert isinstance(await login.make(), NoToken)
+        clock.pass_s(120)
+        for block in blocks:
+            block.rmdir()
+        assert isinstance(await login.make(), StoredToken)
+        assert TokenFile(tmp_path, CLIENT_ID).load() == desk.holder.token
+        assert LoginRecord(tmp_path).read() == login.record.read()
+
+    run(tmp_path, act, broker=broker, clock=clock, env=ENV)
 
 
 def test_a_one_time_password_is_that_of_the_moment() -> None:

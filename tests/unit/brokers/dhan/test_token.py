@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.brokers.dhan.token import (
+    LIFE_MAX_NS,
     LIFE_NS,
     Claims,
     Consumer,
@@ -72,6 +73,16 @@ def test_an_impossible_end_is_none() -> None:
     """A claim far beyond every calendar does not make a token immortal."""
     text = jwt(until_ns=10**30)
     assert token_of(CLIENT_ID, text, minted_ns=NOW_NS).valid_until_ns == NOW_NS + LIFE_NS
+
+
+@pytest.mark.parametrize("until_ns", [10**21, -(10**21)])
+def test_an_end_beyond_every_calendar_is_bounded(tmp_path: Path, until_ns: int) -> None:
+    """What the broker said beside it may be of the year 9999: it can be written down all the same."""
+    made = token_of(CLIENT_ID, "opaque", minted_ns=NOW_NS, valid_until_ns=until_ns)
+    assert 0 <= made.valid_until_ns <= NOW_NS + LIFE_MAX_NS
+    file = TokenFile(tmp_path, CLIENT_ID)
+    file.save(made)
+    assert file.load() == made
 
 
 def test_no_repr_shows_the_secret(capsys: pytest.CaptureFixture[str]) -> None:
