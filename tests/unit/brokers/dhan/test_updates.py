@@ -256,7 +256,7 @@ def test_many_lives_leave_nothing_behind() -> None:
 
     async def act(stream: UpdateStream, broker: Broker, _clock: ScaledClock) -> None:
         before = len(asyncio.all_tasks())
-        for _ in range(20):
+        for _ in range(8):
             await stream.connect()
             await stream.close()
             await stream.close()
