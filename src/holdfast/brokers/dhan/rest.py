@@ -31,7 +31,9 @@ FRESH_NS: Final = 15 * SECOND_NS
 
 WARM_LINES: Final = 2
 READ_CONNECTIONS: Final = 16
-KEEPALIVE_S: Final = 60.0
+KEEPALIVE_S: Final = 15.0
+"""A connection that was idle for longer is not used again: the other side may have closed it."""
+
 PATIENCE_S_MIN: Final = 0.25
 """No time-out is shorter, of the wall's time: where a day is played fast the machine is no faster."""
 

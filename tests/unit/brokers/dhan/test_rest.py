@@ -332,9 +332,10 @@ def test_a_connection_that_was_silent_for_15_s_carries_no_order() -> None:
     assert server.heard[-1].connection == 3
 
 
-def test_a_connection_that_failed_carries_nothing_more() -> None:
-    """The next order goes over another one."""
-    server = WireServer(lambda heard: Silence() if heard.path == "/orders/1" else OK)
+@pytest.mark.parametrize("answer", [Silence(), said(502, body=b"<html>"), Cut()])
+def test_a_connection_that_failed_carries_nothing_more(answer: Said) -> None:
+    """The next order goes over another one, also where it still stands: a gateway is in trouble."""
+    server = WireServer(lambda heard: answer if heard.path == "/orders/1" else OK)
 
     async def act(rest: Rest) -> Reply:
         await rest.keep_warm(older_ns=0)
