@@ -68,7 +68,7 @@ sim: $(READY) ## play 2,000 worlds: faults, crashes, strangers; fails below its 
 	$(PY) -m holdfast.worlds --worlds $${HOLDFAST_WORLDS:-2000}
 
 fuzz: $(READY) ## decode a million damaged frames of the broker's feed, and its bodies
-	HOLDFAST_FUZZ=1000000 $(PY) -m pytest -q -n0 tests/property/test_dhan_codec.py
+	HOLDFAST_FUZZ=1000000 $(PY) -m pytest -q -n auto tests/property/test_dhan_codec.py tests/property/test_dhan_bodies.py
 
 mutants-worlds: $(READY) ## break safety code on purpose: within 500 worlds a checker must notice
 	$(PY) -m tools.mutate_worlds

@@ -25,6 +25,7 @@ from holdfast.domain.instrument import Exchange, Instrument, Segment, instrument
 from holdfast.domain.market import Tick
 from tests.support import feed_frames as frames
 from tests.support.desk import CALL, NIFTY, OPEN, PUT, SECOND
+from tests.support.hurting import damage
 from tools import CHECKOUT
 
 INPUTS = int(os.environ.get("HOLDFAST_FUZZ", "50000"))
@@ -40,7 +41,6 @@ BSE = replace(
 KNOWN: dict[tuple[str, int], Instrument] = {
     (one.segment.value, one.security_id): one for one in (NIFTY, CALL, PUT, BSE)
 }
-BREAKERS = [b"\0\0", b"\xff\xff", b"\0\0\xc0\x7f", b"\0\0\x80\x7f", b"\0\0\x80\xff", b"\0\0\0\x80"]
 
 
 Packing = Callable[[random.Random, str, int, float], bytes]
@@ -77,35 +77,6 @@ def packet(chance: random.Random) -> bytes:
     """One packet as the broker would send it."""
     segment, identity = chance.choice(list(KNOWN))
     return chance.choice(PACKINGS)(chance, segment, identity, chance.randrange(1, 200_000) / 20)
-
-
-def _flip(message: bytes, _at: int, chance: random.Random) -> bytes:
-    hurt = bytearray(message)
-    for _ in range(chance.randrange(1, 6) if hurt else 0):
-        hurt[chance.randrange(len(hurt))] ^= 1 << chance.randrange(8)
-    return bytes(hurt)
-
-
-def _overwrite(message: bytes, at: int, chance: random.Random) -> bytes:
-    breaker = chance.choice(BREAKERS)
-    return message[:at] + breaker + message[at + len(breaker) :]
-
-
-HURTS: list[Callable[[bytes, int, random.Random], bytes]] = [
-    _flip,
-    _overwrite,
-    lambda message, at, _chance: message[:at],
-    lambda message, at, _chance: message[at:],
-    lambda message, at, _chance: message + message[:at],
-    lambda message, at, chance: message[:at] + chance.randbytes(9) + message[at:],
-    lambda message, at, chance: message[:at] + message[at + chance.randrange(1, 20) :],
-    lambda _message, _at, chance: chance.randbytes(chance.randrange(200)),
-]
-
-
-def damage(message: bytes, chance: random.Random) -> bytes:
-    """One hurt of a message."""
-    return chance.choice(HURTS)(message, chance.randrange(len(message) + 1), chance)
 
 
 def inputs(seed: int, count: int) -> Iterator[bytes]:
