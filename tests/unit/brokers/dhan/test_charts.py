@@ -12,7 +12,7 @@ import pytest
 from holdfast.brokers.dhan.charts import (
     DAYS_MAX,
     LATE_S,
-    MINUTE_S,
+    MINUTE_NS,
     History,
     Row,
     checked,
@@ -29,7 +29,6 @@ from holdfast.runtime.clock import ScaledClock
 from tests.support.dhan_account import NOW_NS, answer, recorded, sample
 from tests.support.dhan_wire import Heard, Said, Whose, WireServer, said
 
-MINUTE_NS = MINUTE_S * SECOND_NS
 INDEX = Instrument(
     id=instrument_id(Segment.IDX_I, 13),
     segment=Segment.IDX_I,
@@ -96,6 +95,24 @@ def test_what_is_no_minute_of_the_session_is_left_out(start_ns: int) -> None:
     history = read(*(row(minute) for minute in range(375)), (start_ns, *row(0)[1:]))
     assert len(history.candles) == 375
     assert history.left_out == {"it is no closed minute of the sessions": 1}
+
+
+def test_an_index_ends_before_its_options_do() -> None:
+    """They trade until 15:40 now: the index has candles until 15:29, and owes none after 15:15."""
+    longer = msgspec.structs.replace(
+        DAY,
+        windows=((OPEN_NS, OPEN_NS + 385 * MINUTE_NS),),
+        underlying_ends_ns=OPEN_NS + 360 * MINUTE_NS,
+    )
+    rows = [row(minute) for minute in range(386)]
+    history = checked(rows, INDEX, [longer], now_ns=NOW_NS)
+    assert len(history.candles) == 375
+    assert sum(history.left_out.values()) == 11
+    assert checked(rows[:360], INDEX, [longer], now_ns=NOW_NS).missing_ns == ()
+    assert len(checked(rows[:359], INDEX, [longer], now_ns=NOW_NS).missing_ns) == 1
+    share = msgspec.structs.replace(INDEX, kind=Kind.EQUITY, lot_size=1, price_step_paise=5)
+    assert len(checked(rows, share, [longer], now_ns=NOW_NS).candles) == 385
+    assert len(checked(rows[:360], share, [longer], now_ns=NOW_NS).missing_ns) == 25
 
 
 def test_the_seam_to_our_own_candles_is_the_running_minute() -> None:
