@@ -72,6 +72,7 @@ def test_empty_levels_are_dropped_on_each_side_by_itself() -> None:
     assert tick.asks == ((10_145, 130),)
 
 
+@pytest.mark.proves("T30")
 def test_an_index_ticks_on_the_paisa() -> None:
     """It has no price step; at 24,567.35 a 32-bit float is still nearer than half a paisa (T30)."""
     [tick] = codec().decode(frames.ticker("IDX_I", 13, 24_567.35, TRADED), NOW)
@@ -85,7 +86,7 @@ def test_prices_of_contracts_land_on_their_step(sent: float, paise: int) -> None
     assert tick.last_paise == paise
 
 
-@pytest.mark.proves("I-68")
+@pytest.mark.proves("I-68", "T10")
 @pytest.mark.parametrize("traded", [None, OPEN - 86_400 * SECOND])
 def test_a_contract_that_has_not_traded_today_has_no_trade_time(traded: int | None) -> None:
     """Neither zero nor yesterday's time is a time of today; nothing is invented instead."""

@@ -75,7 +75,7 @@ def test_a_reset_is_answered_after_a_while_and_a_steady_connection_begins_anew()
     assert may(one, NOON + SECOND)
 
 
-@pytest.mark.proves("I-60")
+@pytest.mark.proves("I-60", "T28")
 def test_a_penalty_is_of_the_account_and_lasts_minutes() -> None:
     """A minute, then twice that, five at most; silence is no reason to break it (T28)."""
     one = dialing()
@@ -106,6 +106,7 @@ def test_a_refused_token_is_not_shown_again_before_somebody_looked_at_it() -> No
     assert may(one, NOON + 120 * SECOND, mark="new"), "another token's refusals are its own"
 
 
+@pytest.mark.proves("T28")
 @pytest.mark.parametrize(
     ("minute", "allowed"), [(-61, True), (-60, False), (0, False), (119, False), (120, True)]
 )
@@ -118,6 +119,7 @@ def test_nobody_connects_in_the_rush_of_the_open_without_an_outage(
     assert may(one, OPEN + minute * SECOND, silent=True)
 
 
+@pytest.mark.proves("T28")
 def test_a_fourth_connection_within_five_minutes_needs_an_outage() -> None:
     """The broker blocks accounts that come too often; silence is worth the risk (T28)."""
     one = dialing()

@@ -142,6 +142,7 @@ def test_held_instruments_stay_subscribed() -> None:
     play(story)
 
 
+@pytest.mark.proves("T28")
 def test_the_broker_pings_and_is_answered_and_never_pinged() -> None:
     """A client's pings end connections that live (T28)."""
 
@@ -251,7 +252,7 @@ def test_outside_of_the_session_silence_means_nothing() -> None:
     play(story, start_ns=EVENING)
 
 
-@pytest.mark.proves("I-60", "DEG-4")
+@pytest.mark.proves("I-60", "DEG-4", "T28")
 @pytest.mark.parametrize("how", ["805", "429"])
 def test_a_penalty_is_kept_and_what_is_held_is_read_by_rest(how: str) -> None:
     """No connection for a minute; one reading a few seconds, of what is held only (T28)."""
@@ -385,6 +386,7 @@ def test_while_it_is_down_everything_wanted_is_read_what_is_held_first() -> None
     play(story)
 
 
+@pytest.mark.proves("T28")
 def test_what_is_held_comes_over_two_connections_once() -> None:
     """A reset of one is no outage: what is held goes on; the same packet counts once (T28)."""
 
@@ -525,7 +527,7 @@ def test_closing_gives_the_connections_back() -> None:
     assert [served.is_over for _, served in seen] == [True, True]
 
 
-@pytest.mark.proves("MFH-6")
+@pytest.mark.proves("MFH-6", "T10")
 def test_its_status_tells_age_lag_and_counts() -> None:
     """Receipt against the newest trade, per exchange; from memory."""
 
@@ -542,6 +544,7 @@ def test_its_status_tells_age_lag_and_counts() -> None:
     play(story)
 
 
+@pytest.mark.proves("T28")
 @pytest.mark.timeout(40)
 def test_a_reset_before_the_open_waits_for_the_outage() -> None:
     """Between 09:14 and 09:17 nobody connects unless the market is open and silent (T28)."""
@@ -603,5 +606,26 @@ def test_twenty_positions_without_a_feed_are_one_call() -> None:
         assert sorted(body["NSE_FNO"]) == [one.security_id for one in calls]
         stamps = [at_ns for at_ns, _ in desk.rest.asked]
         assert all(b - a >= SECOND for a, b in pairwise(stamps))
+
+    play(story)
+
+
+@pytest.mark.proves("MFH-8")
+def test_a_burst_of_twenty_thousand_packets_arrives_whole_and_in_order() -> None:
+    """Fifty in a frame, as fast as the wire takes them; nothing is merged or dropped here."""
+
+    async def story(desk: FeedDesk) -> None:
+        desk.feed.want([CALL.id])
+        served = await desk.server.connected()
+        await until(lambda: len(asked(served)) == 2)
+        at_ns = desk.now()
+        packets = [
+            frames.full("NSE_FNO", 40_001, 100.0, at_ns, volume=number) for number in range(20_000)
+        ]
+        for first in range(0, 20_000, 50):
+            served.send(b"".join(packets[first : first + 50]))
+        await until(lambda: len(desk.ticks) == 20_000)
+        assert [tick.volume for tick in desk.ticks] == list(range(20_000))
+        assert len(desk.server.connections) == 1
 
     play(story)

@@ -47,6 +47,7 @@ def desk() -> tuple[QuoteReader, Quoting, ScaledClock]:
     return QuoteReader(rest, timing, contracts=lambda: [NIFTY, CALL, PUT]), rest, timing
 
 
+@pytest.mark.proves("T10")
 def test_a_quote_is_a_tick_with_depth_and_trade_time() -> None:
     """Rupees with a fraction become paise on the step, India's wall becomes UTC (dhan.md 3.10)."""
     told = {
@@ -74,7 +75,7 @@ def test_a_quote_is_a_tick_with_depth_and_trade_time() -> None:
     )
 
 
-@pytest.mark.proves("I-68")
+@pytest.mark.proves("I-68", "T10")
 @pytest.mark.parametrize("told", ["", "NA", "01/01/1980 00:00:00", "19/11/2026 15:29:59"])
 def test_a_trade_that_was_not_today_has_no_time(told: str) -> None:
     """The time of the reading is none of the price's."""

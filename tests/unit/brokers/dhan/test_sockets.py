@@ -154,6 +154,7 @@ def test_it_is_not_connected_while_nothing_is_desired() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.proves("T28")
 def test_the_rush_of_the_open_is_waited_for_unless_there_is_an_outage() -> None:
     """Only the owner, who sees every connection, knows whether there is one (T28)."""
 
@@ -197,7 +198,7 @@ def test_each_instrument_is_told_unseen_once() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.proves("I-71")
+@pytest.mark.proves("I-71", "T10")
 def test_an_exchange_that_is_mute_by_itself_is_asked_for_again() -> None:
     """The other one streams, so the connection stays; once a minute at most (T10)."""
     other = replace(
