@@ -160,6 +160,7 @@ def test_nonsense_is_no_token_id() -> None:
             token_id_of(given)
 
 
+@pytest.mark.proves("T20")
 def test_a_token_that_a_run_uses_is_left_alone(tmp_path: Path) -> None:
     """Making another one would kill it mid-position; when it is dead, a person may help (T20)."""
     broker = Door(HandClock())

@@ -96,6 +96,7 @@ def test_a_stored_token_that_the_broker_calls_dead_is_replaced_at_the_start(tmp_
     run(tmp_path, act, broker=broker, clock=clock)
 
 
+@pytest.mark.proves("T20")
 def test_restarts_in_the_session_never_mint(tmp_path: Path) -> None:
     """Twenty of them, with a token that ends before the close."""
     clock = HandClock(OPENS_NS + HOUR_NS)

@@ -51,6 +51,7 @@ def test_orders_are_taken_from_the_registered_address() -> None:
     assert checked(said(200, GOOD)) == AccountChecked(at_ns=NOW_NS, orders_allowed=True)
 
 
+@pytest.mark.proves("T27")
 @pytest.mark.parametrize(
     ("changed", "word"),
     [
@@ -85,6 +86,7 @@ def test_what_matches_otherwise_does_not(changed: dict[str, object]) -> None:
     assert checked(said(200, {**GOOD, **changed})).orders_allowed
 
 
+@pytest.mark.proves("T27")
 def test_an_error_that_comes_as_200_bars_orders(shared_data: Path) -> None:
     """The sample of the wire: no address was ever set."""
     found = checked(said(200, body=sample(shared_data, "ip_getip_error_200.json")))
@@ -113,6 +115,7 @@ def test_an_array_of_other_things_is_unreadable() -> None:
         registration_of(answer("[1, 2]"))
 
 
+@pytest.mark.proves("T27")
 def test_it_is_checked_at_once_in_turn_and_when_asked() -> None:
     """At the start, each five minutes, at each reconnect; sooner after a refusal."""
     answers: list[Said] = [said(200, GOOD), Cut(), said(200, GOOD)]

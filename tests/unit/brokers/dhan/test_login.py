@@ -61,7 +61,6 @@ def kept(folder: Path, secret: str) -> StoredToken:
     return token
 
 
-@pytest.mark.proves("I-93")
 def test_a_start_without_a_token_mints_one(tmp_path: Path) -> None:
     """With the one-time password of the moment; it is written down and in use."""
     clock = HandClock()
@@ -79,6 +78,7 @@ def test_a_start_without_a_token_mints_one(tmp_path: Path) -> None:
     assert path == f"/app/generateAccessToken?dhanClientId={CLIENT_ID}&pin={PIN}&totp={totp}"
 
 
+@pytest.mark.proves("T20")
 def test_a_restart_never_mints_while_the_stored_one_is_alive(tmp_path: Path) -> None:
     """Not even when it ends before the session does: positions may be open (T20)."""
     clock = HandClock()
@@ -91,6 +91,7 @@ def test_a_restart_never_mints_while_the_stored_one_is_alive(tmp_path: Path) -> 
     assert broker.minted == 0
 
 
+@pytest.mark.proves("I-93")
 def test_before_the_session_one_that_ends_in_it_is_replaced(tmp_path: Path) -> None:
     """So that it outlives the close; one that does is left alone."""
     clock = HandClock()
@@ -205,6 +206,7 @@ def test_a_given_text_that_cannot_be_the_accounts_is_refused(tmp_path: Path, giv
     assert given not in str(refused.value)
 
 
+@pytest.mark.proves("T20")
 def test_another_process_uses_the_first_ones_token_and_never_mints(tmp_path: Path) -> None:
     """It waits for the first one to have one (T20)."""
     clock = HandClock()
@@ -222,6 +224,7 @@ def test_another_process_uses_the_first_ones_token_and_never_mints(tmp_path: Pat
     assert broker.minted == 1
 
 
+@pytest.mark.proves("T20")
 def test_a_dead_token_is_replaced_once_and_then_it_is_a_war(tmp_path: Path) -> None:
     """The second death in ten minutes that is not ours: nothing is minted any more, but a token
     that somebody wrote down is used (T20).

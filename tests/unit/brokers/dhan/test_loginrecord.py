@@ -87,6 +87,7 @@ def test_deaths_that_were_to_come_are_not(tmp_path: Path) -> None:
     assert record.is_dead(token("replaced"))
 
 
+@pytest.mark.proves("T20")
 def test_a_war_ends_the_making_for_the_day(tmp_path: Path) -> None:
     """Over restarts; the next day, or a person, begins anew. What died stays dead."""
     record = LoginRecord(tmp_path)

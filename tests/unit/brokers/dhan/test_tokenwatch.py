@@ -93,6 +93,7 @@ def test_a_profile_that_nobody_answers_is_asked_again(tmp_path: Path) -> None:
     session(tmp_path, act)
 
 
+@pytest.mark.proves("T20")
 def test_the_second_death_calls_the_person_and_mints_no_more(tmp_path: Path) -> None:
     """And what the person, or another process, writes down is taken within seconds (T20)."""
 
