@@ -97,14 +97,20 @@ def test_without_todays_nothing_is_traded(tmp_path: Path) -> None:
     assert "holdfast instruments" in str(refused.value)
 
 
-@pytest.mark.parametrize("spoiled", ["2026-11-20.csv", "2026-11-20.json"])
-def test_a_file_that_changed_on_the_disk_is_fetched_anew(tmp_path: Path, spoiled: str) -> None:
-    """Its hash no longer fits."""
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [("2026-11-20.csv", b"65.0", b"75.0"), ("2026-11-20.json", b'"size"', b'"siz"')],
+)
+def test_a_file_that_changed_on_the_disk_is_fetched_anew(
+    tmp_path: Path, name: str, old: bytes, new: bytes
+) -> None:
+    """Its hash no longer fits, though it could be read; or nobody knows its hash."""
     run(tmp_path, whole, load)
-    with (tmp_path / FOLDER / spoiled).open("ab") as opened:
-        opened.write(b"x")
-    _, paths = run(tmp_path, whole, load)
+    file = tmp_path / FOLDER / name
+    file.write_bytes(file.read_bytes().replace(old, new))
+    (master, _), paths = run(tmp_path, whole, load)
     assert paths == [WHOLE]
+    assert {one.lot_size for one in master.instruments} == {0, 65}
 
 
 def test_it_may_come_packed(tmp_path: Path) -> None:
