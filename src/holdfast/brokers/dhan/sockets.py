@@ -61,7 +61,7 @@ class Speaker(Protocol):
 class Owner(Protocol):
     """Whom the connections of a feed belong to."""
 
-    def deliver(self, ticks: Sequence[Tick]) -> None:
+    def deliver(self, line: "Line", ticks: Sequence[Tick]) -> None:
         """Ticks of one message, in its order."""
         ...
 
@@ -69,7 +69,7 @@ class Owner(Protocol):
         """`line.is_up` has changed."""
         ...
 
-    def note_end(self, ended: Ended) -> None:
+    def note_end(self, line: "Line", ended: Ended) -> None:
         """A connection ended, or could not be made."""
         ...
 
@@ -202,7 +202,7 @@ class Line:
         steady_ns = 0 if self.newest_ns is None else self.newest_ns - self._began_ns
         _log.warning("a connection of the feed ended", line=self.number, reason=ended.reason)
         self._dialing.end(self.number, ended, now_ns, mark=secret, steady_ns=steady_ns)
-        self._owner.note_end(ended)
+        self._owner.note_end(self, ended)
         return ended
 
     def _begin(self, now_ns: int) -> None:
@@ -287,7 +287,7 @@ class Line:
             self.newest_ns = now_ns
             if not self.is_up:
                 self._set_up(is_up=True)
-            self._owner.deliver(ticks)
+            self._owner.deliver(self, ticks)
         if codec.reason is not None:
             raise _Over(ended_by_code(codec.reason))
 

@@ -413,6 +413,35 @@ def test_what_is_held_comes_over_two_connections_once() -> None:
     play(story)
 
 
+@pytest.mark.proves("T28")
+def test_one_wrong_stamp_of_two_connections_mutes_nobody() -> None:
+    """A trade of tomorrow on one of them is forgotten with its next tick, or with its end."""
+
+    async def story(desk: FeedDesk) -> None:
+        desk.held = {CALL.id}
+        desk.feed.want([CALL.id])
+        await desk.server.connected(2)
+        one, two = desk.server.connections
+        await until(lambda: len(asked(one)) == len(asked(two)) == 2)
+        await until(lambda: desk.feed.status().connections == 2)
+
+        async def send(served: Served, last: float, traded_ns: int) -> None:
+            count = len(desk.ticks)
+            served.send(frames.full("NSE_FNO", 40_001, last, traded_ns))
+            await until(lambda: len(desk.ticks) == count + 1)
+
+        tomorrow = desk.now() + 90_000 * SECOND
+        await send(one, 100.0, tomorrow)
+        await send(one, 101.0, desk.now())
+        await send(two, 102.0, desk.now() + SECOND)
+        await send(two, 103.0, tomorrow)
+        two.reset()
+        await until(lambda: desk.feed.status().connections == 1 or len(desk.server.connections) > 2)
+        await send(one, 104.0, desk.now())
+
+    play(story)
+
+
 def test_no_second_connection_while_nothing_is_held() -> None:
     """The budget of five is not ours alone."""
 

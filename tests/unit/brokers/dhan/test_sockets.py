@@ -36,13 +36,13 @@ class Owner:
         self.unseen: list[InstrumentId] = []
         self.outage = False
 
-    def deliver(self, ticks: Sequence[Tick]) -> None:
+    def deliver(self, _line: Line, ticks: Sequence[Tick]) -> None:
         self.ticks += ticks
 
     def note_link(self, line: Line, reason: str) -> None:
         self.links.append((line.is_up, reason))
 
-    def note_end(self, ended: Ended) -> None:
+    def note_end(self, _line: Line, ended: Ended) -> None:
         self.ends.append(ended)
 
     def note_unseen(self, _line: Line, instruments: Sequence[InstrumentId]) -> None:
