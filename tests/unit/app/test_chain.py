@@ -37,9 +37,18 @@ class Spied:
         type(self).told = named
 
 
+def spied() -> type[Spied]:
+    """A class of its own for one of them."""
+
+    class Kept(Spied):
+        pass
+
+    return Kept
+
+
 def made_on(clock: DayClock, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     """What each service was told by name, on a clock."""
-    kinds = {name: type(name, (Spied,), {"told": {}}) for name in SPIED}
+    kinds = {name: spied() for name in SPIED}
     for name, kind in kinds.items():
         monkeypatch.setattr(module, name, kind)
 
