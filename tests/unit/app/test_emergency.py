@@ -10,11 +10,12 @@ import msgspec
 import pytest
 
 from holdfast.app import emergency
-from holdfast.app.config import CONFIG_FILE, Config, Mode
+from holdfast.app.config import CONFIG_FILE, Config, DhanSettings, Mode
 from holdfast.app.emergency import Emergency, take_lock
 from holdfast.app.paths import JOURNAL, UNFINISHED, Paths, find_paths
 from holdfast.app.program import Host
-from holdfast.app.wiring import RunResult
+from holdfast.app.realtime import Household
+from holdfast.app.wiring import Run, RunResult
 from holdfast.domain.errors import DataRefused, InstanceRunning
 from holdfast.domain.event import OperatorRequest
 from holdfast.runtime.lock import Holder, InstanceLock
@@ -23,6 +24,14 @@ from tests.support.command import environment
 from tools import CHECKOUT
 
 CLIENT = "SIM0001"
+
+HERE = DhanSettings(
+    rest_url="http://127.0.0.1:1",
+    auth_url="http://127.0.0.1:1",
+    feed_url="ws://127.0.0.1:1",
+    updates_url="ws://127.0.0.1:1",
+    instruments_url="http://127.0.0.1:1",
+)
 
 HOLD = """import sys, signal
 from pathlib import Path
@@ -143,3 +152,25 @@ def test_a_run_that_lost_its_configuration_is_gone_on_with_by_the_one_in_force(
     assert used == [Config()]
     assert "going on with the configuration in force" in said[0]
     assert (ended.is_flat, ended.aside) == (False, None), "nobody could tell"
+
+
+@pytest.mark.parametrize("mode", [Mode.PAPER, Mode.LIVE])
+def test_what_is_held_at_the_broker_is_closed_without_a_yes(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    """By the run's own configuration, in the market of now; the same mandate, whatever stands behind."""
+    folder = unfinished(paths, Config(mode=mode, dhan=HERE))
+    seen: list[object] = []
+
+    def run_dhan(config: Config, today: object, run: Run, *, home: Household) -> RunResult:
+        assert (config.mode, today, run.folder) == (mode, "today", folder)
+        assert home == Household(folder=paths.account_dir(CLIENT), env=os.environ)
+        assert run.host.mandate is not None
+        seen.extend(asked.request for asked in run.host.mandate.told)
+        return RunResult(exit_code=0, has_begun=True, stopped_early=True, wall={})
+
+    monkeypatch.setattr(emergency, "outlook", lambda _config, _calendar: "today")
+    monkeypatch.setattr(emergency, "run_dhan", run_dhan)
+    ended = one(paths).do(OperatorRequest.PANIC, "by hand")
+    assert seen == [OperatorRequest.PANIC]
+    assert not ended.is_flat, "nobody told how it stands"

@@ -11,10 +11,13 @@ import msgspec
 import pytest
 
 from holdfast.app import wiring
-from holdfast.app.config import Config, Mode, StrategySettings
+from holdfast.app.config import ClockSettings, Config, Mode, StrategySettings
+from holdfast.app.paths import find_paths
 from holdfast.app.program import Host
+from holdfast.app.realtime import household, outlook
 from holdfast.domain.command import PlaceOrder
 from holdfast.domain.dated import DayFacts
+from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import (
     AccountChecked,
     ClockChanged,
@@ -144,3 +147,65 @@ def test_a_day_in_real_time_is_traded_stopped_and_gone_on_with(tmp_path: Path) -
     assert {type(record) for record in told} >= {TokenChanged, AccountChecked, ClockChanged}
     checked: Checked = wiring.verify_run(tmp_path, lambda _done, _of: None)
     assert checked.first_difference is None
+
+
+# -- which day it is
+
+
+def at(moment: str, *, mode: Mode = Mode.PAPER, speed: int = 1) -> Config:
+    """A configuration whose clock shows a moment."""
+    return msgspec.structs.replace(
+        CONFIG, mode=mode, clock=ClockSettings(start=moment, speed=speed)
+    )
+
+
+@pytest.mark.parametrize(
+    ("moment", "waits_s"),
+    [("2026-11-20 09:10:00", 300), ("2026-11-20 09:15:01", 0), ("2026-11-20 15:39:00", 0)],
+)
+def test_a_day_that_is_not_over_can_be_traded(moment: str, waits_s: int) -> None:
+    """Before the open it says how long that still is."""
+    seen = outlook(at(moment))
+    assert seen.facts.day == "2026-11-20"
+    assert waits_s - 5 <= seen.waits_s <= waits_s
+
+
+@pytest.mark.parametrize("moment", ["2026-11-20 15:40:00", "2026-11-21 10:00:00"])
+def test_a_day_that_is_over_or_has_none_names_the_next(moment: str) -> None:
+    """A Friday evening and a Saturday: Monday."""
+    with pytest.raises(DataRefused, match="it opens at 2026-11-23 09:15"):
+        outlook(at(moment))
+
+
+def test_the_users_own_calendar_lies_over_the_shipped_one(tmp_path: Path) -> None:
+    """Beside the configuration, and only where there is one."""
+    paths = find_paths(tmp_path, {})
+    assert household(paths, CONFIG, {}).calendar is None
+    own = tmp_path / "calendar.toml"
+    own.write_text(
+        """[[special]]
+date = 2026-11-21
+name = "a Saturday"
+windows = [[10:00:00, 10:30:00]]
+underlying_ends = 10:30:00
+square_off = 10:20:00
+source = "a circular that came later"
+""",
+        "utf-8",
+    )
+    home = household(paths, CONFIG, {"DHAN_PIN": "1"})
+    assert (home.calendar, home.env) == (own, {"DHAN_PIN": "1"})
+    assert home.folder == paths.account_dir("SIM0001")
+    seen = outlook(at("2026-11-21 10:10:00"), home.calendar)
+    assert seen.session.name == "a Saturday"
+
+
+def test_a_clock_that_is_told_since_when_agrees_with_others() -> None:
+    """A program that is killed and started again goes on in the same day, at the same pace."""
+    wall_ms = time.time_ns() // 1_000_000 - 10_000
+    config = at("2026-11-20 10:00:00", speed=15)
+    config = msgspec.structs.replace(
+        config, clock=msgspec.structs.replace(config.clock, since_ms=wall_ms)
+    )
+    passed_s = (outlook(config).clock.now_ns() - ist_ns(DATE, 36_000)) / 1_000_000_000
+    assert 150 <= passed_s <= 250
