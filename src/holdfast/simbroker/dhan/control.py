@@ -361,8 +361,6 @@ AT_THE_EXCHANGE: Final = frozenset(
         FaultKind.REFUSED_BAND,
         FaultKind.REFUSED_BEYOND_TRIGGER,
         FaultKind.REFUSED_TRIGGER_DISTANCE,
-        FaultKind.REFUSED_NOT_MODIFIABLE,
-        FaultKind.REFUSED_CLOSED,
         FaultKind.REFUSED_DUPLICATE,
         FaultKind.REFUSED_OTHER,
         FaultKind.SELF_TRADE_CANCELLED,

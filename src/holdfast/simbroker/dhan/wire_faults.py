@@ -52,6 +52,7 @@ class WireFault(StrEnum):
     """Every fault of the wire. "It" is the request, answer, connection or word that is struck."""
 
     CONNECT_REFUSED = "connect_refused"  # the REST host takes no connection and cuts its own
+    CONNECTIONS_CUT = "connections_cut"  # every connection of the REST host is cut, once
 
     # -- requests and their answers, of any endpoint
     REQUEST_LOST = "request_lost"  # the connection is reset and nothing was done
@@ -66,6 +67,9 @@ class WireFault(StrEnum):
     RATE_STORM = "rate_storm"  # 429
     IP_REFUSED = "ip_refused"  # whatever needs the static IP
     TOKEN_DEAD = "token_dead"  # noqa: S105 a word: the token is not taken, streams included
+    REFUSED_CLOSED = "refused_closed"  # requests about orders: the market is closed
+    REFUSED_NOT_MODIFIABLE = "refused_not_modifiable"  # modifications and cancels: DH-906
+    DATE_SKEWED = "date_skewed"  # the date of answers is `delay_ns` ahead
     UPDATE_FIRST = "update_first"  # a placement is answered `delay_ns` after its first word
 
     # -- reads of the book
@@ -109,6 +113,7 @@ DELAYS_NS: Final[dict[WireFault, int]] = {
     WireFault.ANSWER_SLOW: 9_000 * _MS,
     WireFault.SLOW_DRIP: 12_000 * _MS,
     WireFault.UPDATE_FIRST: 200 * _MS,
+    WireFault.DATE_SKEWED: 5_000 * _MS,
     WireFault.BOOK_STALE: 5_000 * _MS,
     WireFault.BOOK_TORN: 1_500 * _MS,
     WireFault.UPDATE_DUPLICATED: 700 * _MS,
