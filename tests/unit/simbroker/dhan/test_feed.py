@@ -191,6 +191,40 @@ def test_a_first_packet_is_not_promised() -> None:
     run(day, story)
 
 
+def test_the_close_before_can_be_told_of_every_segment() -> None:
+    """The documents promise it; measured it came for indices alone."""
+    day = Day(TICKS, doubts=Doubts(closes_for_all=True))
+    day.go(OPEN + SECOND)
+
+    async def story(sockets: Sockets) -> None:
+        socket = await follow(sockets, 15, INDEX, CALL)
+        closes = [packet for packet in await receive(socket) if packet[0] == 6]
+        assert [packet[3] for packet in closes] == [0, 2]
+
+    run(day, story)
+
+
+def test_who_does_not_read_holds_nobody_up() -> None:
+    """Others get every change at its time, and he the newest in the end."""
+    ticks = [
+        option_tick(START + number * SECOND, 118_00 + 5 * number, traded_at_ns=START)
+        for number in range(20)
+    ]
+    day = Day(ticks)
+    day.go(OPEN)
+
+    async def story(sockets: Sockets) -> None:
+        slow, other = await follow(sockets, 15, CALL), await follow(sockets, 15, CALL)
+        for number in range(20):
+            day.go(START + number * SECOND)
+            assert [last_price(one) for one in await receive(other, for_s=0.03)] == [
+                round(118 + 0.05 * number, 2)
+            ]
+        assert last_price((await receive(slow))[-1]) == 118.95
+
+    run(day, story)
+
+
 @pytest.mark.parametrize(
     ("token", "client_id", "reason"),
     [("a.b.c", "1000000001", 809), ("nonsense", "1000000001", 808), (None, "2", 810)],
