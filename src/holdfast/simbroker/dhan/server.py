@@ -246,7 +246,7 @@ class Server:
             *addresses.routes(),
             *orders.routes(),
             *portfolio.routes(),
-            *Guards(self.host, addresses).routes(),
+            *Guards(self.host, self.desk, addresses).routes(),
         ]
 
     def _apps(self, files_url: str) -> dict[str, web.Application]:
