@@ -90,7 +90,9 @@ class Control:
         self._tokens = tokens
         self._truth = truth
         self._faults = faults
+        faults.counted = self._keep_strike
         for name, act in (
+            ("struck", self._restore_strike),
             ("faults", self._set_faults),
             ("no_faults", self._lift_faults),
             ("owner", self._owner_acts),
@@ -257,6 +259,14 @@ class Control:
         self._host.faults.add([one for one in exchange if one.kind not in OF_OTHERS])
         if others:
             self._desk.let_act(others)
+
+    def _keep_strike(self, number: int) -> None:
+        """Remember that a window whose strikes are limited has one less left."""
+        if self._host.keep is not None:
+            self._host.keep("struck", {"window": number}, self._host.at_ns)
+
+    def _restore_strike(self, values: Values, _at_ns: int) -> None:
+        self._faults.restore(values["window"])
 
     def _lift_faults(self, _values: Values, _at_ns: int) -> None:
         self._faults.clear()

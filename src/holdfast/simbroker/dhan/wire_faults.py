@@ -5,7 +5,7 @@ A draw is a hash of the seed, the kind and what is struck, so one fault more mov
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
@@ -164,7 +164,8 @@ class WireFaults:
     """The windows that are set now, and how often each kind really struck."""
 
     def __init__(self, seed: int) -> None:
-        """Nothing goes wrong."""
+        """Nothing goes wrong. `counted` hears the number of a window whose strikes are limited."""
+        self.counted: Callable[[int], None] | None = None
         self.windows: list[WireWindow] = []
         self.struck: Counter[WireFault] = Counter()
         self._times: Counter[int] = Counter()
@@ -200,6 +201,12 @@ class WireFaults:
         """It happened."""
         self.struck[window.kind] += 1
         self._times[id(window)] += 1
+        if self.counted is not None and window.times is not None:
+            self.counted(next(n for n, one in enumerate(self.windows) if one is window))
+
+    def restore(self, number: int) -> None:
+        """It happened before the server was killed: one strike less is left of that window."""
+        self._times[id(self.windows[number])] += 1
 
     def strikes(
         self,

@@ -103,6 +103,8 @@ def test_faults_and_the_pace_outlive_the_server(tmp_path: Path) -> None:
     async def run() -> None:
         wall = HandWall()
         async with serving(TICKS, state=tmp_path, wall=wall) as served:
+            await served.faults({"kind": "bad_gateway", "times": 1})
+            assert (await served.raw("GET", "/orders"))[0] == 502
             await served.faults({"kind": "rate_storm"}, {"kind": "refused_other"})
             await served.ask("POST", "/market", {"pause": True}, host="control")
             stood_ns = served.server.host.at_ns
