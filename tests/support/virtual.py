@@ -49,6 +49,32 @@ class NoWallClock:
         return round(asyncio.get_running_loop().time() * 1e9)
 
 
+class LoopClock:
+    """A day in real time on a virtual loop: so many of its seconds pass in one of the loop's."""
+
+    is_real_time = True
+
+    def __init__(self, start_ns: int, speed: int = 1) -> None:
+        """It shows `start_ns` now. Made inside the event loop."""
+        self._start_ns = start_ns
+        self._speed = speed
+        self._began_s = asyncio.get_running_loop().time()
+        self._least_ns = 0
+
+    def now_ns(self) -> int:
+        """UTC nanoseconds of the day."""
+        passed_s = asyncio.get_running_loop().time() - self._began_s
+        return max(self._start_ns + round(passed_s * 1e9) * self._speed, self._least_ns)
+
+    def move(self, to_ns: int) -> None:
+        """It waits for what is stamped a little ahead of it."""
+        self._least_ns = max(self._least_ns, to_ns)
+
+    def wall_s(self, seconds: float) -> float:
+        """How many of the loop's seconds they are."""
+        return seconds / self._speed
+
+
 def virtually(main: Coroutine[Any, Any, _T]) -> _T:
     """Run to the end in virtual time. Tasks that are left over fail the test."""
     faults: list[Mapping[str, Any]] = []

@@ -49,6 +49,9 @@ ON_TAPE = (Tick, CandleLoaded, QuotesRead)
 IDLE_S = 1.0
 """The longest wait for an event after which the loop says that it lives."""
 
+REST_S_MIN = 0.001
+"""The shortest: a deadline is stepped once it has passed, and nobody spins until it has."""
+
 
 class Driver:
     """Steps the engine through one day of market data.
@@ -278,7 +281,8 @@ class Driver:
         due_ns = min((due for due in dues if due is not None), default=None)
         if due_ns is None:
             return IDLE_S
-        return min(self._clock.wall_s(max(due_ns - now_ns, 0) / SECOND_NS), IDLE_S)
+        wait_s = self._clock.wall_s((due_ns - now_ns) / SECOND_NS)
+        return min(max(wait_s, REST_S_MIN), IDLE_S)
 
     async def _hold(self, inbox: Inbox, beat: Callable[[], None]) -> None:
         """Let a market that is played stand still while an entry waits for the disk.

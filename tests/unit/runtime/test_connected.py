@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from holdfast.app.config import RuntimeSettings
 from holdfast.domain.event import AnyEvent, Link, LinkChanged
+from holdfast.runtime.connected import Redial
 from holdfast.runtime.links import Routing, Updates
 from holdfast.runtime.service import LoopFailed
 from tests.support.chain import living
@@ -180,3 +181,92 @@ def test_the_way_out_lets_what_is_in_flight_be_answered() -> None:
         assert [event.link for event in told if isinstance(event, LinkChanged)] == [Link.ORDERS] * 2
 
     virtually(story())
+
+
+# -- made anew within one life
+
+
+def redialling(line: Line, told: list[AnyEvent]) -> Updates:
+    """The service over a real broker's line, at fifteen times the wall's pace."""
+    return Updates(
+        line,
+        told.append,
+        NoWallClock(),
+        interval_s=10.0,
+        timeout_s=5.0,
+        redial=Redial(first_s=1.0, most_s=8.0),
+    )
+
+
+class Away(Line):
+    """A line that is there, then gone for a while, then there again."""
+
+    def __init__(self, from_s: float, until_s: float) -> None:
+        super().__init__("ok")
+        self.from_s, self.until_s = from_s, until_s
+
+    @override
+    async def connect(self) -> None:
+        self.note("connect")
+        self.require()
+
+    @override
+    async def ping(self) -> None:
+        self.note("ping")
+        self.require()
+
+    def require(self) -> None:
+        if self.from_s <= asyncio.get_running_loop().time() < self.until_s:
+            raise ConnectionResetError("by the other side")
+
+
+@pytest.mark.proves("I-68", "MFH-5")
+@pytest.mark.parametrize("hours", [0.1, 6])
+def test_a_line_that_was_up_is_made_anew_for_as_long_as_it_takes(hours: float) -> None:
+    """Told down at once and up when it is there; no life ends of it, so that nothing is given up."""
+    line, told = Away(35, 35 + hours * 3_600), list[AnyEvent]()
+
+    async def story() -> None:
+        service = redialling(line, told)
+        async with living(service) as said:
+            await asyncio.sleep(41)
+            assert links(told)[1:] == [
+                (False, "a ping was not answered: ConnectionResetError: by the other side")
+            ]
+            assert not service.health().is_healthy
+            await asyncio.sleep(hours * 3_600 + 20)
+            assert [is_up for is_up, _ in links(told)] == [True, False, True]
+            assert service.health().is_healthy
+            assert said == [(True, "")]
+            assert service.errors == 0
+            heartbeat_s = service.heartbeat_s
+            assert heartbeat_s is not None
+            assert asyncio.get_running_loop().time() - heartbeat_s <= service.silent_s
+
+    virtually(story())
+
+
+@pytest.mark.proves("MFH-6")
+def test_the_pauses_before_it_is_made_anew_double_to_a_bound() -> None:
+    """A quarter more or less, and never two services in step."""
+    redial = Redial(first_s=1.0, most_s=8.0)
+    pauses = [redial.pause_s("updates", tries) for tries in range(1, 8)]
+    for pause_s, usual_s in zip(pauses, (1, 2, 4, 8, 8, 8, 8), strict=True):
+        assert 0.75 * usual_s <= pause_s <= 1.25 * usual_s
+    assert pauses == [redial.pause_s("updates", tries) for tries in range(1, 8)]
+    assert pauses != [redial.pause_s("feed", tries) for tries in range(1, 8)]
+    assert redial.pause_s("updates", 10_000) <= 10
+
+
+def test_a_line_that_was_never_up_ends_its_life() -> None:
+    """A start that fails is the supervisor's: the program says so and ends."""
+    line, told = Away(0, 1_000), list[AnyEvent]()
+
+    async def story() -> None:
+        async with living(redialling(line, told)) as said:
+            await asyncio.sleep(10)
+            assert said == []
+
+    with pytest.raises(ConnectionResetError):
+        virtually(story())
+    assert told == []

@@ -4,6 +4,8 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future
+from itertools import pairwise
+from typing import TypeGuard
 
 import pytest
 from typing_extensions import override
@@ -31,6 +33,7 @@ from holdfast.domain.event import (
     OperatorAsked,
     OperatorRequest,
     OrderAcknowledged,
+    OrderUpdated,
     ReadFailed,
     SendFailed,
     ServiceChanged,
@@ -38,15 +41,16 @@ from holdfast.domain.event import (
     StopAsked,
     TimerFired,
 )
+from holdfast.domain.instrument import InstrumentId
 from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerOrderId, OrderId, OrderType, Purpose
-from holdfast.runtime.clock import VirtualClock
+from holdfast.runtime.clock import DayClock, VirtualClock
 from holdfast.runtime.day import LAST_WORDS_NS, STOP_WORDS_NS, Begun, Day, Standing
 from holdfast.runtime.router import ALREADY, Sent
 from tests.support.chain import END, Filling, beginning, entering, quiet, until
-from tests.support.desk import SECOND, Parrot, settings
+from tests.support.desk import CALL, NIFTY, OPEN, PUT, SECOND, Parrot, settings
 from tests.support.shell import START, MemoryJournal, ToldVenue, placement, ready, tick
-from tests.support.virtual import virtually
+from tests.support.virtual import LoopClock, virtually
 
 
 def nothing() -> None:
@@ -56,13 +60,13 @@ def nothing() -> None:
 class Stage:
     """A day that a test begins, drives and ends by hand."""
 
-    def __init__(self, venue: ToldVenue | None = None) -> None:
-        """Made inside the event loop."""
+    def __init__(self, venue: ToldVenue | None = None, *, speed: int = 0) -> None:
+        """Made inside the event loop. With a `speed` its time passes by itself."""
         self.parrot = Parrot()
         self.engine = Engine(settings(), [self.parrot])
         self.journal = MemoryJournal()
         self.venue = venue or ToldVenue()
-        self.clock = VirtualClock(START)
+        self.clock: DayClock = LoopClock(START, speed) if speed else VirtualClock(START)
         self.progress: list[int] = []
         self.told: list[Notify] = []
         self.halts: list[Halted] = []
@@ -105,11 +109,13 @@ class Stage:
         return [event for event in self.journal.events if isinstance(event, kind)]
 
 
-def staged(story: Callable[[Stage], Awaitable[None]], venue: ToldVenue | None = None) -> Stage:
+def staged(
+    story: Callable[[Stage], Awaitable[None]], venue: ToldVenue | None = None, *, speed: int = 0
+) -> Stage:
     """Tell a story on a stage of its own, in virtual time."""
 
     async def play() -> Stage:
-        stage = Stage(venue)
+        stage = Stage(venue, speed=speed)
         await story(stage)
         return stage
 
@@ -683,3 +689,117 @@ def test_the_book_is_read_once_more_for_whoever_must_know() -> None:
         assert [type(c) for _, c in stage.venue.submitted].count(ReadBook) == before + 1
 
     staged(story)
+
+
+# -- in real time
+
+
+async def lives(stage: Stage, seconds: float, *, market: Iterable[Tick] = ()) -> None:
+    """Let so many seconds of the day pass, while `market` comes at its time and nothing else."""
+    until_ns = stage.clock.now_ns() + round(seconds * SECOND)
+    driving = asyncio.ensure_future(stage.day.drive(nothing))
+    for one in market:
+        await asyncio.sleep(stage.clock.wall_s((one.at_ns - stage.clock.now_ns()) / SECOND))
+        stage.day.inbox.offer(one)
+    await asyncio.sleep(stage.clock.wall_s((until_ns - stage.clock.now_ns()) / SECOND))
+    driving.cancel()
+    await asyncio.wait({driving})
+
+
+@pytest.mark.proves("RSK-4")
+@pytest.mark.parametrize("speed", [1, 20])
+def test_in_real_time_it_wakes_for_what_is_due_although_nothing_is_heard(speed: int) -> None:
+    """The exchange's answers at their time; a position is looked at each second; no stamp is late."""
+    venue = Filling()
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        first_s = (entering_ns - START) / SECOND
+        await lives(stage, first_s + 20, market=[*entering(stage.parrot), *quiet(60.3, 61)])
+
+    entering_ns = OPEN + 60 * SECOND
+    stage = staged(story, venue, speed=speed)
+    [filled] = [
+        event
+        for event in stage.journaled(OrderUpdated)
+        if isinstance(event, OrderUpdated) and event.row.filled_quantity
+    ]
+    [entry] = [c for c in venue.asked() if isinstance(c, PlaceOrder) and is_entry(c)]
+    assert entry.order_id == filled.row.order_id
+    fired = [event.at_ns for event in stage.journaled(TimerFired) if event.at_ns > filled.at_ns]
+    pauses = [later - earlier for earlier, later in pairwise([filled.at_ns, *fired])]
+    assert len(fired) >= 15
+    assert max(pauses) <= SECOND
+
+
+def is_entry(command: PlaceOrder) -> bool:
+    return command.purpose is Purpose.ENTRY
+
+
+def test_a_timer_has_its_own_stamp_however_late_the_loop_wakes() -> None:
+    """What is decided then is what would have been decided in time (decisions 4.2)."""
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        await lives(stage, 10)
+        deadline_ns = stage.engine.deadline_ns
+        assert deadline_ns is not None
+        stage.clock.move(deadline_ns + 7 * SECOND)  # the loop hung
+        await lives(stage, 0.5)
+        assert deadline_ns in {event.at_ns for event in stage.journaled(TimerFired)}
+
+    staged(story, speed=1)
+
+
+def test_in_real_time_the_day_ends_by_the_clock() -> None:
+    """A minute after the close, whatever the feed says; what was told by then is heard."""
+
+    async def story(stage: Stage) -> None:
+        stage.begin()
+        stage.clock.move(END + LAST_WORDS_NS - 2 * SECOND)
+        asyncio.get_running_loop().call_later(
+            1.9, lambda: stage.day.tell(word(stage.clock.now_ns(), "the last"))
+        )
+        await stage.day.drive(nothing)
+        assert stage.day.is_over
+        assert stage.clock.now_ns() >= END + LAST_WORDS_NS
+        assert "the last" in {one.what for one in stage.journaled(ReadFailed) if is_read(one)}
+
+    staged(story, speed=1)
+
+
+def is_read(event: AnyEvent) -> TypeGuard[ReadFailed]:
+    return isinstance(event, ReadFailed)
+
+
+@pytest.mark.parametrize(("takes_s", "waits_s"), [(0.3, 0.3), (60, 1.0)])
+def test_a_stop_waits_for_a_real_brokers_answers_but_not_for_ever(
+    takes_s: float, waits_s: float
+) -> None:
+    """A second of the wall; what is not answered by then the next start finds in the book."""
+
+    async def story(stage: Stage) -> None:
+        async def settle() -> None:
+            await asyncio.sleep(takes_s)
+
+        stage.day.reach(settle=settle)
+        stage.begin()
+        began_s = asyncio.get_running_loop().time()
+        await stage.day.settle()
+        assert asyncio.get_running_loop().time() - began_s == pytest.approx(waits_s)
+
+    staged(story, speed=1)
+
+
+@pytest.mark.proves("MFH-4", "PIX-1")
+def test_what_is_to_be_brought_is_told_to_whoever_brings_it() -> None:
+    """A feed has its own wanted set; the venue hears nothing of it."""
+    wanted: list[InstrumentId] = []
+
+    async def story(stage: Stage) -> None:
+        stage.day.reach(want=wanted.extend)
+        stage.begin()
+
+    stage = staged(story)
+    assert set(wanted) == {NIFTY.id, CALL.id, PUT.id}
+    assert not any(isinstance(command, Subscribe) for command in stage.venue.asked())

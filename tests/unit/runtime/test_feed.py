@@ -20,11 +20,12 @@ from holdfast.domain.event import (
     TimerFired,
 )
 from holdfast.domain.market import Tick
+from holdfast.runtime.connected import Redial
 from holdfast.runtime.feed import FeedService
 from holdfast.runtime.inbox import Inbox
 from tests.support.chain import Chain, Shown, entering, lived, living, quiet, until
 from tests.support.desk import OPEN, SECOND
-from tests.support.shell import MemoryJournal, tick
+from tests.support.shell import START, MemoryJournal, tick
 from tests.support.virtual import NoWallClock, virtually
 
 
@@ -289,3 +290,79 @@ def test_a_market_that_is_played_fast_is_not_merged_while_it_stands_still(speed:
     chain = lived(market, story, speed=speed)
     standing = chain.day.standing
     assert (standing.open_positions, standing.merged_ticks) == (1, 0)
+
+
+# -- a real one
+
+
+class Lost(PlayedFeed):
+    """A feed whose packets fail a few times."""
+
+    failures = 0
+    dials = 0
+
+    @override
+    async def connect(self) -> None:
+        self.dials += 1
+        await super().connect()
+
+    @override
+    async def packets(self) -> Sequence[Tick]:
+        if self.failures:
+            self.failures -= 1
+            await self.close()
+            raise ConnectionResetError("by the other side")
+        return await super().packets()
+
+
+def real_service(stage: Alone, feed: PlayedFeed, *, silent: bool = False) -> FeedService:
+    """The service of paper and live: connections are made anew, and a closed market is silent."""
+    return FeedService(
+        feed,
+        stage.inbox,
+        NoWallClock(),
+        tell=stage.told.append,
+        may_begin=stage.may_begin,
+        refuse=stage.refused.append,
+        interval_s=10.0,
+        timeout_s=5.0,
+        redial=Redial(first_s=1.0, most_s=8.0),
+        may_be_silent=lambda: silent,
+    )
+
+
+@pytest.mark.proves("I-68")
+def test_a_feed_that_is_lost_is_made_anew_within_its_life() -> None:
+    """The engine lives on; what came before and after the loss is all there, and the loss is told."""
+
+    async def story() -> None:
+        ticks = [tick(number) for number in range(1, 40)]
+        stage = Alone(())
+        feed = Lost(Shown(ticks), speed=1)
+        async with living(real_service(stage, feed)) as said:
+            await asyncio.sleep(5)
+            feed.failures = 1
+            await asyncio.sleep(60)
+            assert said == [(True, "")]
+            assert feed.dials == 2
+            ups = [event.is_up for event in stage.told if isinstance(event, LinkChanged)]
+            assert ups == [True, False, True]
+            assert len(stage.taken()) == len(ticks)
+
+    virtually(story())
+
+
+def test_while_the_market_is_closed_no_packet_is_waited_for() -> None:
+    """A program that is started at seven in the morning is ready at seven."""
+
+    async def story() -> None:
+        for silent in (True, False):
+            stage = Alone(())
+            feed = PlayedFeed(Shown([tick(600), tick(601)]), speed=1)
+            feed._began = (asyncio.get_running_loop().time(), START)  # noqa: SLF001 it is 660 s early
+            async with living(real_service(stage, feed, silent=silent)) as said:
+                await asyncio.sleep(3)
+                assert (said == [(True, "")]) is silent
+                assert bool(stage.told) is silent
+
+    virtually(story())
