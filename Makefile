@@ -12,7 +12,7 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(READY))
 endif
 
-.PHONY: help setup run test check lint fmt docs bench kill explore sim mutants mutants-worlds lock dist clean
+.PHONY: help setup run test check lint fmt docs bench kill explore sim fuzz mutants mutants-worlds lock dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -66,6 +66,9 @@ explore: $(READY) ## take every way of one entry and one closer, seven steps dee
 
 sim: $(READY) ## play 2,000 worlds: faults, crashes, strangers; fails below its floors
 	$(PY) -m holdfast.worlds --worlds $${HOLDFAST_WORLDS:-2000}
+
+fuzz: $(READY) ## decode a million damaged frames of the broker's feed, and its bodies
+	HOLDFAST_FUZZ=1000000 $(PY) -m pytest -q -n auto tests/property/test_dhan_codec.py tests/property/test_dhan_bodies.py
 
 mutants-worlds: $(READY) ## break safety code on purpose: within 500 worlds a checker must notice
 	$(PY) -m tools.mutate_worlds

@@ -27,7 +27,7 @@ def show(rows: Iterable[Row]) -> int:
         bound = "" if row.ratio_max is None else f"<= {row.ratio_max:g}"
         done = f"{row.done:,} {row.unit}s"
         print(
-            f"{row.what:<52}{done:>22}{row.each_ns:>12,.0f}{row.ratio:>12,.1f}  {bound}", flush=True
+            f"{row.what:<52}{done:>22}{row.each_ns:>12,.0f}{row.ratio:>12,.2f}  {bound}", flush=True
         )
         if row.fault:
             failed += 1

@@ -15,6 +15,13 @@ SECRET = "a.secret.token"  # noqa: S105 a test's
 PREFIX = "L000001261120"
 
 
+async def until(is_so: Callable[[], object]) -> None:
+    """Return once something is so. Raises TimeoutError when it does not become so."""
+    async with asyncio.timeout(10):
+        while not is_so():  # noqa: ASYNC110 what tests look at sets no event
+            await asyncio.sleep(0.002)
+
+
 class Heard(NamedTuple):
     """One request: `connection` counts from 1."""
 
@@ -96,7 +103,7 @@ class WireServer:
     ) -> None:
         self._server.close()
         self.break_all()
-        await asyncio.sleep(0.01)
+        await until(lambda: not self._open)
 
     def break_all(self) -> None:
         """Break every connection."""

@@ -70,6 +70,10 @@ class LoopClock:
         """It waits for what is stamped a little ahead of it."""
         self._least_ns = max(self._least_ns, to_ns)
 
+    def skip(self, to_ns: int) -> None:
+        """The host slept until then."""
+        self._start_ns += to_ns - self.now_ns()
+
     def wall_s(self, seconds: float) -> float:
         """How many of the loop's seconds they are."""
         return seconds / self._speed

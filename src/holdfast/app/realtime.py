@@ -64,7 +64,7 @@ def outlook(config: Config, calendar: Path | None = None) -> Outlook:
 
     Raises DataRefused once it is over, or on a day without a session: it says when the next begins.
     """
-    clock = _real_clock(config)
+    clock = real_clock(config)
     now_ns = clock.now_ns()
     day = ist_date(now_ns)
     facts = load_day_facts(day, calendar)
@@ -81,7 +81,7 @@ def outlook(config: Config, calendar: Path | None = None) -> Outlook:
     return Outlook(clock=clock, facts=facts, session=session, waits_s=waits_s)
 
 
-def _real_clock(config: Config) -> ScaledClock:
+def real_clock(config: Config) -> ScaledClock:
     """The clock of paper and live: the wall's, unless the broker is simulated (decisions 2.15)."""
     clock = config.clock
     start_ns = None

@@ -1,7 +1,7 @@
 """The market feed: ready at its first packet, cut and back without a lost tick, refused in order."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 
 import pytest
@@ -20,6 +20,7 @@ from holdfast.domain.event import (
     TimerFired,
 )
 from holdfast.domain.market import Tick
+from holdfast.ports import MarketFeed
 from holdfast.runtime.connected import Redial
 from holdfast.runtime.feed import FeedService
 from holdfast.runtime.inbox import Inbox
@@ -32,9 +33,16 @@ from tests.support.virtual import NoWallClock, virtually
 class Alone:
     """The feed's service without an engine: its inbox, its words, and a gate before the first tick."""
 
-    def __init__(self, ticks: Sequence[Tick], *, speed: int = 0, room: int = 4_096) -> None:
-        """Made inside the event loop. The gate is open."""
-        self.feed = PlayedFeed(Shown(ticks), speed=speed)
+    def __init__(
+        self,
+        ticks: Sequence[Tick],
+        *,
+        speed: int = 0,
+        room: int = 4_096,
+        feed: MarketFeed | None = None,
+    ) -> None:
+        """Made inside the event loop. The gate is open. `feed` stands in for a played one."""
+        self.feed = PlayedFeed(Shown(ticks), speed=speed) if feed is None else feed
         self.inbox = Inbox(market_room=room)
         self.told: list[AnyEvent] = []
         self.refused: list[HoldfastError] = []
@@ -290,6 +298,92 @@ def test_a_market_that_is_played_fast_is_not_merged_while_it_stands_still(speed:
     chain = lived(market, story, speed=speed)
     standing = chain.day.standing
     assert (standing.open_positions, standing.merged_ticks) == (1, 0)
+
+
+class Kept:
+    """A feed that keeps its own connections, and says what a test tells it to."""
+
+    can_wait = False
+    is_real_time = True
+
+    def __init__(self) -> None:
+        """Nothing has come; nobody keeps it."""
+        self.waiting: asyncio.Queue[Sequence[Tick]] = asyncio.Queue()
+        self.link: Callable[[bool, str], None] | None = None
+        self.tell: Callable[[AnyEvent], None] | None = None
+
+    async def connect(self) -> None:
+        """Nothing is in the way."""
+
+    async def ping(self) -> None:
+        """Answered, whatever its connections do."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def packets(self) -> Sequence[Tick]:
+        """What the test puts in."""
+        return await self.waiting.get()
+
+    async def keep(
+        self, link: Callable[[bool, str], None], tell: Callable[[AnyEvent], None]
+    ) -> None:
+        """Until cancelled."""
+        self.link, self.tell = link, tell
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.link = self.tell = None
+
+
+@pytest.mark.proves("MFH-1", "MFH-7")
+def test_a_feed_that_makes_its_own_connections_says_itself_when_it_is_down() -> None:
+    """The service stays the same through every outage: it is unready meanwhile, and not restarted."""
+
+    async def story() -> None:
+        feed = Kept()
+        alone = Alone([], feed=feed)
+        async with living(alone.service) as said:
+            await asyncio.sleep(1)
+            assert said == []
+            assert feed.link is not None
+            feed.link(True, "")  # noqa: FBT003 a callback
+            assert said == [(True, "")]
+            assert alone.service.health().is_healthy
+            feed.link(False, "it was reset")  # noqa: FBT003 a callback
+            assert not alone.service.health().is_healthy
+            await asyncio.sleep(60)
+            feed.link(True, "")  # noqa: FBT003 a callback
+            assert alone.service.health().is_healthy
+            told = [event for event in alone.told if isinstance(event, LinkChanged)]
+            assert [(one.is_up, one.reason) for one in told] == [
+                (True, ""),
+                (False, "it was reset"),
+                (True, ""),
+            ]
+            feed.waiting.put_nowait([tick(1)])
+            await asyncio.sleep(0.01)
+            assert alone.taken() == [tick(1)]
+        assert feed.link is None, "nobody keeps it any more"
+
+    virtually(story())
+
+
+def test_a_kept_feed_whose_day_is_over_ends_the_market() -> None:
+    """Its connections are kept no longer; the service stays up, as after any day."""
+
+    async def story() -> None:
+        feed = Kept()
+        alone = Alone([], feed=feed)
+        async with living(alone.service):
+            feed.waiting.put_nowait([tick(1)])
+            feed.waiting.put_nowait([])
+            await asyncio.sleep(1)
+            assert alone.taken() == [tick(1)]
+            assert alone.inbox.is_over
+            assert feed.link is None
+
+    virtually(story())
 
 
 # -- a real one

@@ -26,6 +26,8 @@ VERBS: Final = (
     _verb("init", "setup", "Write a configuration that holds every default."),
     _verb("run", "running", "Trade one simulated day and report on it."),
     _verb("replay", "running", "Trade a recorded day again and report on it."),
+    _verb("login", "account", "Open a session at the broker, or say how long one lasts."),
+    _verb("instruments", "account", "Fetch today's list of contracts and say what is in it."),
     _verb("status", "showing", "Say what runs, and how the newest run stands."),
     _verb("pause", "operating", "Stop entries; exits go on."),
     _verb("resume", "operating", "Lift a pause."),

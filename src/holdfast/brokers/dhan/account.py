@@ -11,6 +11,7 @@ from holdfast.brokers.dhan.authhost import AuthHost
 from holdfast.brokers.dhan.chain import ChainReader
 from holdfast.brokers.dhan.instruments import Instruments
 from holdfast.brokers.dhan.login import Got, Login, NoToken
+from holdfast.brokers.dhan.margin import MarginReader
 from holdfast.brokers.dhan.master import Wanted
 from holdfast.brokers.dhan.passwords import Passwords
 from holdfast.brokers.dhan.profile import DhanProfile, read_profile
@@ -137,6 +138,7 @@ class AccountSide(msgspec.Struct, frozen=True, kw_only=True):
     watch: TokenWatch
     lists: Instruments
     chains: ChainReader
+    margins: MarginReader
     auth: Rest
 
     async def close(self) -> None:
@@ -191,5 +193,6 @@ def account_side(
         watch=TokenWatch(holder, login, rest, timing, tell=told.tell, call_person=told.call_person),
         lists=lists,
         chains=ChainReader(rest, timing),
+        margins=MarginReader(rest, holder.client_id),
         auth=auth,
     )

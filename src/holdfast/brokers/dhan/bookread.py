@@ -92,7 +92,7 @@ class BookReader:
         self._rest = rest
         self._words = words
         self._timing = timing
-        self._newest_ns = 0
+        self._last_ns = 0
 
     # -- the whole book
 
@@ -136,11 +136,14 @@ class BookReader:
         return self._age(reply) or rows_of(reply, single=single)
 
     def _age(self, reply: Reply) -> Stale | None:
-        """By the broker's own stamps alone: our clock may be off."""
+        """By the broker's own stamps alone: our clock may be off.
+
+        Each is compared with the one before it, so that a clock of theirs that is set back costs one
+        read and not every one until it has caught up.
+        """
         if not isinstance(reply, Answer) or reply.date_ns is None:
             return None
-        behind_ns = self._newest_ns - reply.date_ns
-        self._newest_ns = max(self._newest_ns, reply.date_ns)
+        behind_ns, self._last_ns = self._last_ns - reply.date_ns, reply.date_ns
         return Stale(behind_ns=behind_ns) if behind_ns > STALE_NS else None
 
     def _orders(

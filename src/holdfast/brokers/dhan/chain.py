@@ -182,18 +182,24 @@ def _id(leg: Mapping[str, object], segment: Segment) -> InstrumentId | None:
 
 def _price(row: Mapping[str, object], key: str) -> int | None:
     """A price; 0, -0 and what is absent are none. A negative one raises `Unreadable`."""
-    found = paise(row.get(key) or 0, key)
+    found = paise(_given(row, key), key)
     if found < 0:
         raise Unreadable(f"{key} is negative")
     return found or None
 
 
 def _count(row: Mapping[str, object], key: str) -> int:
-    found = whole(row.get(key) or 0, key)
+    found = whole(_given(row, key), key)
     if found < 0:
         raise Unreadable(f"{key} is negative")
     return found
 
 
 def _float(row: Mapping[str, object], key: str) -> float:
-    return float(number(row.get(key) or 0, key))
+    return float(number(_given(row, key), key))
+
+
+def _given(row: Mapping[str, object], key: str) -> object:
+    """What is absent or null is 0."""
+    value = row.get(key)
+    return 0 if value is None else value

@@ -24,8 +24,12 @@ from holdfast.facts.ist import SECOND_NS, ist_date
 PATH: Final = "/charts/intraday"
 
 MINUTE_S: Final = 60
+MINUTE_NS: Final = MINUTE_S * SECOND_NS
 DAYS_MAX: Final = 90
 """The broker's bound for one call (dhan.md 3.9)."""
+
+INDEX_MINUTES: Final = 375
+"""An index has candles for so long, from 09:15 to 15:29, and one too many (dhan.md 3.9)."""
 
 LATE_S: Final = 180
 """Closed minutes appear within about two: one that is younger may still come (dhan.md 3.9)."""
@@ -47,7 +51,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     """What the charts gave for the sessions asked about, oldest first.
 
     `left_out` counts candles that were not used, by why. `missing_ns` are the starts of minutes that
-    are closed and have none. `may_come`: some of them are so young that they may still appear.
+    are closed and have none; an index that no longer follows trades owes none. `may_come`: some of them are so young that they may still appear.
     """
 
     candles: tuple[Candle, ...]
@@ -127,7 +131,7 @@ def checked(
     say different things of one minute.
     """
     left_out: Counter[str] = Counter()
-    expected = set(_minutes(sessions, now_ns))
+    expected, owed = _minutes(instrument, sessions, now_ns)
     found: dict[int, Candle | None] = {}
     for row in rows:
         why = _unusable(row, expected)
@@ -143,7 +147,7 @@ def checked(
             left_out["two differ about one minute"] += 1
             found[row[0]] = None
     candles = tuple(candle for _, candle in sorted(found.items()) if candle is not None)
-    missing = tuple(sorted(expected - {candle.start_ns for candle in candles}))
+    missing = tuple(sorted(owed - {candle.start_ns for candle in candles}))
     return History(
         candles=candles,
         left_out=dict(left_out),
@@ -152,12 +156,21 @@ def checked(
     )
 
 
-def _minutes(sessions: Sequence[Session], now_ns: int) -> Iterator[int]:
-    """The starts of every minute of the sessions that is over."""
-    step_ns = MINUTE_S * SECOND_NS
+def _minutes(
+    instrument: Instrument, sessions: Sequence[Session], now_ns: int
+) -> tuple[set[int], set[int]]:
+    """The starts of every minute of the sessions that is over: what may come, and what must."""
+    expected: set[int] = set()
+    owed: set[int] = set()
     for session in sessions:
+        may_ns = must_ns = min(session.close_ns, now_ns)
+        if instrument.kind is Kind.INDEX:
+            may_ns = min(may_ns, session.open_ns + INDEX_MINUTES * MINUTE_NS)
+            must_ns = min(may_ns, session.underlying_ends_ns)
         for start, end in session.windows:
-            yield from range(start, min(end, now_ns) - step_ns + 1, step_ns)
+            expected.update(range(start, min(end, may_ns) - MINUTE_NS + 1, MINUTE_NS))
+            owed.update(range(start, min(end, must_ns) - MINUTE_NS + 1, MINUTE_NS))
+    return expected, owed
 
 
 def _unusable(row: Row, expected: set[int]) -> str:

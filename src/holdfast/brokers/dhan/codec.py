@@ -46,7 +46,7 @@ SIZES: Final[Mapping[int, int]] = {
 }
 """The size of each known packet in bytes, its header included (dhan.md 4.3)."""
 
-_FULL_SIZE: Final = SIZES[FULL]
+_FULL_SIZE, _QUOTE_SIZE, _TICKER_SIZE = SIZES[FULL], SIZES[QUOTE], SIZES[TICKER]
 HEADER: Final = 8
 MESSAGE_MAX: Final = 1 << 20
 """Bytes of the longest message that is looked at: six thousand full packets."""
@@ -146,6 +146,16 @@ class Wire:
         self.oi = 0
 
 
+_Take = Callable[[bytes, int, int], Tick | None]
+
+
+def _take_nothing(_message: bytes, _offset: int, _at_ns: int) -> Tick | None:
+    raise AssertionError("a packet of no known kind is passed over")
+
+
+_NO_KIND: Final[tuple[int, _Take]] = (0, _take_nothing)
+
+
 class Codec:
     """Decodes the messages of one connection.
 
@@ -163,7 +173,7 @@ class Codec:
         self._by_key: dict[bytes, Wire] = {}
         self._steps: dict[int, _Prices] = {}
         self._day_s = self._next_ns = 0
-        self._take: Mapping[int, Callable[[bytes, int, int], Tick | None]] = {
+        takes: dict[int, _Take] = {
             **dict.fromkeys((_V1_DEPTH, CLOSE, STATUS), self._leave),
             FULL: self._full,
             QUOTE: self._quote,
@@ -171,6 +181,7 @@ class Codec:
             OI: self._open_interest,
             DISCONNECT: self._disconnect,
         }
+        self._kinds = {code: (SIZES[code], take) for code, take in takes.items()}
         self.know(instruments)
 
     def know(self, instruments: Iterable[Instrument]) -> None:
@@ -192,17 +203,16 @@ class Codec:
         if at_ns >= self._next_ns:
             self._begin_day(at_ns)
         ticks: list[Tick] = []
-        offset, end, take = 0, len(message), self._take
+        offset, end, kinds = 0, len(message), self._kinds
         if not 0 < end <= MESSAGE_MAX:
             self.count(Flaw.OVERSIZED if end else Flaw.EMPTY, f"{end} bytes")
             return ticks
         while offset < end:
-            code = message[offset]
-            size = SIZES.get(code, 0)
+            size, take = kinds.get(message[offset], _NO_KIND)
             try:
                 if not size or offset + size > end:
                     size = self._pass_over(message, offset)
-                elif (tick := take[code](message, offset, at_ns)) is not None:
+                elif (tick := take(message, offset, at_ns)) is not None:
                     ticks.append(tick)
             except MalformedPacket as error:
                 size = self._recover(error, message, offset, at_ns=at_ns, ticks=ticks)
@@ -291,39 +301,40 @@ class Codec:
 
     def _quote(self, message: bytes, offset: int, at_ns: int) -> Tick | None:
         length, key, last, traded, volume = _QUOTE.unpack_from(message, offset)
-        if length != SIZES[QUOTE]:
+        if length != _QUOTE_SIZE:
             raise MalformedPacket(Flaw.LENGTH, length)
-        wire = self._known(key)
-        return self._without_depth(wire, last, traded, at_ns=at_ns, volume=volume)
+        return self._without_depth(key, last, traded, at_ns, volume)
 
     def _ticker(self, message: bytes, offset: int, at_ns: int) -> Tick | None:
         length, key, last, traded = _TICKER.unpack_from(message, offset)
-        if length != SIZES[TICKER]:
+        if length != _TICKER_SIZE:
             raise MalformedPacket(Flaw.LENGTH, length)
-        wire = self._known(key)
-        volume = wire.tick.volume if wire.tick is not None else 0
-        return self._without_depth(wire, last, traded, at_ns=at_ns, volume=volume)
+        return self._without_depth(key, last, traded, at_ns, None)
 
     def _without_depth(
-        self, wire: Wire, last: bytes, traded: int, *, at_ns: int, volume: int
+        self, key: bytes, last: bytes, traded: int, at_ns: int, volume: int | None
     ) -> Tick | None:
-        """A packet that tells no depth: packets come on change, so the depth is still the last one."""
+        """A packet that tells no depth: packets come on change, so the depth is still the last one.
+
+        `volume` is `None` where it tells none of that either.
+        """
+        wire = self._by_key.get(key) or self._known(key)
         last_paise = wire.paise.get(last) or self._learn(wire, last, traded)
         wire.seen_ns = at_ns
         if not last_paise:
             return None
         before = wire.tick
-        wire.tick = Tick(
+        wire.tick = tick = Tick(
             at_ns=at_ns,
             instrument=wire.id,
             last_paise=last_paise,
             venue_at_ns=traded * 1_000_000_000 - OFFSET_NS if traded >= self._day_s else None,
-            volume=volume,
+            volume=volume if volume is not None else 0 if before is None else before.volume,
             oi=wire.oi,
-            bids=before.bids if before is not None else (),
-            asks=before.asks if before is not None else (),
+            bids=() if before is None else before.bids,
+            asks=() if before is None else before.asks,
         )
-        return wire.tick
+        return tick
 
     def _learn(self, wire: Wire, last: bytes, traded: int) -> int:
         """The last price in paise; 0 for none, which can be before the day's first trade only."""
@@ -423,7 +434,7 @@ class Codec:
         size = SIZES[code]
         packet = bytes((code, size, 0)) + message[offset + 3 : offset + size]
         try:
-            return self._take[code](packet, 0, at_ns)
+            return self._kinds[code][1](packet, 0, at_ns)
         except MalformedPacket as error:
             self._note(error, message, offset)
         return None

@@ -97,19 +97,20 @@ class Dialing:
         self._dials: deque[int] = deque()
         self._free_ns: dict[int, int] = {}
         self._failures: dict[int, int] = {}
-        self._penalties = 0
+        self._penalties = self._refusals = 0
         self.penalty_ns = 0
-        self.refused_mark: str | None = None
+        self._refused_mark: str | None = None
+        self._refused_ns = 0
 
     def may_dial(self, line: int, now_ns: int, *, mark: str, is_silent: bool) -> bool:
         """Whether connection number `line` may be made now.
 
-        `mark` tells the token at hand from others: one that was refused is not shown again.
-        `is_silent`: nothing has come for so long that there is an outage (T28).
+        `mark` tells the token at hand from others: one that was refused is not shown again before
+        whoever logs in has had the time to look at it. `is_silent`: nothing has come for so long that there is an outage (T28).
         """
         if now_ns < self.penalty_ns or now_ns < self._free_ns.get(line, 0):
             return False
-        if mark == self.refused_mark:
+        if mark == self._refused_mark and now_ns < self._refused_ns:
             return False
         return is_silent or not (self._is_rush(now_ns) or self._is_spent(now_ns))
 
@@ -128,21 +129,27 @@ class Dialing:
     def end(self, line: int, ended: Ended, now_ns: int, *, mark: str, steady_ns: int) -> None:
         """Connection `line`, made with token `mark`, ended after `steady_ns` of data, 0 for none."""
         if steady_ns >= STEADY_NS:
-            self._failures[line] = self._penalties = 0
+            self._failures[line] = self._penalties = self._refusals = 0
         failures = self._failures[line] = self._failures.get(line, 0) + 1
         match ended.loss:
             case Loss.TOKEN:
-                self.refused_mark = mark
+                self._refusals = self._refusals + 1 if mark == self._refused_mark else 1
+                self._refused_mark = mark
+                self._refused_ns = now_ns + cool_off_ns(self._refusals)
             case Loss.PENALTY | Loss.REFUSED:
                 self._penalties += 1
-                wait_ns = min(COOL_OFF_NS << (self._penalties - 1), COOL_OFF_MAX_NS)
-                self.penalty_ns = max(self.penalty_ns, now_ns + wait_ns)
+                self.penalty_ns = max(self.penalty_ns, now_ns + cool_off_ns(self._penalties))
             case Loss.RESET | Loss.MUTE:
                 self._free_ns[line] = now_ns + backoff_ns(f"{line}/{now_ns}", failures)
 
     def is_penalized(self, now_ns: int) -> bool:
         """Whether the broker must be left alone: REST quotes serve what is held only."""
         return now_ns < self.penalty_ns
+
+
+def cool_off_ns(times: int) -> int:
+    """How long the broker is left alone after it said so `times` in a row."""
+    return min(COOL_OFF_NS << min(times - 1, 16), COOL_OFF_MAX_NS)
 
 
 def backoff_ns(name: str, failures: int) -> int:

@@ -10,6 +10,7 @@ TEXT_MAX: Final = 400
 """So much of a message is kept."""
 
 _TEXTS: Final = ("errorMessage", "internalErrorMessage", "message", "remarks")
+_CODES: Final = ("errorCode", "internalErrorCode")  # an order row has an omsErrorCode of its own
 _BAD: Final = ("error", "failed", "failure")
 
 _WORDS: Final[Mapping[Refusal, Sequence[str]]] = {
@@ -35,6 +36,8 @@ _WORDS: Final[Mapping[Refusal, Sequence[str]]] = {
         r"offline order",
         r"outside (?:of )?market hours",
         r"market (?:is )?not open",
+        r"not allowed after",
+        r"square.?off",
     ),
     Refusal.SELF_TRADE: (r"self.?trade",),
     Refusal.FUNDS: (
@@ -68,7 +71,7 @@ _WORDS: Final[Mapping[Refusal, Sequence[str]]] = {
     Refusal.NOT_MODIFIABLE: (
         r"transit state",
         r"incorrect request for order",
-        r"cannot be (?:modified|cancell?ed)",
+        r"cannot be(?:come| modified| cancell?ed)",
         r"\b(?:is|was|been|already) (?:already )?(?:traded|filled|cancell?ed|rejected|executed|expired)",
         r"\border (?:was |is )?not (?:found|open)",
         r"no such order",
@@ -101,7 +104,7 @@ def _numbered(payload: Mapping[object, object]) -> str:
 
 def _worded(payload: Mapping[object, object]) -> str:
     """The trading family, the old paths, and errors that come as HTTP 200."""
-    is_bad = any(str(key).endswith("rrorCode") for key in payload)
+    is_bad = any(code in payload for code in _CODES)
     status = payload.get("status")
     if not is_bad and not (isinstance(status, str) and status.lower() in _BAD):
         return ""

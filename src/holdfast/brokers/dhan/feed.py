@@ -101,7 +101,7 @@ class DhanFeed:
         self._session: aiohttp.ClientSession | None = None
         self._batch: list[Tick] = []
         self._filled = asyncio.Event()
-        self._doubled: dict[InstrumentId, Tick] = {}
+        self._shown: tuple[dict[InstrumentId, Tick], ...] = ({}, {})
         self._link: Callable[[bool, str], None] = lambda _is_up, _reason: None
         self._began_ns = 0
         self._unseen: dict[InstrumentId, int] = {}
@@ -173,40 +173,49 @@ class DhanFeed:
 
     # -- what the connections tell
 
-    def deliver(self, ticks: Sequence[Tick]) -> None:
-        """Take ticks of one message."""
+    def deliver(self, line: Line, ticks: Sequence[Tick]) -> None:
+        """Take ticks of one message, but for what the other connection has told already."""
         if self._second.is_connected:
-            ticks = [tick for tick in ticks if self._is_news(tick)]
+            ticks = [tick for tick in ticks if self._is_news(line, tick)]
         self._batch.extend(ticks)
         self._filled.set()
 
-    def _is_news(self, tick: Tick) -> bool:
-        """Of two connections that bring the same the first one to do so counts, never the later."""
-        before = self._doubled.get(tick.instrument)
-        if before is not None:
-            is_same = _shown(tick) == _shown(before) and tick.at_ns - before.at_ns < SECOND_NS
-            if is_same or _moment(tick) < _moment(before):
-                return False
-        self._doubled[tick.instrument] = tick
-        return True
+    def _is_news(self, line: Line, tick: Tick) -> bool:
+        """Of what two connections bring the first one to do so counts, never the later.
+
+        Each is compared with the newest word of the other only: one wrong stamp is forgotten with
+        the next tick of the connection that brought it, and mutes nobody.
+        """
+        self._shown[line.number][tick.instrument] = tick
+        other = self._shown[1 - line.number].get(tick.instrument)
+        if other is None:
+            return True
+        is_same = _content(tick) == _content(other) and tick.at_ns - other.at_ns < SECOND_NS
+        return not is_same and _moment(tick) >= _moment(other)
 
     def note_link(self, line: Line, reason: str) -> None:
         """Only the connection that brings everything is the feed's link."""
         if line is self._main:
             self._link(line.is_up, reason)
 
-    def note_end(self, ended: Ended) -> None:
+    def note_end(self, line: Line, ended: Ended) -> None:
         """A connection ended, or was refused: whoever logs in hears of a dead token."""
+        self._shown[line.number].clear()
         if ended.loss is Loss.TOKEN:
             self._reject(TokenRefused(f"the market feed: {ended.reason}\n  the login looks at it"))
 
-    def note_unseen(self, instruments: Sequence[InstrumentId]) -> None:
+    def note_unseen(self, line: Line, instruments: Sequence[InstrumentId]) -> None:
         """They are read once by REST: that tells whether they are quiet or lost (MFH-3)."""
-        now_ns = self._timing.now_ns()
-        self._unseen |= dict.fromkeys(instruments, now_ns)
+        if line is self._main:
+            self._unseen |= dict.fromkeys(instruments, self._timing.now_ns())
 
     def is_silent(self, now_ns: int) -> bool:
-        """Whether nothing has come over any connection for so long that there is an outage (T28)."""
+        """Whether nothing has come over any connection for so long that there is an outage (T28).
+
+        A process that has not been connected yet is blind as well: it may begin at any time.
+        """
+        if not any(line.was_connected for line in self._lines):
+            return True
         newest = [line.newest_ns for line in self._lines if line.newest_ns is not None]
         since_ns = max([*newest, self._began_ns])
         exchanges = {one.exchange for one in self._wanted.all()}
@@ -317,7 +326,7 @@ class DhanFeed:
         return {one: (received[one] - at_ns) // 1_000_000 for one, at_ns in traded.items()}
 
 
-def _shown(tick: Tick) -> tuple[object, ...]:
+def _content(tick: Tick) -> tuple[object, ...]:
     """What a tick tells, but for when it came."""
     return tick.last_paise, tick.venue_at_ns, tick.volume, tick.oi, tick.bids, tick.asks
 

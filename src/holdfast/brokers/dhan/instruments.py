@@ -6,7 +6,8 @@ Yesterday's file is no list of today: contracts expire, ids are given anew (dhan
 import asyncio
 import datetime as dt
 import hashlib
-from collections.abc import AsyncIterator
+import zlib
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,7 @@ SILENT_S: Final = 20.0
 """A download is given up when it takes longer, or brings nothing for that long."""
 
 _CHUNK: Final = 1 << 20
+_GZIP: Final = 16 + zlib.MAX_WBITS
 _REDIRECTS_MAX: Final = 3
 _SEGMENTS: Final = (Segment.IDX_I, Segment.NSE_FNO, Segment.BSE_FNO)
 """What the lists by segment are asked for when the whole one does not come."""
@@ -150,7 +152,7 @@ class Instruments:
             total=self._timing.wall_s(FETCH_S), sock_read=self._timing.wall_s(SILENT_S)
         )
         async with aiohttp.ClientSession(
-            timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
+            timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
         ) as session:
             yield session
 
@@ -270,8 +272,11 @@ async def _download(session: aiohttp.ClientSession, url: str, part: _Part) -> st
             url, headers={"Accept-Encoding": "gzip"}, max_redirects=_REDIRECTS_MAX
         ) as response:
             _judge_status(response.status)
+            unpacking = _Unpacking(response.headers.get("Content-Encoding", ""))
             async for chunk in response.content.iter_chunked(_CHUNK):
-                part.add(chunk)
+                for piece in unpacking.pieces(chunk):
+                    part.add(piece)
+            unpacking.end()
             part.end()
             return response.headers.get("Last-Modified", "")
     except NotFetched:
@@ -280,6 +285,34 @@ async def _download(session: aiohttp.ClientSession, url: str, part: _Part) -> st
     except (aiohttp.ClientError, OSError, ValueError) as error:
         part.undo()
         raise NotFetched(type(error).__name__) from error
+
+
+class _Unpacking:
+    """Unpacks what came packed. The client would take a packed body that was cut off for a whole one."""
+
+    def __init__(self, encoding: str) -> None:
+        """Raises NotFetched for an encoding that we did not ask for."""
+        if encoding not in ("", "identity", "gzip"):
+            raise NotFetched("it is packed in a way that was not asked for")
+        self._packed = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        """What a chunk holds, never much at a time. Raises NotFetched when it is damaged."""
+        if self._packed is None:
+            yield chunk
+            return
+        while chunk:
+            try:
+                piece = self._packed.decompress(chunk, _CHUNK)
+            except zlib.error as error:
+                raise NotFetched("what came packed is damaged") from error
+            yield piece
+            chunk = self._packed.unconsumed_tail
+
+    def end(self) -> None:
+        """Nothing more comes. Raises NotFetched when something is missing."""
+        if self._packed is not None and not self._packed.eof:
+            raise NotFetched("what came packed was cut off")
 
 
 def _judge_status(status: int) -> None:

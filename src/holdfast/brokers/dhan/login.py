@@ -5,13 +5,15 @@ other process, or the owner on the broker's page. So one is made before the sess
 broker says that ours is dead, and not while another is alive and a position may be open (T20).
 """
 
-import binascii
+import base64
 import datetime as dt
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import pyotp
+import structlog
+from typing_extensions import override
 
 from holdfast.brokers.dhan.authhost import AuthHost, Denied, Granted, Made
 from holdfast.brokers.dhan.loginrecord import DEATHS_MAX, Held, LoginRecord
@@ -27,6 +29,8 @@ from holdfast.brokers.dhan.token import (
 )
 from holdfast.domain.errors import DataRefused
 from holdfast.ports import Timing
+
+_log = structlog.get_logger("login")
 
 
 class NoToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +60,7 @@ class Login:
     ) -> None:
         """`folder` is the account's. A process that may not mint lacks what that takes."""
         self._holder = holder
-        self._host = host
+        self.host = host
         self._passwords = passwords
         self._timing = timing
         self.file = TokenFile(folder, holder.client_id)
@@ -77,6 +81,10 @@ class Login:
             return self._use(best)
         renewed = await self._replace(best)
         return renewed if isinstance(renewed, StoredToken) else self._use(best)
+
+    async def make(self) -> Got:
+        """A new one by password, whatever is there: a person asked for it. Raises DataRefused."""
+        return await self._mint(self._holder.token)
 
     async def revive(self, dead: StoredToken) -> Got:
         """Another token after the broker called `dead` dead. Raises DataRefused.
@@ -102,12 +110,18 @@ class Login:
 
         Raises DataRefused when the text is none, another account's, or has ended.
         """
+        token = self.check(secret)
+        self.record.forgive(token)
+        self.file.save(token)
+        return self._use(token)
+
+    def check(self, secret: str) -> StoredToken:
+        """Read a token that a person made. Raises DataRefused as `adopt` does."""
         now_ns = self._timing.now_ns()
         token = _given(self._holder.client_id, secret.strip(), now_ns)
         if token.valid_until_ns <= now_ns:
             raise DataRefused("the token", "has ended", "make a new one on the broker's page")
-        self.record.forgive(token)
-        return self._keep(token)
+        return token
 
     def take(self, made: Made, *, before: StoredToken | None = None) -> Got:
         """What a request for a token came to: kept, or why there is none.
@@ -136,7 +150,8 @@ class Login:
         """A longer one, while the old one is alive: of its own kind where the broker offers that."""
         if old.consumer is not Consumer.SELF:
             return await self._mint(old)
-        return self.take(await self._host.renew(old), before=old)
+        self._use(old)
+        return self.take(await self.host.renew(old), before=old)
 
     async def _mint(self, before: StoredToken | None) -> Got:
         """One by PIN and one-time password, within the broker's bounds and our own."""
@@ -150,7 +165,7 @@ class Login:
             return _held(held)
         totp = one_time(self._passwords.totp_secret, now_ns)
         self.record.begin_mint(now_ns)
-        made = await self._host.mint(self._holder.client_id, pin=self._passwords.pin, totp=totp)
+        made = await self.host.mint(self._holder.client_id, pin=self._passwords.pin, totp=totp)
         return self._refusal(made) if isinstance(made, Denied) else self.take(made, before=before)
 
     def _refusal(self, denied: Denied) -> NoToken:
@@ -189,8 +204,13 @@ class Login:
         return token
 
     def _keep(self, token: StoredToken) -> StoredToken:
-        self.file.save(token)
-        return self._use(token)
+        """Use what was made and write it down. A full disk must not cost the session."""
+        self._use(token)
+        try:
+            self.file.save(token)
+        except DataRefused as error:
+            _log.error("a token was not written down", component="Login", why=error.what)
+        return token
 
 
 _ADVICE: Final = (
@@ -199,12 +219,23 @@ _ADVICE: Final = (
 )
 
 
+class _Otp(pyotp.TOTP):
+    """One-time passwords of a secret of any length: 80 bits are common, and it is the broker's choice.
+
+    The library refuses to work with less than 112.
+    """
+
+    @override
+    def byte_secret(self) -> bytes:
+        return base64.b32decode(self.secret + "=" * (-len(self.secret) % 8), casefold=True)
+
+
 def one_time(totp_secret: str, at_ns: int) -> str:
     """The one-time password at `at_ns` (RFC 6238, 30 s). Raises DataRefused when it is no base32."""
     moment = dt.datetime.fromtimestamp(at_ns // SECOND_NS, dt.UTC)
     try:
-        return pyotp.TOTP(totp_secret.replace(" ", "")).at(moment)
-    except (binascii.Error, ValueError):
+        return _Otp(totp_secret.replace(" ", "").rstrip("=")).at(moment)
+    except ValueError:  # binascii.Error is one
         raise DataRefused(
             "the TOTP secret", "is not base32", "copy it again from where TOTP was set up"
         ) from None

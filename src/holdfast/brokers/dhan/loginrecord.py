@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 
 from holdfast.brokers.dhan.token import SECOND_NS, PrivateFile, StoredToken
 from holdfast.domain.errors import DataRefused
 from holdfast.facts.ist import ist_date
+
+_log = structlog.get_logger("login")
 
 RECORD_FILE: Final = "logins.json"
 """Its name in the account's folder."""
@@ -59,14 +62,17 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoginRecord:
-    """Reads and writes the record; every change is on disk before what it is about begins."""
+    """Reads and writes the record; a change is on disk before what it is about begins, if it can be."""
 
     def __init__(self, folder: Path) -> None:
         """`folder` is the account's."""
         self._file = PrivateFile(folder / RECORD_FILE)
+        self._unwritten: Logins | None = None
 
     def read(self) -> Logins:
         """What is remembered. Raises DataRefused when it is damaged or readable by others."""
+        if self._unwritten is not None:
+            return self._unwritten
         content = self._file.read()
         if content is None:
             return Logins()
@@ -159,12 +165,18 @@ class LoginRecord:
         return token.mark in logins.replaced or token.mark in {one.mark for one in logins.deaths}
 
     def _write(self, logins: Logins) -> None:
-        self._file.write(msgspec.json.encode(logins))
+        """What no disk takes is remembered here: a full one must not cost the session."""
+        try:
+            self._file.write(msgspec.json.encode(logins))
+            self._unwritten = None
+        except DataRefused as error:
+            _log.error("logins were not written down", component="Login", why=error.what)
+            self._unwritten = logins
 
 
 def _too_soon(logins: Logins, at_ns: int) -> Held | None:
-    """A stamp from the future is a clock that was set back: what is remembered then says nothing."""
-    if logins.asked_ns is None or not 0 <= at_ns - logins.asked_ns < MINT_EVERY_NS:
+    """A stamp from far in the future is a clock that was set back: it says nothing then."""
+    if logins.asked_ns is None or abs(at_ns - logins.asked_ns) >= MINT_EVERY_NS:
         return None
     until_ns = logins.asked_ns + MINT_EVERY_NS
     left_s = -(-(until_ns - at_ns) // SECOND_NS)

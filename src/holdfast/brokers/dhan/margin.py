@@ -33,9 +33,18 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     trigger_paise: int = 0
 
 
-async def read_margin(rest: Rest, client_id: str, planned: Planned) -> Margin | NoAnswer:
-    """Ask the calculator. It knows nothing of what else is held or works."""
-    return await ask(rest, "POST", PATH, body=_body(client_id, planned), parse=margin_of)
+class MarginReader:
+    """Asks the broker's calculator, which knows nothing of what else is held or works."""
+
+    def __init__(self, rest: Rest, client_id: str) -> None:
+        """Nothing was asked yet."""
+        self._rest = rest
+        self._client_id = client_id
+
+    async def read(self, planned: Planned) -> Margin | NoAnswer:
+        """What `planned` would block."""
+        body = _body(self._client_id, planned)
+        return await ask(self._rest, "POST", PATH, body=body, parse=margin_of)
 
 
 def margin_of(answer: Answer) -> Margin:

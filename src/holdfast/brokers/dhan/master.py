@@ -154,9 +154,11 @@ class MasterReading:
         self._file = path.open(newline="", encoding="utf-8-sig", errors="replace")
         self._lines = csv.reader(self._file)
         try:
-            header = next(self._lines, [])
-            self._taking = _Taking(_Columns(self._name, header), wanted)
-        except BaseException:
+            self._taking = _Taking(_Columns(self._name, next(self._lines, [])), wanted)
+        except csv.Error as error:
+            self.close()
+            raise _refused(self._name, f"line 1: {error}") from error
+        except DataRefused:
             self.close()
             raise
 

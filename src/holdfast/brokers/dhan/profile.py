@@ -16,7 +16,7 @@ _SEGMENTS: Final = {
     "c": "currency",
     "m": "commodity",
 }
-"""By first letter: production sends "E, D, C, M, ", documents and sandbox send words."""
+"""Production sends the letters, "E, D, C, M, "; documents and sandbox the words."""
 
 _VALID_FORM: Final = "%d/%m/%Y %H:%M"
 _PLAN_FORM: Final = "%Y-%m-%d %H:%M:%S"
@@ -68,7 +68,8 @@ def profile_of(answer: Answer) -> DhanProfile:
 
 def _segments(given: str) -> frozenset[str]:
     words = (word.strip().lower() for word in given.split(","))
-    return frozenset(_SEGMENTS[word[0]] for word in words if word and word[0] in _SEGMENTS)
+    known = (_SEGMENTS.get(word, word) for word in words)
+    return frozenset(word for word in known if word in _SEGMENTS.values())
 
 
 def _stamp(given: str, form: str, what: str) -> int | None:

@@ -8,6 +8,7 @@ left. The token goes in headers only, and no redirect is followed with it.
 import asyncio
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -30,7 +31,15 @@ FRESH_NS: Final = 15 * SECOND_NS
 
 WARM_LINES: Final = 2
 READ_CONNECTIONS: Final = 16
-KEEPALIVE_S: Final = 60.0
+KEEPALIVE_S: Final = 15.0
+"""A connection that was idle for longer is not used again: the other side may have closed it."""
+
+PATIENCE_S_MIN: Final = 0.25
+"""No time-out is shorter, of the wall's time: where a day is played fast the machine is no faster."""
+
+CLOSE_S: Final = 0.2
+"""So long, of the wall's time, a connection that is given back may keep the next request waiting."""
+
 WARM_PATH: Final = "/fundlimit"
 """The shortest read that the order path answers (dhan.md 3.7)."""
 
@@ -165,7 +174,7 @@ class Line:
         """Ask once. Raises nothing but CancelledError."""
         way = _Way()
         try:
-            async with asyncio.timeout(self._timing.wall_s(request.timeout_s)):
+            async with asyncio.timeout(self._patience_s(request.timeout_s)):
                 reply = await self._exchange(request, way)
         except TimeoutError:
             reason = f"no answer within {request.timeout_s:g} s"
@@ -176,6 +185,10 @@ class Line:
             return reply
         outcome = Outcome.UNANSWERED if way.is_connected else Outcome.NOT_SENT
         return Failed(outcome=outcome, reason=reason, at_ns=self._timing.now_ns())
+
+    def _patience_s(self, timeout_s: float) -> float:
+        """A time-out in seconds of the wall."""
+        return max(self._timing.wall_s(timeout_s), min(timeout_s, PATIENCE_S_MIN))
 
     async def _exchange(self, request: Request, way: _Way) -> Answer:
         async with self._opened().request(
@@ -215,8 +228,11 @@ class Line:
     async def close(self) -> None:
         """Give its connections back; the next request makes new ones."""
         session, self._session, self.answered_ns = self._session, None, None
-        if session is not None:
-            await session.close()
+        if session is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await session.close()
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
@@ -274,10 +290,13 @@ class WarmLines:
         """Whether a request that is no order leaves one of them free."""
         return sum(not line.is_busy for line in self._lines) > 1
 
-    async def send(self, request: Request) -> Reply:
-        """Send a request over the line that answered last; a cold one is replaced first."""
+    async def send(self, request: Request, *, is_order: bool) -> Reply:
+        """Send an order over the line that answered last, a read over the other to keep it warm.
+
+        A cold one is replaced first, and one more is opened where all are busy.
+        """
         free = [line for line in self._lines if not line.is_busy]
-        line = min(free, key=_coldness, default=None)
+        line = (min if is_order else max)(free, key=_coldness, default=None)
         if line is None:
             line = self._make()
             self._lines.append(line)
@@ -377,6 +396,10 @@ class Rest:
     async def keep_warm(self, *, older_ns: int) -> Sequence[Reply]:
         """Ask something over each connection for orders that has been silent for `older_ns`."""
         secret = "" if self._credentials is None else self._credentials.secret
+        reason = self._hindrance(secret)
+        if reason:
+            now_ns = self._timing.now_ns()
+            return [Failed(outcome=Outcome.NOT_SENT, reason=reason, at_ns=now_ns)]
         request = Request(
             method="GET",
             url=f"{self._base}{WARM_PATH}",
@@ -421,7 +444,7 @@ class Rest:
         sent_ns = self._timing.now_ns()
         is_order = kind not in (CallKind.READ, CallKind.POLL)
         if is_order or (kind is CallKind.POLL and self._orders.spare):
-            reply = await self._orders.send(request)
+            reply = await self._orders.send(request, is_order=is_order)
         else:
             reply = await self._reads.send(request)
         if isinstance(reply, Answer):

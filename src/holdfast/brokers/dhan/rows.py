@@ -112,20 +112,27 @@ def key_of(row: Row) -> Key | None:
     Raises `Unreadable`.
     """
     segment = _segment(row)
-    product = _PRODUCTS.get(text(row, "product").upper())
-    security = text(row, "securityid")
+    product_word = text(row, "product").upper()
+    if not product_word:
+        raise Unreadable("a row without its product")
+    product = _PRODUCTS.get(product_word)
     if segment is None or product is None:
         return None
+    security = text(row, "securityid")
     if not (security.isascii() and security.isdigit()):
         raise Unreadable(f"securityId is no number: {shown(security)}")
     return Key(instrument_id(segment, int(security)), product)
 
 
 def _segment(row: Row) -> Segment | None:
+    """Where it is traded, `None` when we do not trade there. Raises `Unreadable` when it says nothing."""
     name = text(row, "exchangesegment").upper()
     if name:
         return Segment(name) if name in set(Segment) else None
-    return _SEGMENTS.get((text(row, "exchange").upper(), text(row, "segment").upper()))
+    pair = text(row, "exchange").upper(), text(row, "segment").upper()
+    if "" in pair:
+        raise Unreadable("a row without its segment")
+    return _SEGMENTS.get(pair)
 
 
 class OrderWords:
@@ -184,8 +191,11 @@ class OrderWords:
             reason=said,
         )
 
-    def _foreign(self, row: Row, key: Key, broker_id: BrokerOrderId) -> ForeignRow:
-        quantity, filled = _quantity(row), _filled(row)
+    def _foreign(self, row: Row, key: Key, broker_id: BrokerOrderId) -> ForeignRow | None:
+        """Nothing is told of one for nothing: a leg that waits for its parent moves no position."""
+        quantity, filled = _contracts(row, "quantity"), _filled(row)
+        if not (quantity or filled):
+            return None
         status = self._status(row, quantity, filled)
         return ForeignRow(
             broker_id=broker_id,

@@ -38,6 +38,12 @@ QUIET_NS: Final = 2 * SECOND_NS
 MUTE_NS: Final = 5 * SECOND_NS
 """And for so long: it is given up."""
 
+STALLED_NS: Final = SECOND_NS
+"""A look that comes so late says that we stood still: nobody was silent meanwhile but us."""
+
+ASK_AGAIN_NS: Final = 60 * SECOND_NS
+"""So often the instruments of an exchange that is mute by itself are asked for again."""
+
 UNSEEN_NS: Final = 5 * SECOND_NS
 """An instrument without a packet for so long after it was asked for is asked for again (MFH-3)."""
 
@@ -55,7 +61,7 @@ class Speaker(Protocol):
 class Owner(Protocol):
     """Whom the connections of a feed belong to."""
 
-    def deliver(self, ticks: Sequence[Tick]) -> None:
+    def deliver(self, line: "Line", ticks: Sequence[Tick]) -> None:
         """Ticks of one message, in its order."""
         ...
 
@@ -63,11 +69,11 @@ class Owner(Protocol):
         """`line.is_up` has changed."""
         ...
 
-    def note_end(self, ended: Ended) -> None:
+    def note_end(self, line: "Line", ended: Ended) -> None:
         """A connection ended, or could not be made."""
         ...
 
-    def note_unseen(self, instruments: Sequence[InstrumentId]) -> None:
+    def note_unseen(self, line: "Line", instruments: Sequence[InstrumentId]) -> None:
         """These were asked for, and nothing came."""
         ...
 
@@ -133,12 +139,13 @@ class Line:
         self._owner = owner
         self._timing = place.timing
         self.session: aiohttp.ClientSession | None = None
-        self.is_up = self.is_connected = False
+        self.is_up = self.is_connected = self.was_connected = False
         self.newest_ns: int | None = None
         self.dials = 0
         self.codec = Codec(())
         self.flaws: dict[Flaw, int] = {}
-        self._began_ns = 0
+        self._began_ns = self._looked_ns = self._resumed_ns = 0
+        self._asked_again_ns: dict[Exchange, int] = {}
         self._asked: dict[InstrumentId, Instrument] = {}
         self._asked_for: Sequence[Instrument] | None = None
         self._unseen: dict[InstrumentId, int] = {}
@@ -162,12 +169,13 @@ class Line:
         if not opened:
             return 0
         since_ns = self._began_ns if self.newest_ns is None else self.newest_ns
-        return max(now_ns - max(since_ns, min(opened)), 0)
+        return max(now_ns - max(since_ns, self._resumed_ns, min(opened)), 0)
 
     # -- its lives
 
     async def keep(self) -> None:
         """Be connected for as long as something is desired and the broker allows, until cancelled."""
+        self.is_up = False
         while True:
             while not self._may_dial():
                 await self._pause()
@@ -194,14 +202,14 @@ class Line:
         steady_ns = 0 if self.newest_ns is None else self.newest_ns - self._began_ns
         _log.warning("a connection of the feed ended", line=self.number, reason=ended.reason)
         self._dialing.end(self.number, ended, now_ns, mark=secret, steady_ns=steady_ns)
-        self._owner.note_end(ended)
+        self._owner.note_end(self, ended)
         return ended
 
     def _begin(self, now_ns: int) -> None:
         """Nothing of an earlier connection counts: not its data, not what it was asked for."""
         self.dials += 1
         self._dialing.dial(now_ns)
-        self._began_ns, self.newest_ns = now_ns, None
+        self._began_ns, self.newest_ns, self._asked_again_ns = now_ns, None, {}
         flaws = self.codec.flaws
         self.codec = Codec(())
         self.codec.flaws = flaws  # counted, and logged once, for the whole day
@@ -218,7 +226,7 @@ class Line:
         except (aiohttp.ClientError, OSError) as error:
             # Without its text: that may show the address, which holds the token.
             return Ended(Loss.RESET, f"it could not be made: {type(error).__name__}")
-        self.is_connected = True
+        self.is_connected = self.was_connected = True
         try:
             return await self._on(socket)
         finally:
@@ -279,7 +287,7 @@ class Line:
             self.newest_ns = now_ns
             if not self.is_up:
                 self._set_up(is_up=True)
-            self._owner.deliver(ticks)
+            self._owner.deliver(self, ticks)
         if codec.reason is not None:
             raise _Over(ended_by_code(codec.reason))
 
@@ -288,7 +296,11 @@ class Line:
     async def _watch(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
         while True:
             await self._ask(socket)
-            self._judge(self._timing.now_ns())
+            now_ns = self._timing.now_ns()
+            if now_ns - self._looked_ns > STALLED_NS:
+                self._resumed_ns = now_ns
+            self._looked_ns = now_ns
+            self._judge(now_ns)
             await self._pause()
 
     async def _pause(self) -> None:
@@ -318,7 +330,8 @@ class Line:
         unseen = self._unseen_by(now_ns)
         if unseen:
             await self._send(socket, [self._asked[identity] for identity in unseen])
-            self._owner.note_unseen(unseen)
+            self._owner.note_unseen(self, unseen)
+        await self._send(socket, self._mute_by(now_ns))
 
     def _unseen_by(self, now_ns: int) -> Sequence[InstrumentId]:
         """What was asked for so long ago, in session, and has not been seen: each is told once."""
@@ -333,6 +346,25 @@ class Line:
                 del self._unseen[identity]
                 due.append(identity)
         return due
+
+    def _mute_by(self, now_ns: int) -> Sequence[Instrument]:
+        """What is asked for on an exchange that is mute while another one streams (T10)."""
+        mute: list[Exchange] = []
+        for exchange in {one.exchange for one in self._asked.values()}:
+            open_ns = self._place.hours.open_since(exchange, now_ns)
+            seen = [
+                wire.seen_ns
+                for wire in self.codec.wires.values()
+                if wire.exchange is exchange and wire.seen_ns is not None
+            ]
+            if open_ns is None or not seen or now_ns - max(*seen, open_ns) <= MUTE_NS:
+                continue
+            if now_ns - self._asked_again_ns.get(exchange, 0) > ASK_AGAIN_NS:
+                self._asked_again_ns[exchange] = now_ns
+                mute.append(exchange)
+        if mute:
+            _log.warning("an exchange is mute", line=self.number, exchanges=sorted(mute))
+        return [one for one in self._asked.values() if one.exchange in mute]
 
     async def _send(
         self,

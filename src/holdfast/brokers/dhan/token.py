@@ -25,6 +25,9 @@ SECOND_NS: Final = 1_000_000_000
 LIFE_NS: Final = 24 * 3_600 * SECOND_NS
 """A token lives a day from its minting (dhan.md 1.2)."""
 
+LIFE_MAX_NS: Final = 400 * LIFE_NS
+"""No token lives longer than that; the sandbox's live 30 days (dhan.md 3.14)."""
+
 TOKEN_FILE: Final = "token.json"  # noqa: S105 a name
 """Its name in the account's folder."""
 
@@ -109,7 +112,7 @@ def token_of(
         client_id=client_id,
         secret=secret,
         minted_ns=_ns(claims.iat) or _minted_ns(claims, minted_ns),
-        valid_until_ns=min(ends, default=minted_ns + LIFE_NS),
+        valid_until_ns=max(0, min([*(ends or [minted_ns + LIFE_NS]), minted_ns + LIFE_MAX_NS])),
         consumer=Consumer(kind) if kind in set(Consumer) else Consumer.UNKNOWN,
     )
 

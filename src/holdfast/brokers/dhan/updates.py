@@ -8,6 +8,7 @@ engine does when it hears that the link is up.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Final
 
@@ -18,7 +19,13 @@ import structlog
 from holdfast.brokers.dhan.fields import Unreadable, objects, shown
 from holdfast.brokers.dhan.rest import Credentials
 from holdfast.brokers.dhan.rows import OrderWords, lowered
-from holdfast.domain.event import AnyEvent, ForeignUpdated, OrderUpdated
+from holdfast.domain.event import (
+    AnyEvent,
+    ForeignUpdated,
+    Link,
+    LinkChanged,
+    OrderUpdated,
+)
 from holdfast.domain.order import OrderRow
 from holdfast.ports import Timing
 
@@ -29,6 +36,12 @@ SILENT_NS: Final = 25_000_000_000
 
 REFUSED_S: Final = 0.5
 """A bad token is answered by a reset some 10 ms after the login: so long it is waited for."""
+
+CLOSE_S: Final = 0.2
+"""So long, of the wall's time, the broker is given to say goodbye."""
+
+REFUSED_S_MIN: Final = 0.1
+"""The same at least, of the wall's time: a broker that is played fast is no faster at it."""
 
 MESSAGE_MAX: Final = 1 << 20
 _LOGIN_CODE: Final = 42
@@ -67,6 +80,7 @@ class UpdateStream:
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._reading: asyncio.Task[None] | None = None
         self._heard_ns = 0
+        self._kept: asyncio.Task[None] | None = None
         self._logged: set[str] = set()
         self.words_heard = 0
         self.refused = 0
@@ -89,10 +103,12 @@ class UpdateStream:
         self._heard_ns = self._timing.now_ns()
         loop = asyncio.get_running_loop()
         self._reading = loop.create_task(self._read(self._socket), name="OrderUpdates.read")
-        self._reading.add_done_callback(_report)
-        await asyncio.wait({self._reading}, timeout=self._timing.wall_s(REFUSED_S))
+        self._reading.add_done_callback(self._ended)
+        wait_s = max(self._timing.wall_s(REFUSED_S), REFUSED_S_MIN)
+        await asyncio.wait({self._reading}, timeout=wait_s)
         if self._reading.done():
             raise ConnectionResetError("order updates: reset after the login, as for a dead token")
+        self._kept = self._reading
 
     def _login(self) -> str:
         request = {
@@ -105,9 +121,14 @@ class UpdateStream:
         }
         return msgspec.json.encode(request).decode()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the connection stands, as far as it says so itself."""
+        return self._reading is not None and not self._reading.done()
+
     async def ping(self) -> None:
         """Return while the broker's own pings come. Raises ConnectionError when it is gone."""
-        if self._reading is None or self._reading.done():
+        if not self.is_up:
             raise ConnectionError("order updates: the connection is gone")
         silent_ns = self._timing.now_ns() - self._heard_ns
         if silent_ns > SILENT_NS:
@@ -117,14 +138,30 @@ class UpdateStream:
     async def close(self) -> None:
         """End the connection and its task."""
         reading, self._reading = self._reading, None
+        socket, self._socket = self._socket, None
         session, self._session = self._session, None
-        self._socket = None
         if reading is not None:
             reading.cancel()
             await asyncio.wait({reading})
+        if socket is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await socket.close()
         if session is not None:
             await session.close()
             await asyncio.sleep(0)  # what was closed is gone after a turn of the loop
+
+    def _ended(self, reading: asyncio.Task[None]) -> None:
+        """Tell at once that it is gone: the next ping, at which it is made anew, is seconds away."""
+        if reading.cancelled():
+            return
+        reason = "the connection ended"
+        if (error := reading.exception()) is not None:
+            reason = f"{type(error).__name__}: {error}"
+            _log.error("order updates failed", error=reason)
+        if reading is self._kept:  # it was up, and nobody closed it
+            at_ns = self._timing.now_ns()
+            self._tell(LinkChanged(at_ns=at_ns, link=Link.UPDATES, is_up=False, reason=reason))
 
     # -- what comes
 
@@ -182,9 +219,3 @@ class UpdateStream:
         if kind not in self._logged:
             self._logged.add(kind)
             _log.error("an order update that cannot be read", kind=kind, what=what)
-
-
-def _report(reading: asyncio.Task[None]) -> None:
-    """A fault of the reader is seen; the next ping tells that it is gone."""
-    if not reading.cancelled() and (error := reading.exception()) is not None:
-        _log.error("order updates failed", error=f"{type(error).__name__}: {error}")

@@ -82,7 +82,8 @@ class Wanted:
         if (self.version, held) == self._sorted_for:
             return
         self._sorted_for = self.version, held
-        self._all = sorted(self._wanted.values(), key=lambda one: _rank(one, held))
+        ranked = sorted(self._wanted.values(), key=lambda one: _rank(one, held))
+        self._all = ranked[:LINE_ROOM]
         heads = [one for one in self._all if _rank(one, held) < _OTHERS]
         self._doubled = heads if heads and heads[0].id in held else []
 

@@ -36,10 +36,13 @@ from tests.support.dhan_wire import (
     Whose,
     WireServer,
     said,
+    until,
 )
 
 NOW_NS = 1_763_700_000 * 1_000_000_000
 FAST = 20
+SLOW = 2
+"""Most of what is asked here is answered at once: no busy machine must make it late."""
 
 OK = said(200, {"a": 1})
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
@@ -57,7 +60,7 @@ def exchange(
 
     async def main() -> Reply:
         events = [] if told is None else told
-        timing = clock or ScaledClock(NOW_NS, FAST)
+        timing = clock or ScaledClock(NOW_NS, SLOW)
         async with server:
             rest = Rest(server.base, whose or Whose(), timing, tell=events.append)
             try:
@@ -153,19 +156,25 @@ def test_not_sent_is_said_where_nothing_listens() -> None:
 
 def test_not_sent_is_said_where_tls_fails() -> None:
     """A handshake that fails is before the first byte of the request."""
-    server = always(OK)
 
     async def main() -> Reply:
-        async with server:
-            base = f"https://127.0.0.1:{server.port}"
-            rest = Rest(base, Whose(), ScaledClock(NOW_NS, FAST))
-            try:
-                return await rest.call("POST", "/orders", body={}, kind=CallKind.PLACE)
-            finally:
-                await rest.close()
+        async def no_tls(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"this is no handshake\r\n")
+            await writer.drain()
+            writer.close()
 
-    assert failed(asyncio.run(main())).outcome is Outcome.NOT_SENT
-    assert not server.heard
+        server = await asyncio.start_server(no_tls, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        rest = Rest(f"https://127.0.0.1:{port}", Whose(), ScaledClock(NOW_NS, SLOW))
+        try:
+            return await rest.call("POST", "/orders", body={}, kind=CallKind.PLACE)
+        finally:
+            await rest.close()
+            server.close()
+
+    reply = failed(asyncio.run(main()))
+    assert reply.outcome is Outcome.NOT_SENT
+    assert "no answer within" not in reply.reason
 
 
 def test_not_sent_is_said_where_the_connect_takes_too_long() -> None:
@@ -227,7 +236,7 @@ def test_a_redirect_is_not_followed() -> None:
         async with other:
             server = always(said(307, {}, headers={"Location": f"{other.base}/orders"}))
             async with server:
-                rest = Rest(server.base, Whose(), ScaledClock(NOW_NS, FAST))
+                rest = Rest(server.base, Whose(), ScaledClock(NOW_NS, SLOW))
                 for kind in (CallKind.READ, CallKind.PLACE):
                     assert isinstance(await rest.call("GET", "/x", kind=kind), Failed)
                 await rest.close()
@@ -264,7 +273,7 @@ def test_each_kind_has_its_time_out_in_seconds_of_the_clock(kind: CallKind, seco
     clock = ScaledClock(NOW_NS, FAST)
     reply = exchange(always(Silence()), lambda rest: rest.call("GET", "/x", kind=kind), clock=clock)
     waited_s = (failed(reply).at_ns - NOW_NS) / 1e9
-    assert seconds - 0.1 <= waited_s <= seconds + 4
+    assert seconds - 0.1 <= waited_s <= seconds + 60
     assert f"{seconds:g} s" in failed(reply).reason
 
 
@@ -317,15 +326,16 @@ def test_a_connection_that_was_silent_for_15_s_carries_no_order() -> None:
     async def act(rest: Rest) -> Reply:
         await rest.keep_warm(older_ns=0)
         await asyncio.sleep(clock.wall_s(FRESH_NS / 1e9) + 0.01)
-        return await rest.call("DELETE", "/orders/1", kind=CallKind.CHANGE)
+        return await rest.call("POST", "/orders", body={}, kind=CallKind.PLACE)
 
     assert isinstance(exchange(server, act, clock=clock), Answer)
     assert server.heard[-1].connection == 3
 
 
-def test_a_connection_that_failed_carries_nothing_more() -> None:
-    """The next order goes over another one."""
-    server = WireServer(lambda heard: Silence() if heard.path == "/orders/1" else OK)
+@pytest.mark.parametrize("answer", [Silence(), said(502, body=b"<html>"), Cut()])
+def test_a_connection_that_failed_carries_nothing_more(answer: Said) -> None:
+    """The next order goes over another one, also where it still stands: a gateway is in trouble."""
+    server = WireServer(lambda heard: answer if heard.path == "/orders/1" else OK)
 
     async def act(rest: Rest) -> Reply:
         await rest.keep_warm(older_ns=0)
@@ -339,7 +349,6 @@ def test_a_connection_that_failed_carries_nothing_more() -> None:
 
 def test_a_third_order_beside_two_that_wait_has_a_connection_of_its_own() -> None:
     """No exit waits for the answer to another one."""
-    released = asyncio.Event()
     server = WireServer(lambda heard: Silence() if heard.path == "/slow" else OK)
 
     async def act(rest: Rest) -> Reply:
@@ -347,10 +356,8 @@ def test_a_third_order_beside_two_that_wait_has_a_connection_of_its_own() -> Non
         async with asyncio.TaskGroup() as group:
             for _ in range(2):
                 group.create_task(rest.call("PUT", "/slow", kind=CallKind.CHANGE))
-            await asyncio.sleep(0.01)
-            reply = await rest.call("PUT", "/fast", kind=CallKind.CHANGE)
-            released.set()
-        return reply
+            await until(lambda: len(server.heard) == 4)
+            return await rest.call("PUT", "/fast", kind=CallKind.CHANGE)
 
     assert isinstance(exchange(server, act), Answer)
     assert server.heard[-1].path == "/fast"
@@ -365,11 +372,49 @@ def test_polls_leave_one_connection_to_orders() -> None:
         await rest.keep_warm(older_ns=0)
         async with asyncio.TaskGroup() as group:
             group.create_task(rest.call("PUT", "/slow", kind=CallKind.CHANGE))
-            await asyncio.sleep(0.01)
+            await until(lambda: len(server.heard) == 3)
             return await rest.call("GET", "/poll", kind=CallKind.POLL)
 
     exchange(server, act)
     assert server.heard[-1].connection == 3
+
+
+@pytest.mark.proves("T26", "T9")
+def test_polls_keep_both_connections_warm() -> None:
+    """Each goes over the one that has been silent for longer (T26)."""
+    server = always(OK)
+
+    async def act(rest: Rest) -> Reply:
+        await rest.keep_warm(older_ns=0)
+        for _ in range(3):
+            await rest.call("GET", "/poll", kind=CallKind.POLL)
+        return await rest.call("GET", "/poll", kind=CallKind.POLL)
+
+    exchange(server, act)
+    polled = [heard.connection for heard in server.heard if heard.path == "/poll"]
+    assert sorted(polled) == [1, 1, 2, 2]
+
+
+@pytest.mark.proves("T27")
+def test_orders_leave_by_the_registered_address_family_only() -> None:
+    """A host with both would now and then send an order from the address that is not registered."""
+    server = always(OK)
+
+    async def main() -> list[Reply]:
+        async with server:
+            replies = []
+            for family in (socket.AF_INET6, socket.AF_INET):
+                base = f"http://localhost:{server.port}"
+                clock = ScaledClock(NOW_NS, SLOW)
+                rest = Rest(base, Whose(), clock, order_family=family)
+                replies.append(await rest.call("PUT", "/orders/1", kind=CallKind.CHANGE))
+                await rest.close()
+            return replies
+
+    by_six, by_four = asyncio.run(main())
+    assert failed(by_six).outcome is Outcome.NOT_SENT, "the server listens on the other family"
+    assert isinstance(by_four, Answer)
+    assert len(server.heard) == 1
 
 
 # -- what an answer says beside what was asked

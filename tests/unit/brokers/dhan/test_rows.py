@@ -284,6 +284,12 @@ def test_where_we_trade_nothing_no_row_is_told(change: dict[str, str]) -> None:
     assert OrderWords(PREFIX).order(lowered({**ROW, **change})) is None
 
 
+def test_a_leg_of_somebody_else_for_nothing_is_no_reason_to_lose_the_book() -> None:
+    """Legs of the owner's bracket orders stand in the book too (dhan.md 3.2)."""
+    row = {**ROW, "correlationId": "NA", "quantity": 0}
+    assert OrderWords(PREFIX).order(lowered(row)) is None
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -291,6 +297,8 @@ def test_where_we_trade_nothing_no_row_is_told(change: dict[str, str]) -> None:
         {"orderId": "0"},
         {"orderId": None},
         {"securityId": "NA"},
+        {"exchangeSegment": ""},
+        {"productType": None},
         {"transactionType": "HOLD"},
         {"orderType": "BASKET"},
         {"quantity": 0},
