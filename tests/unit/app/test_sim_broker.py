@@ -1,9 +1,13 @@
 """What starts the simulated broker."""
 
+import re
+
 import pytest
 
 from holdfast.app.sim_broker import SimBroker, at_clock
+from holdfast.simbroker.dhan.doubts import Doubts
 from holdfast.simbroker.dhan.tokens import Login
+from tools import CHECKOUT
 
 
 @pytest.mark.parametrize(
@@ -26,3 +30,10 @@ def test_the_defaults_are_a_day_of_one_index_before_its_open() -> None:
     asked = SimBroker()
     assert (asked.start_s, asked.speed, asked.underlyings) == (33_000, 1, ("NIFTY",))
     assert asked.client_id == Login().client_id
+
+
+def test_every_switch_stands_in_the_manual() -> None:
+    """And the manual names none that is not there."""
+    text = (CHECKOUT / "docs" / "sim-broker.md").read_text("utf-8")
+    named = re.findall(r"^\| `(\w+)` \|", text.partition("| name |")[2], re.MULTILINE)
+    assert named == list(Doubts.__struct_fields__)

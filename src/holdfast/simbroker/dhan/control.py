@@ -90,7 +90,9 @@ class Control:
         self._tokens = tokens
         self._truth = truth
         self._faults = faults
+        faults.counted = self._keep_strike
         for name, act in (
+            ("struck", self._restore_strike),
             ("faults", self._set_faults),
             ("no_faults", self._lift_faults),
             ("owner", self._owner_acts),
@@ -258,6 +260,14 @@ class Control:
         if others:
             self._desk.let_act(others)
 
+    def _keep_strike(self, number: int) -> None:
+        """Remember that a window whose strikes are limited has one less left."""
+        if self._host.keep is not None:
+            self._host.keep("struck", {"window": number}, self._host.at_ns)
+
+    def _restore_strike(self, values: Values, _at_ns: int) -> None:
+        self._faults.restore(values["window"])
+
     def _lift_faults(self, _values: Values, _at_ns: int) -> None:
         self._faults.clear()
         self._host.market_faults.clear()
@@ -361,8 +371,6 @@ AT_THE_EXCHANGE: Final = frozenset(
         FaultKind.REFUSED_BAND,
         FaultKind.REFUSED_BEYOND_TRIGGER,
         FaultKind.REFUSED_TRIGGER_DISTANCE,
-        FaultKind.REFUSED_NOT_MODIFIABLE,
-        FaultKind.REFUSED_CLOSED,
         FaultKind.REFUSED_DUPLICATE,
         FaultKind.REFUSED_OTHER,
         FaultKind.SELF_TRADE_CANCELLED,

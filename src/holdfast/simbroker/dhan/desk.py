@@ -141,6 +141,11 @@ class Desk:
         """Let others act in the account, as the windows of `exchange.faults` say."""
         self._others.append(Others(self._host.exchange, Faults(self._host.seed, windows)))
 
+    def exit_on_profit(self, at_ns: int) -> None:
+        """The broker closes everything: the day has brought what was to be kept."""
+        reason = "cancelled by the broker's profit exit"
+        self._take(self._host.exchange.exit_all(at_ns, reason=reason), at_ns)
+
     def let_nobody_act(self) -> None:
         """From now on nobody else acts."""
         self._others.clear()

@@ -63,6 +63,13 @@ class IndexPackets(StrEnum):
     ASKED = "asked"
 
 
+class IdleUpdates(StrEnum):
+    """Order updates without a word outside the session are kept open, or reset within seconds."""
+
+    KEPT = "kept"
+    RESET = "reset"
+
+
 class Doubts(msgspec.Struct, frozen=True, kw_only=True):
     """One behaviour for each doubt. `average_decimals` `None`: mean prices are not rounded.
 
@@ -81,3 +88,4 @@ class Doubts(msgspec.Struct, frozen=True, kw_only=True):
     first_packet: bool = True
     closes_for_all: bool = False
     index_packets: IndexPackets = IndexPackets.TICKER
+    idle_updates: IdleUpdates = IdleUpdates.KEPT

@@ -209,7 +209,9 @@ class Gate:
 
     def _headers(self, answer: Answer) -> dict[str, str]:
         """The date is that of the day that is played: clients judge their clock by it (2.12)."""
-        now = ist_time(self._host.time.now_ns() - OFFSET_NS)
+        now_ns = self._host.time.now_ns()
+        skewed = self._faults.strikes(WireFault.DATE_SKEWED, "date", now_ns)
+        now = ist_time(now_ns - OFFSET_NS + (0 if skewed is None else skewed.wait_ns))
         return {"Date": format_datetime(now, usegmt=True), **answer.headers}
 
     def _response(self, answer: Answer) -> web.Response:

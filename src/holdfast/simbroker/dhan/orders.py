@@ -27,6 +27,7 @@ from holdfast.simbroker.dhan.shown import ist_stamp, order_row, statement_row, t
 from holdfast.simbroker.dhan.wire_faults import Endpoint, WireFault, WireFaults
 
 PAGE_ROWS: Final = 20
+CLOSED: Final = WireFault.REFUSED_CLOSED
 TOO_OFTEN: Final = f"Order can be modified {MODIFICATIONS_MAX} times only"
 
 
@@ -73,7 +74,8 @@ class Orders:
         if is_refused and asked.order_type == DhanType.STOP_LOSS_MARKET:
             return order_error(SELL_TRIGGER)
         contract = self._host.contracts[asked.instrument]
-        if not self._is_open(contract, call.at_ns) and not self._waits(asked, call.at_ns):
+        is_open = self._is_open(contract, call.at_ns) and not self._is_struck(CLOSED, call)
+        if not is_open and not self._waits(asked, call.at_ns):
             return order_error(CLOSED_PLACE)
         return _taken(self._desk.place(asked), Status.TRANSIT)
 
@@ -116,9 +118,18 @@ class Orders:
             return bad_input(INVALID_IP)
         if order is None:
             return order_error(NO_SUCH)
-        if not self._is_open(order.instrument, call.at_ns) and not order.is_offline:
+        is_open = self._is_open(order.instrument, call.at_ns) or order.is_offline
+        if not is_open or self._is_struck(CLOSED, call):
             return order_error(CLOSED_CHANGE)
+        if self._is_struck(WireFault.REFUSED_NOT_MODIFIABLE, call):
+            return order_error(NO_SUCH)
         return order
+
+    def _is_struck(self, kind: WireFault, call: Call) -> bool:
+        struck = self._faults.strikes(
+            kind, call.key, call.at_ns, endpoint=call.endpoint, fields=call.fields
+        )
+        return struck is not None
 
     async def _all(self, call: Call) -> Answer:
         return Answer(payload=[self._row(order, call) for order in self._book.orders(call)])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Final
 
 from aiohttp import WSMsgType, web
@@ -58,7 +59,8 @@ class Peer:
             if message.type is WSMsgType.TEXT:
                 yield message.data
             elif message.type is WSMsgType.PING:
-                await self._ws.pong(message.data)
+                with suppress(OSError):
+                    await self._ws.pong(message.data)
             elif message.type not in (WSMsgType.PONG, WSMsgType.BINARY):
                 self.is_over = True
         if not self.is_over:
@@ -72,7 +74,11 @@ class Peer:
             if self._time.now_ns() - self._heard_ns > SILENT_S * 1e9:
                 self.reset()
                 return
-            await self._ws.ping()
+            try:
+                await self._ws.ping()
+            except OSError:
+                # The client went away between two pings: whoever reads hears of it by itself.
+                self.is_over = True
 
     def leave(self) -> None:
         """Say goodbye as WebSockets do, once the reader comes to look.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from holdfast.domain.instrument import BrokerKey, Product
+from holdfast.domain.market import Tick
 from holdfast.domain.order import OrderTerms, OrderType, Side
 from holdfast.exchange.margin import held_back
 from holdfast.simbroker.dhan.asked import INVALID_IP, contract_of, paise, whole
@@ -192,13 +193,15 @@ class Portfolio:
 class Guards:
     """The broker's kill switch and its exit on profit or loss (dhan.md 3.6)."""
 
-    def __init__(self, host: Host, addresses: Addresses) -> None:
+    def __init__(self, host: Host, desk: Desk, addresses: Addresses) -> None:
         """Both are off."""
         self._host = host
+        self._desk = desk
         self._addresses = addresses
         self._is_killed = False
         self._exit: dict[str, Any] | None = None
         host.register("guard_kept", self._keep)
+        host.on_tick(self._watch)
 
     def routes(self) -> Sequence[Route]:
         """Everything under /v2/killswitch and /v2/pnlExit."""
@@ -214,6 +217,22 @@ class Guards:
     def _keep(self, values: Any, _at_ns: int) -> None:
         self._is_killed = values.get("is_killed", self._is_killed)
         self._exit = values.get("exit", self._exit)
+
+    def _watch(self, _tick: Tick) -> None:
+        """The exit on profit, marked at the last prices; that on loss is the exchange's own."""
+        profit = self._exit["profit"] if self._exit else 0.0
+        if profit and self._result() >= round(profit * 100):
+            self._exit = {}
+            self._host.at(self._host.at_ns, self._desk.exit_on_profit)
+
+    def _result(self) -> int:
+        """What the day has brought so far, in paise."""
+        exchange = self._host.exchange
+        result = exchange.cash_paise - self._host.cash_before_paise
+        for key, net in exchange.positions().items():
+            tick = exchange.last_tick(key.instrument)
+            result += net * (0 if tick is None else tick.last_paise)
+        return result
 
     async def _kill(self, call: Call) -> Answer:
         word = call.query.get("killSwitchStatus")

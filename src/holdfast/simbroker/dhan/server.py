@@ -178,8 +178,8 @@ class Server:
             self._memory.close()
 
     async def _watch_door(self) -> None:
-        """Take no connection at the REST host while a window says so."""
-        is_shut = False
+        """Take no connection at the REST host, or cut those it has, while a window says so."""
+        is_shut, last = False, None
         while True:
             window = self.faults.finds(WireFault.CONNECT_REFUSED, "door", self.host.at_ns)
             if window is not None and not is_shut:
@@ -188,13 +188,22 @@ class Server:
             elif window is None and is_shut:
                 await self._open_again("rest")
             is_shut = window is not None
+            cut = self.faults.finds(WireFault.CONNECTIONS_CUT, "cut", self.host.at_ns)
+            if cut is not None and cut is not last:
+                self.faults.strike(cut)
+                self._cut("rest")
+            last = cut
             await asyncio.sleep(WATCH_S)
 
     async def _shut(self, name: str) -> None:
         """Close the listener, and cut every connection that it has brought."""
-        site, runner = self._sites[name], self._runners[SITES.index(name)]
         self._ports[name] = self._bound[name].getsockname()[1]
-        await site.stop()
+        await self._sites[name].stop()
+        self._cut(name)
+
+    def _cut(self, name: str) -> None:
+        """Reset the connections that a host has now."""
+        runner = self._runners[SITES.index(name)]
         assert runner.server is not None, "it has served"
         for connection in runner.server.connections:
             if connection.transport is not None:
@@ -237,7 +246,7 @@ class Server:
             *addresses.routes(),
             *orders.routes(),
             *portfolio.routes(),
-            *Guards(self.host, addresses).routes(),
+            *Guards(self.host, self.desk, addresses).routes(),
         ]
 
     def _apps(self, files_url: str) -> dict[str, web.Application]:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from holdfast.simbroker.dhan.alerts import order_alert
 from holdfast.simbroker.dhan.board import Board
-from holdfast.simbroker.dhan.doubts import Doubts
+from holdfast.simbroker.dhan.doubts import Doubts, IdleUpdates
 from holdfast.simbroker.dhan.host import Host
 from holdfast.simbroker.dhan.order import AccountOrder
 from holdfast.simbroker.dhan.peer import Peer, reset
@@ -26,6 +26,9 @@ RESET_AFTER_S: Final = 0.01
 """How long after a bad login the reset comes, in seconds of the wall (dhan.md 1.8)."""
 
 WATCH_S: Final = 0.25
+IDLE_NS: Final = 5 * 1_000_000_000
+"""How long a stream is silent outside the session before it is reset, where it is."""
+
 GARBAGE: Final = ('{"Data":{"orderNo":', "2", '{"Type":"order_alert"}', "[]", "\ufffd\x00")
 """Messages that are no messages."""
 
@@ -78,7 +81,8 @@ class Updates:
         self._tokens = tokens
         self._wire = wire
         self._truth = truth
-        self._decimals = (doubts or Doubts()).average_decimals
+        self._doubts = doubts or Doubts()
+        self._said_ns = 0
         self._listeners: list[Listener] = []
         self._made = 0
         self._said = 0
@@ -170,6 +174,16 @@ class Updates:
         elif listener.secret is not None and not self._is_good(listener.secret, at_ns):
             self._truth.connection("updates", "token dead", number=listener.number)
             listener.peer.reset()
+        elif self._is_idle(listener, at_ns):
+            self._truth.connection("updates", "idle", number=listener.number)
+            listener.peer.reset()
+
+    def _is_idle(self, listener: Listener, at_ns: int) -> bool:
+        """Whether nothing was said to it for long outside the session, and Dhan minds (dhan.md 5)."""
+        if self._doubts.idle_updates is IdleUpdates.KEPT:
+            return False
+        is_open = any(session.is_open(at_ns) for session in self._host.facts.sessions)
+        return not is_open and at_ns - max(listener.since_ns, self._said_ns) > IDLE_NS
 
     # -- what is said
 
@@ -182,7 +196,7 @@ class Updates:
             row,
             client_id=self._tokens.login.client_id,
             last_paise=last_paise,
-            decimals=self._decimals,
+            decimals=self._doubts.average_decimals,
         )
         text = msgspec.json.encode(alert).decode()
         if self._strikes(WireFault.UPDATE_LOST, row, at_ns):
@@ -215,6 +229,7 @@ class Updates:
         key = f"{self._said} {at_ns}"
         if self._wire.strikes(WireFault.UPDATES_MUTE, key, at_ns, endpoint=Endpoint.UPDATES):
             return
+        self._said_ns = at_ns
         for listener in self._listeners:
             listener.say(text)
 

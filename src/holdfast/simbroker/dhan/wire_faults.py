@@ -5,7 +5,7 @@ A draw is a hash of the seed, the kind and what is struck, so one fault more mov
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
@@ -52,6 +52,7 @@ class WireFault(StrEnum):
     """Every fault of the wire. "It" is the request, answer, connection or word that is struck."""
 
     CONNECT_REFUSED = "connect_refused"  # the REST host takes no connection and cuts its own
+    CONNECTIONS_CUT = "connections_cut"  # every connection of the REST host is cut, once
 
     # -- requests and their answers, of any endpoint
     REQUEST_LOST = "request_lost"  # the connection is reset and nothing was done
@@ -66,6 +67,9 @@ class WireFault(StrEnum):
     RATE_STORM = "rate_storm"  # 429
     IP_REFUSED = "ip_refused"  # whatever needs the static IP
     TOKEN_DEAD = "token_dead"  # noqa: S105 a word: the token is not taken, streams included
+    REFUSED_CLOSED = "refused_closed"  # requests about orders: the market is closed
+    REFUSED_NOT_MODIFIABLE = "refused_not_modifiable"  # modifications and cancels: DH-906
+    DATE_SKEWED = "date_skewed"  # the date of answers is `delay_ns` ahead
     UPDATE_FIRST = "update_first"  # a placement is answered `delay_ns` after its first word
 
     # -- reads of the book
@@ -109,6 +113,7 @@ DELAYS_NS: Final[dict[WireFault, int]] = {
     WireFault.ANSWER_SLOW: 9_000 * _MS,
     WireFault.SLOW_DRIP: 12_000 * _MS,
     WireFault.UPDATE_FIRST: 200 * _MS,
+    WireFault.DATE_SKEWED: 5_000 * _MS,
     WireFault.BOOK_STALE: 5_000 * _MS,
     WireFault.BOOK_TORN: 1_500 * _MS,
     WireFault.UPDATE_DUPLICATED: 700 * _MS,
@@ -159,7 +164,8 @@ class WireFaults:
     """The windows that are set now, and how often each kind really struck."""
 
     def __init__(self, seed: int) -> None:
-        """Nothing goes wrong."""
+        """Nothing goes wrong. `counted` hears the number of a window whose strikes are limited."""
+        self.counted: Callable[[int], None] | None = None
         self.windows: list[WireWindow] = []
         self.struck: Counter[WireFault] = Counter()
         self._times: Counter[int] = Counter()
@@ -195,6 +201,12 @@ class WireFaults:
         """It happened."""
         self.struck[window.kind] += 1
         self._times[id(window)] += 1
+        if self.counted is not None and window.times is not None:
+            self.counted(next(n for n, one in enumerate(self.windows) if one is window))
+
+    def restore(self, number: int) -> None:
+        """It happened before the server was killed: one strike less is left of that window."""
+        self._times[id(self.windows[number])] += 1
 
     def strikes(
         self,

@@ -161,6 +161,24 @@ def test_an_unknown_index_is_empty_and_any_other_an_error() -> None:
     assert (refused.status, refused.payload["errorMessage"]) == (400, NO_DATA)
 
 
+@pytest.mark.parametrize(
+    ("sample", "change"),
+    [
+        ("error_400_dh905_no_data", {"securityId": "12345", "exchangeSegment": "NSE_FNO"}),
+        ("error_400_span_90_days", {"fromDate": "2026-01-01"}),
+        ("intraday_unknown_security_empty", {"securityId": "99999999"}),
+    ],
+)
+def test_bodies_are_those_that_were_recorded(
+    shared_data: Path, sample: str, change: dict[str, Any]
+) -> None:
+    """Word for word."""
+    answer = ask(played(5), "intraday", {**INTRADAY, **change})
+    path = shared_data.parent / "reference" / "dhan-samples" / f"charts_{sample}.json"
+    told = answer.payload if answer.text is None else json.loads(answer.text)
+    assert told == json.loads(path.read_text())
+
+
 def test_a_day_is_stamped_with_its_midnight_and_its_last_date_is_not_included() -> None:
     """Today is no day yet."""
     day = played(10)

@@ -114,6 +114,18 @@ def test_answers_bear_the_servers_own_time() -> None:
     in_server(test)
 
 
+def test_the_date_may_be_wrong() -> None:
+    """As if the two clocks did not agree."""
+
+    async def test(served: Served) -> None:
+        await served.faults({"kind": "date_skewed", "delay_s": 7})
+        _, _, headers = await served.raw("GET", "/orders")
+        stamp = parsedate_to_datetime(headers["Date"]).timestamp()
+        assert stamp == (OPEN + 8 * SECOND) // 1_000_000_000
+
+    in_server(test)
+
+
 def test_eleven_orders_in_a_second_are_one_too_many(shared_data: Path) -> None:
     """429 in the recorded words, without a hint when to come back; reads are counted apart."""
 

@@ -512,6 +512,26 @@ def test_the_statement_has_the_day_once_it_is_over(shared_data: Path) -> None:
     in_server(test)
 
 
+def test_orders_may_be_refused_for_a_while() -> None:
+    """As if the market were closed, or the order could not be changed; nothing happens to it."""
+
+    async def test(served: Served) -> None:
+        order_id = await served.placed(price=100)
+        path = f"/orders/{order_id}"
+        await served.faults({"kind": "refused_not_modifiable", "for_s": 5})
+        no_such = 400, order_error("Incorrect request for order and cannot be processed")
+        assert await served.ask("DELETE", path) == no_such
+        assert await served.ask("PUT", path, {"price": 101}) == no_such
+        assert (await served.place())[0] == 200
+        served.wait(6)
+        await served.faults({"kind": "refused_closed"})
+        assert (await served.ask("DELETE", path))[1]["errorMessage"].startswith("Market is Closed!")
+        assert (await served.place())[1]["errorMessage"].startswith("Market is Closed! Want")
+        assert (await served.row(order_id))["orderStatus"] == "PENDING"
+
+    in_server(test)
+
+
 def test_an_id_that_is_no_number_is_bad_input() -> None:
     """However it is asked for."""
 

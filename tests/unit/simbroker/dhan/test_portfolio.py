@@ -254,6 +254,33 @@ def test_the_loss_exit_closes_everything_once_it_is_broken() -> None:
     in_server(test, ticks=[BOOK, FALLEN])
 
 
+RISEN = option_tick(
+    OPEN + 5 * SECOND,
+    130_00,
+    volume=130,
+    traded_at_ns=OPEN + 5 * SECOND,
+    bids=((130_00, 650),),
+    asks=((130_05, 650),),
+)
+
+
+def test_the_profit_exit_keeps_what_was_gained() -> None:
+    """Once, at the last prices; afterwards it is no longer set."""
+
+    async def test(served: Served) -> None:
+        body = {"dhanClientId": CLIENT, "profitValue": 700, "productType": ["INTRADAY"]}
+        await served.placed()
+        assert (await served.ask("POST", "/pnlExit", body))[0] == 200
+        served.wait(1)
+        assert (await only_position(served))["netQty"] == 65
+        served.go(OPEN + 6 * SECOND)
+        row = await only_position(served)
+        assert (row["netQty"], row["realizedProfit"]) == (0, 734.5)
+        assert (await served.ask("GET", "/pnlExit"))[1] == {"pnlExitStatus": "INACTIVE"}
+
+    in_server(test, ticks=[BOOK, RISEN])
+
+
 @pytest.mark.parametrize(
     "fields",
     [{"dhanClientId": None}, {"lossValue": -1}, {"lossValue": 0}, {"productType": "INTRADAY"}],

@@ -86,6 +86,17 @@ def test_answers_have_the_keys_of_the_samples(shared_data: Path, name: str, samp
     assert told["status"] == recorded["status"]
 
 
+def test_what_nobody_knows_is_left_out_as_recorded(shared_data: Path) -> None:
+    """An unknown id, and a body whose keys are no segments."""
+    samples = shared_data.parent / "reference" / "dhan-samples"
+    for sample, body in (
+        ("unknown_id", {"NSE_FNO": [11_111]}),
+        ("bad_request_shape", {"instruments": ["NSE:INFY"], "fields": ["lastPrice"]}),
+    ):
+        recorded = json.loads((samples / f"marketfeed_ltp_{sample}.json").read_text())
+        assert ask(opened(), "ltp", body).payload == recorded
+
+
 def test_too_many_or_no_list_at_all() -> None:
     """A thousand instruments go into one request."""
     day = opened()

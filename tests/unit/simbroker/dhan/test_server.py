@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,8 @@ def test_faults_and_the_pace_outlive_the_server(tmp_path: Path) -> None:
     async def run() -> None:
         wall = HandWall()
         async with serving(TICKS, state=tmp_path, wall=wall) as served:
+            await served.faults({"kind": "bad_gateway", "times": 1})
+            assert (await served.raw("GET", "/orders"))[0] == 502
             await served.faults({"kind": "rate_storm"}, {"kind": "refused_other"})
             await served.ask("POST", "/market", {"pause": True}, host="control")
             stood_ns = served.server.host.at_ns
@@ -170,6 +173,27 @@ def test_a_host_that_takes_no_connection_comes_back_on_its_port() -> None:
             while await refused(served):
                 pass
         assert len((await served.ask("GET", "/orders"))[1]) == 1
+        served.server.stopping.set()
+        await running
+
+    in_server(test)
+
+
+def test_connections_are_cut_once() -> None:
+    """One that waited is gone; a new one is taken at once."""
+
+    async def test(served: Served) -> None:
+        running = asyncio.ensure_future(served.server.run())
+        host, port = served.ready.urls["rest"].split("/")[2].split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /v2/orders HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 401")
+        await served.faults({"kind": "connections_cut"})
+        async with asyncio.timeout(5):
+            with suppress(ConnectionResetError):
+                await reader.read()
+        writer.close()
+        assert await served.ask("GET", "/orders") == (200, [])
         served.server.stopping.set()
         await running
 

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from holdfast.domain.order import Side
+from holdfast.simbroker.dhan.doubts import Doubts, IdleUpdates
 from holdfast.simbroker.dhan.order import AccountOrder, DhanType, Status
 from holdfast.simbroker.dhan.tokens import Consumer
 from holdfast.simbroker.dhan.wire_faults import WireFault
@@ -37,10 +38,11 @@ OTHER = replace(PENDING, order_id="10226", correlation_id="NA")
 Story = Callable[[Sockets], Awaitable[None]]
 
 
-def run(story: Story) -> Day:
-    """Tell a story over sockets of a day that has begun."""
-    day = Day([option_tick(OPEN, 118_50)])
-    day.go(OPEN + 1)
+def run(story: Story, day: Day | None = None) -> Day:
+    """Tell a story over sockets of a day, by default one that has begun."""
+    if day is None:
+        day = Day([option_tick(OPEN, 118_50)])
+        day.go(OPEN + 1)
 
     async def told() -> None:
         async with asyncio.timeout(15), day.served() as sockets:
@@ -107,6 +109,26 @@ def test_a_token_that_dies_cuts_the_stream() -> None:
         assert await socket.end() is not aiohttp.WSMsgType.CLOSE
 
     run(story)
+
+
+@pytest.mark.parametrize("idle", IdleUpdates)
+def test_a_silent_stream_is_reset_before_the_open_where_the_broker_does_so(
+    idle: IdleUpdates,
+) -> None:
+    """Within seconds; in the session silence is nothing."""
+
+    async def story(sockets: Sockets) -> None:
+        socket = await sockets.updates()
+        sockets.day.go(OPEN - 14 * SECOND)
+        if idle is IdleUpdates.RESET:
+            assert await socket.end() is not aiohttp.WSMsgType.CLOSE
+            sockets.day.go(OPEN)
+            socket = await sockets.updates()
+        sockets.day.go(OPEN + 10 * SECOND)
+        assert await socket.frames() == []
+        assert socket.ended_by is None
+
+    run(story, Day(at_ns=OPEN - 20 * SECOND, doubts=Doubts(idle_updates=idle)))
 
 
 def test_words_can_be_lost_or_come_twice() -> None:
