@@ -93,7 +93,6 @@ def settled(ready: dict[str, Any], order_id: str) -> str:
     return found
 
 
-@pytest.mark.proves("GWP-2")
 def test_a_server_that_is_killed_comes_back_with_its_truth(tmp_path: Path) -> None:
     """Orders, trades, money and token; on the same ports, with the time that has passed."""
     args = ("--start-ist", "09:30", "--speed", "5", "--state", "state", "--json")

@@ -71,7 +71,7 @@ class IdleUpdates(StrEnum):
 
 
 class Doubts(msgspec.Struct, frozen=True, kw_only=True):
-    """One behaviour for each doubt. `average_decimals` `None`: mean prices are not rounded.
+    """One behaviour for each doubt. `average_decimals` `None`: mean prices keep all digits.
 
     `first_packet`: a subscription is answered by what stands, not only by the next change.
     `closes_for_all`: the close of the session before is told of every segment, not of indices only.
@@ -83,7 +83,7 @@ class Doubts(msgspec.Struct, frozen=True, kw_only=True):
     empty_holdings: EmptyHoldings = EmptyHoldings.ERROR
     stop_market: StopMarket = StopMarket.REFUSED
     released: Released = Released.LIMIT
-    average_decimals: int | None = None
+    average_decimals: int | None = 2
     frames: Frames = Frames.JOINED
     first_packet: bool = True
     closes_for_all: bool = False

@@ -68,7 +68,6 @@ def test_a_failure_comes_with_200(shared_data: Path, given: dict[str, str], name
     in_server(test)
 
 
-@pytest.mark.proves("I-95")
 def test_two_tokens_lie_two_minutes_apart() -> None:
     """The second one is refused, and nothing is made."""
 
@@ -126,7 +125,6 @@ def test_consents_of_strangers_and_too_many_are_refused() -> None:
     in_server(test)
 
 
-@pytest.mark.proves("T20")
 def test_a_token_of_the_web_page_is_renewed() -> None:
     """By GET and the header in its own spelling; the one before is dead, a POST is refused."""
 
@@ -158,6 +156,7 @@ def test_a_token_of_a_program_is_not_renewed() -> None:
     in_server(test)
 
 
+@pytest.mark.proves("T29")
 def test_somebody_elses_login_kills_the_token() -> None:
     """The control endpoint logs in at the web page."""
 

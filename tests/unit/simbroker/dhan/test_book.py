@@ -50,7 +50,7 @@ def test_an_old_book_is_that_of_a_while_ago() -> None:
     in_server(test)
 
 
-@pytest.mark.proves("T5")
+@pytest.mark.proves("T29")
 def test_positions_may_be_one_fill_behind() -> None:
     """Orders and trades speak of now."""
 
@@ -64,7 +64,6 @@ def test_positions_may_be_one_fill_behind() -> None:
     in_server(test)
 
 
-@pytest.mark.proves("T22")
 def test_a_torn_book_speaks_of_three_instants() -> None:
     """Positions of now, orders of a while ago, trades of twice that."""
 

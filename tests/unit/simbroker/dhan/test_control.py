@@ -88,7 +88,7 @@ def test_a_refusal_without_a_reason_of_ours_comes_as_a_row(kind: str, expected: 
     in_server(test)
 
 
-@pytest.mark.proves("T1")
+@pytest.mark.proves("T29")
 def test_a_stop_dies_at_its_trigger() -> None:
     """The exchange refuses it where it would enter the book."""
 
@@ -124,7 +124,7 @@ def test_the_exchange_drops_a_stop() -> None:
     in_server(test, ticks=DAY)
 
 
-@pytest.mark.proves("T2", "T15")
+@pytest.mark.proves("T29")
 def test_modifications_are_ignored_or_refused_later() -> None:
     """Both are answered 200; the refused one's word reads like the order's end."""
 
@@ -162,7 +162,6 @@ def test_a_cancel_meets_a_fill() -> None:
     in_server(test)
 
 
-@pytest.mark.proves("T14")
 def test_the_owner_sells_by_hand() -> None:
     """An order from the web, without an id; the next tick trades it."""
 
@@ -225,7 +224,6 @@ def test_what_the_owner_cannot_do_is_refused(asked: dict[str, object]) -> None:
     in_server(test)
 
 
-@pytest.mark.proves("T11")
 def test_the_broker_squares_off_when_told() -> None:
     """Orders end, positions are closed by orders of its own."""
 

@@ -69,7 +69,7 @@ def test_a_modification_is_told_as_one() -> None:
     in_server(test)
 
 
-@pytest.mark.proves("T2")
+@pytest.mark.proves("T29")
 def test_a_stop_may_trigger_while_it_is_being_changed() -> None:
     """The trigger comes first; the change then meets an order in the book."""
 
@@ -87,7 +87,7 @@ def test_a_stop_may_trigger_while_it_is_being_changed() -> None:
 
 
 @pytest.mark.parametrize("rule", list(SelfTrade))
-@pytest.mark.proves("T6")
+@pytest.mark.proves("T29")
 def test_self_trade_prevention_ends_one_of_two_own_orders(rule: SelfTrade) -> None:
     """The later, or the resting one, by the exchange's rule; the row names the other."""
 
@@ -106,7 +106,6 @@ def test_self_trade_prevention_ends_one_of_two_own_orders(rule: SelfTrade) -> No
     in_server(test, behaviour=how, cash_paise=50_00_000_00)
 
 
-@pytest.mark.proves("T11")
 def test_the_day_ends_with_square_off_and_close() -> None:
     """INTRADAY orders end before the close, the others with it."""
 

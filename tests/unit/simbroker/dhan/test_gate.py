@@ -40,7 +40,6 @@ async def is_cut(served: Served, method: str = "POST", path: str = "/orders") ->
         ("/RenewToken", 400, "charts_error_400_invalid_token"),
     ],
 )
-@pytest.mark.proves("I-93")
 def test_a_token_is_refused_in_the_way_of_the_endpoint(
     shared_data: Path, path: str, status: int, name: str
 ) -> None:
@@ -154,7 +153,7 @@ def test_quotes_are_asked_for_once_a_second() -> None:
     in_server(test)
 
 
-@pytest.mark.proves("T3")
+@pytest.mark.proves("T29")
 def test_an_answer_that_is_lost_is_an_order_that_exists() -> None:
     """The connection is reset after it was done."""
 
@@ -211,7 +210,6 @@ def test_a_cancel_is_struck_by_what_its_order_is() -> None:
     in_server(test)
 
 
-@pytest.mark.proves("PLC-8")
 def test_a_page_of_html_comes_from_a_gateway_that_asked_nobody() -> None:
     """502, and no order."""
 

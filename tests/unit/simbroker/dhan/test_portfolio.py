@@ -91,7 +91,7 @@ def test_a_product_is_a_position_of_its_own() -> None:
 
 
 def test_means_may_be_rounded() -> None:
-    """A switch: how many digits production keeps is not known."""
+    """Two decimals, off the step; or, by a switch, all digits."""
     sale = {"transactionType": "SELL", "quantity": 650, "price": 118.35}
 
     async def exact(served: Served) -> None:
@@ -105,8 +105,8 @@ def test_means_may_be_rounded() -> None:
         assert row["averageTradedPrice"] == 118.39
         assert (await only_position(served))["sellAvg"] == 118.39
 
-    in_server(exact)
-    in_server(rounded, doubts=Doubts(average_decimals=2))
+    in_server(exact, doubts=Doubts(average_decimals=None))
+    in_server(rounded)
 
 
 def test_funds_are_told_under_their_misspelt_names(shared_data: Path) -> None:
@@ -174,7 +174,6 @@ def test_the_ledger_is_an_array_of_balances(shared_data: Path) -> None:
     in_server(test)
 
 
-@pytest.mark.proves("T25")
 def test_exit_all_ends_orders_and_positions() -> None:
     """With orders of the broker's own, which bear no id of ours."""
 

@@ -30,7 +30,7 @@ def test_the_profile_is_that_of_production(shared_data: Path) -> None:
     in_server(test)
 
 
-@pytest.mark.proves("T27")
+@pytest.mark.proves("T29")
 def test_orders_come_from_the_address_that_was_set() -> None:
     """It is told by getIP; another one is locked for a week, and with it orders are refused."""
 

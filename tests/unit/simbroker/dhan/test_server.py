@@ -73,7 +73,6 @@ async def _traded(served: Served) -> dict[str, Any]:
     return truth
 
 
-@pytest.mark.proves("T20")
 def test_a_server_that_was_killed_knows_its_day(tmp_path: Path) -> None:
     """Orders, trades, money, words, requests and the active token; on the same ports."""
 
