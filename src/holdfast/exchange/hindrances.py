@@ -13,9 +13,13 @@ class Hindrances:
     """
 
     def __init__(self, faults: Faults) -> None:
-        self.is_slowing = faults.has(FaultKind.FILLS_WITHHELD, FaultKind.FILLS_SLICED)
         self._faults = faults
         self._withheld: set[BrokerOrderId] = set()
+
+    @property
+    def is_slowing(self) -> bool:
+        """Asked anew each time: faults may be set while the exchange runs."""
+        return self._faults.has(FaultKind.FILLS_WITHHELD, FaultKind.FILLS_SLICED)
 
     def most(self, order: LiveOrder, wanted: int, at_ns: int, *, lot: int) -> int | None:
         """The most contracts that may trade now of `wanted` that could; `None`: all."""
