@@ -46,6 +46,12 @@ class Broker:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 loopback
             return json.load(answer)
 
+    def delete(self, path: str) -> None:
+        """Ask it to end something."""
+        request = urllib.request.Request(f"{self.ready['control']}{path}", method="DELETE")  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 loopback
+            answer.read()
+
     def truth(self) -> dict[str, Any]:
         """The account, and everything that was asked of it."""
         told: dict[str, Any] = self.ask("/truth")
@@ -58,11 +64,12 @@ class Broker:
             yield from part
             after += len(part)
 
-    def configuration(self, mode: str, more: str = "") -> str:
-        """A configuration that trades there; `more` are further sections."""
+    def configuration(self, mode: str, more: str = "", names: Sequence[str] = ("NIFTY",)) -> str:
+        """A configuration that trades `names` there; `more` are further sections."""
         clock = (f"{name} = {json.dumps(value)}" for name, value in self.ready["clock"].items())
         urls = (f'{name}_url = "{url}"' for name, url in self.ready["urls"].items())
-        lines = [f'mode = "{mode}"', "[account]", f'client_id = "{CLIENT}"', "[clock]", *clock]
+        lines = [f'mode = "{mode}"', "[account]", f'client_id = "{CLIENT}"']
+        lines += [f"underlyings = {json.dumps(names)}", "[clock]", *clock]
         return "\n".join([*lines, "[dhan]", *urls, more])
 
 
@@ -106,9 +113,11 @@ def wait_for(
 class Program:
     """`holdfast run` in a home of its own, against a server; begun as often as it is wanted."""
 
-    def __init__(self, home: Path, broker: Broker, mode: str, settings: str = "") -> None:
+    def __init__(
+        self, home: Path, broker: Broker, mode: str, *, settings: str, names: Sequence[str]
+    ) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        (home / "holdfast.toml").write_text(broker.configuration(mode, settings), "utf-8")
+        (home / "holdfast.toml").write_text(broker.configuration(mode, settings, names), "utf-8")
         self.home = home
         self._mode = mode
         self._token = broker.token
@@ -168,9 +177,11 @@ class Program:
 
 
 @contextmanager
-def program(home: Path, broker: Broker, mode: str, settings: str = "") -> Iterator[Program]:
+def program(
+    home: Path, broker: Broker, mode: str, settings: str = "", *, names: Sequence[str] = ("NIFTY",)
+) -> Iterator[Program]:
     """A program that is gone after the block, whatever happened in it."""
-    made = Program(home, broker, mode, settings)
+    made = Program(home, broker, mode, settings=settings, names=names)
     try:
         yield made
     finally:

@@ -12,8 +12,10 @@ import pytest
 from tests.support.wired import Books, Program, holding, is_flat, program, serving, wait_for
 
 SPEED = 15
-SEED = 77
+SEED = 43
 CASH = 5_00_000
+NAMES = ("NIFTY", "SENSEX")
+"""One of each exchange."""
 
 HOURS = """
 [[special]]
@@ -27,6 +29,7 @@ source = "hours that a test needs"
 
 SETTINGS = """
 [entries]
+positions_open_max = 5
 cooldown_s = 0
 [exits]
 target_bps = 0
@@ -40,7 +43,7 @@ adx_period = 3
 adx_min = 5
 confirm = false
 """
-"""A strategy that speaks at every turn: three times before the close-out on this day."""
+"""A strategy that speaks at every turn: four times before the close-out on this day."""
 
 ENDS_S = 300
 """The session takes 136 s at this speed; a loaded machine is given more."""
@@ -57,7 +60,8 @@ def hours(folder: Path) -> Path:
 def arguments(folder: Path) -> list[str]:
     """What the server is asked for."""
     words = ["--start-ist", "09:56", "--speed", str(SPEED), "--seed", str(SEED)]
-    return [*words, "--cash", str(CASH), "--facts", str(hours(folder / "server"))]
+    names = [word for name in NAMES for word in ("--underlying", name)]
+    return [*words, *names, "--cash", str(CASH), "--facts", str(hours(folder / "server"))]
 
 
 def told(made: dict[str, Any], books: Books, **more: object) -> None:
@@ -89,7 +93,7 @@ def test_live_is_stopped_and_goes_on_and_its_books_are_the_brokers(tmp_path: Pat
     """
     with serving(tmp_path / "server", *arguments(tmp_path)) as broker:
         hours(tmp_path / "home")
-        with program(tmp_path / "home", broker, "live", SETTINGS) as run:
+        with program(tmp_path / "home", broker, "live", SETTINGS, names=NAMES) as run:
             run.start()
             wait_for(
                 lambda: holding(broker.truth()), "no stop", within_s=ENDS_S, going=run.process
@@ -115,7 +119,7 @@ def test_paper_trades_on_the_brokers_feed_and_sends_nothing(tmp_path: Path) -> N
     """The market is the broker's, each tick as the exchange told it; the orders stay at home."""
     with serving(tmp_path / "server", *arguments(tmp_path)) as broker:
         hours(tmp_path / "home")
-        with program(tmp_path / "home", broker, "paper", SETTINGS) as run:
+        with program(tmp_path / "home", broker, "paper", SETTINGS, names=NAMES) as run:
             run.start()
             made = run.wait(ENDS_S)
             truth, books = broker.truth(), Books(run.folder)
