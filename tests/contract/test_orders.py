@@ -4,163 +4,48 @@ Each test is played on the exchange in our process and on the adapter over the w
 What is claimed is compared with what the exchange itself says.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from msgspec.structs import replace
 
-from holdfast.domain.command import CancelOrder, FindOrder, ModifyOrder, PlaceOrder, ReadBook
+from holdfast.domain.command import CancelOrder, FindOrder, ModifyOrder
 from holdfast.domain.event import (
     Action,
     AnyEvent,
-    BookRead,
     OrderAcknowledged,
     OrderUpdated,
     Outcome,
     ReadFailed,
-    SendFailed,
 )
-from holdfast.domain.instrument import Instrument, Product
+from holdfast.domain.instrument import Instrument
 from holdfast.domain.order import (
     BrokerOrderId,
     BrokerStatus,
-    OrderId,
-    OrderRow,
     OrderTerms,
     OrderType,
-    Purpose,
     Refusal,
     Side,
+)
+from tests.contract.acts import (
+    acknowledged,
+    book,
+    eager,
+    failed,
+    filled,
+    first,
+    patient,
+    place,
+    refusal,
+    row,
+    terms_of,
+    told,
+    working,
 )
 from tests.contract.conftest import Perform
 from tests.support.venues import Stage, Trouble
 
 pytestmark = pytest.mark.timeout(90)
-
-E = TypeVar("E", bound=AnyEvent)
-
-
-# -- what everybody does
-
-
-def terms_of(contract: Instrument, side: Side, quantity: int, limit_paise: int) -> OrderTerms:
-    """A limit order in the day's product."""
-    return OrderTerms(
-        instrument=contract.id,
-        product=Product.INTRADAY,
-        side=side,
-        order_type=OrderType.LIMIT,
-        quantity=quantity,
-        limit_paise=limit_paise,
-    )
-
-
-def place(stage: Stage, terms: OrderTerms, order_id: OrderId | None = None) -> OrderId:
-    """Send a new order; returns its id."""
-    name = order_id or stage.new_id()
-    stage.ask(
-        PlaceOrder(order_id=name, purpose=Purpose.ENTRY, position=1, terms=terms, fills_seen=0)
-    )
-    return name
-
-
-async def eager(stage: Stage, contract: Instrument, lots: int = 1) -> OrderTerms:
-    """A buy at three per cent above the offer: it fills."""
-    ask = (await stage.last(contract.id)).ask_paise
-    assert ask is not None
-    limit = contract.round_up(ask * 103 // 100)
-    return terms_of(contract, Side.BUY, lots * contract.lot_size, limit)
-
-
-async def patient(stage: Stage, contract: Instrument, lots: int = 1) -> OrderTerms:
-    """A buy at fifteen per cent below the bid: it rests."""
-    bid = (await stage.last(contract.id)).bid_paise
-    assert bid is not None
-    limit = contract.round_down(bid * 85 // 100)
-    return terms_of(contract, Side.BUY, lots * contract.lot_size, limit)
-
-
-def first(stage: Stage, kind: type[E], is_meant: Callable[[E], bool]) -> Callable[[], E | None]:
-    """Finds the first event of a kind that is meant."""
-    return lambda: next(
-        (one for one in stage.heard if isinstance(one, kind) and is_meant(one)), None
-    )
-
-
-async def acknowledged(stage: Stage, order_id: OrderId) -> BrokerOrderId:
-    """The broker's number, once it was told."""
-    told = await stage.until(
-        first(stage, OrderAcknowledged, lambda one: one.order_id == order_id), "acknowledged"
-    )
-    return told.broker_id
-
-
-async def row(
-    stage: Stage, order_id: OrderId, is_meant: Callable[[OrderRow], bool], what: str
-) -> OrderRow:
-    """The first word about an order that is meant."""
-    told = await stage.until(
-        first(
-            stage, OrderUpdated, lambda one: one.row.order_id == order_id and is_meant(one.row)
-        ),
-        what,
-    )
-    return told.row
-
-
-async def working(stage: Stage, order_id: OrderId) -> OrderRow:
-    """The word that it rests."""
-    return await row(stage, order_id, lambda one: one.status is BrokerStatus.WORKING, "it rests")
-
-
-async def filled(stage: Stage, order_id: OrderId) -> OrderRow:
-    """The word that all of it is filled."""
-    return await row(stage, order_id, lambda one: one.status is BrokerStatus.FILLED, "it fills")
-
-
-async def failed(stage: Stage, order_id: OrderId, action: Action) -> SendFailed:
-    """How a request about an order failed."""
-    return await stage.until(
-        first(
-            stage, SendFailed, lambda one: (one.order_id, one.action) == (order_id, action)
-        ),
-        f"{action} fails",
-    )
-
-
-async def refusal(stage: Stage, order_id: OrderId) -> Refusal | None:
-    """Why an order was not taken: at once, or in its row, as the broker likes."""
-
-    def found() -> SendFailed | OrderUpdated | None:
-        for one in stage.heard:
-            if isinstance(one, SendFailed) and one.order_id == order_id:
-                assert one.outcome is Outcome.REFUSED
-                return one
-            if isinstance(one, OrderUpdated) and one.row.order_id == order_id:
-                if one.row.status is BrokerStatus.REJECTED:
-                    return one
-        return None
-
-    told = await stage.until(found, "refused")
-    return told.refusal if isinstance(told, SendFailed) else told.row.refusal
-
-
-async def book(stage: Stage) -> BookRead:
-    """A new pass over the broker's book."""
-    before = len(stage.heard)
-    stage.ask(ReadBook())
-
-    def found() -> BookRead | None:
-        return next((one for one in stage.heard[before:] if isinstance(one, BookRead)), None)
-
-    return await stage.until(found, "the book")
-
-
-def told(**figures: object) -> None:
-    """Print what was done."""
-    print(figures)
-
 
 # -- fills
 
@@ -245,9 +130,7 @@ def test_an_order_that_rests_is_cancelled(perform: Perform) -> None:
         name = place(stage, await patient(stage, stage.options()[1]))
         number = (await working(stage, name)).broker_id
         stage.ask(CancelOrder(order_id=name, broker_id=number))
-        last = await row(
-            stage, name, lambda one: one.status is BrokerStatus.CANCELLED, "cancelled"
-        )
+        last = await row(stage, name, lambda one: one.status is BrokerStatus.CANCELLED, "cancelled")
         assert last.filled_quantity == 0
         (true,) = await stage.truth(name)
         assert not true.is_live
@@ -326,6 +209,10 @@ async def far_behind_its_trigger(stage: Stage, contract: Instrument) -> OrderTer
     )
 
 
+Asking = Callable[[Stage, Instrument], Awaitable[OrderTerms]]
+"""Makes terms that are refused."""
+
+
 @pytest.mark.parametrize(
     ("ask", "why", "is_bought"),
     [
@@ -337,7 +224,7 @@ async def far_behind_its_trigger(stage: Stage, contract: Instrument) -> OrderTer
     ],
 )
 def test_a_refusal_has_its_class(
-    perform: Perform, ask: Callable[..., Any], why: Refusal, is_bought: bool
+    perform: Perform, ask: Asking, why: Refusal, *, is_bought: bool
 ) -> None:
     """Whether at once or in the row; nothing rests and nothing is filled."""
 
@@ -567,7 +454,9 @@ def test_a_modification_that_is_ignored_changes_no_word(perform: Perform) -> Non
 
         def found() -> OrderUpdated | None:
             rows: Sequence[AnyEvent] = stage.heard[before:]
-            return next((one for one in rows if isinstance(one, OrderUpdated) and one.is_read), None)
+            return next(
+                (one for one in rows if isinstance(one, OrderUpdated) and one.is_read), None
+            )
 
         read = await stage.until(found, "read")
         assert read.row.terms == terms

@@ -6,12 +6,10 @@ the ports, hears events, and compares with what the exchange itself says, which 
 
 import asyncio
 import datetime as dt
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -57,7 +55,7 @@ BEGINS_S: Final = 9 * 3_600 + 20 * 60
 PATIENCE_S: Final = 90
 """Of the day's time: a loaded machine answers late in it, however fast the exchange is."""
 
-E = TypeVar("E", bound=AnyEvent)
+E = TypeVar("E")
 
 
 class Trouble(StrEnum):
@@ -230,6 +228,8 @@ class PlayedStage(Stage):
             CLIENT, broker, self.instruments, valid_until_ns=self._close_ns()
         )
         self.updates, self.orders = PlayedLine(), PlayedLine()
+        self._ticks = day.source.ticks()
+        self._told: list[Tick] = []
         self._now_ns = ist_ns(dt.date.fromisoformat(DAY), BEGINS_S)
         venue.pop_due(self._now_ns)
 
@@ -257,11 +257,9 @@ class PlayedStage(Stage):
 
     @override
     async def shown(self, instrument: InstrumentId) -> Sequence[Tick]:
-        def is_told(tick: Tick) -> bool:
-            return tick.at_ns <= self._now_ns
-
-        told = takewhile(is_told, self._day.source.ticks())
-        return [tick for tick in told if tick.instrument == instrument]
+        while not self._told or self._told[-1].at_ns <= self._now_ns:
+            self._told.append(next(self._ticks))
+        return [tick for tick in self._told[:-1] if tick.instrument == instrument]
 
     @override
     async def let(self, trouble: Trouble) -> None:
@@ -339,14 +337,12 @@ class WiredStage(Stage):
         super().__init__()
         self.first_id = first_id
         self._broker = broker
-        self._told: list[Tick] = []
+        self._told = broker.told
         ready = broker.ready
         self._clock = real_clock(Config(clock=msgspec.convert(ready["clock"], ClockSettings)))
         holder = TokenHolder(CLIENT)
         self.rest = Rest(ready["urls"]["rest"], holder, self._clock, tell=self.heard.append)
-        facts, source = day_of_market(
-            dt.date.fromisoformat(DAY), seed=SEED, names=("NIFTY",)
-        )
+        facts, source = day_of_market(dt.date.fromisoformat(DAY), seed=SEED, names=("NIFTY",))
         self.instruments = tuple(source.instruments)
         self._holder, self._facts = holder, facts
         session = facts.sessions[0]
@@ -442,6 +438,7 @@ class WiredStage(Stage):
     @override
     async def calm(self) -> None:
         await asyncio.to_thread(self._broker.delete, "/faults")
+        await asyncio.to_thread(self._broker.wait_open)
 
     @override
     async def owner_buys(self, contract: Instrument, quantity: int) -> None:
@@ -477,15 +474,11 @@ class WiredStage(Stage):
 
     @override
     async def lift_guards(self) -> None:
-        rest = self._broker.ready["urls"]["rest"]
         for method, path in (
             ("POST", "/killswitch?killSwitchStatus=DEACTIVATE"),
             ("DELETE", "/pnlExit"),
         ):
-            request = urllib.request.Request(  # noqa: S310 loopback
-                f"{rest}{path}", method=method, headers={"access-token": self._broker.token}
-            )
-            await asyncio.to_thread(lambda asked=request: urllib.request.urlopen(asked).read())  # noqa: S310
+            await asyncio.to_thread(self._broker.ask_rest, method, path)
 
 
 def _nobody(_text: str) -> None:

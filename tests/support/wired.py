@@ -6,6 +6,7 @@ is asked through the other.
 
 import json
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -14,7 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+from holdfast.domain.market import Tick
 from tests.support.command import START, environment
 
 READY_S: Final = 60
@@ -30,6 +33,8 @@ class Broker:
     def __init__(self, ready: dict[str, Any]) -> None:
         self.ready = ready
         self.token: str = ready["token"]
+        self.told: list[Tick] = []
+        """The ticks of its market, as far as somebody has asked for them."""
 
     def ask(self, path: str) -> Any:
         """What the control address tells."""
@@ -49,6 +54,29 @@ class Broker:
     def delete(self, path: str) -> None:
         """Ask it to end something."""
         request = urllib.request.Request(f"{self.ready['control']}{path}", method="DELETE")  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 loopback
+            answer.read()
+
+    def wait_open(self) -> None:
+        """Return once it takes connections, which it may have been told not to."""
+        rest = urlsplit(self.ready["urls"]["rest"])
+
+        def is_open() -> bool:
+            try:
+                socket.create_connection((rest.hostname, rest.port), timeout=5).close()
+            except ConnectionError:
+                return False
+            return True
+
+        wait_for(is_open, "it takes no connections", within_s=20)
+
+    def ask_rest(self, method: str, path: str) -> None:
+        """Ask the broker itself, as its owner could from anywhere."""
+        request = urllib.request.Request(  # noqa: S310 loopback
+            f"{self.ready['urls']['rest']}{path}",
+            method=method,
+            headers={"access-token": self.token},
+        )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 loopback
             answer.read()
 
@@ -195,14 +223,18 @@ class Books:
     """What the program's database says of orders, fills, positions and money."""
 
     def __init__(self, folder: Path) -> None:
-        with closing(sqlite3.connect(f"file:{folder / 'journal.db'}?mode=ro", uri=True)) as database:
+        with closing(
+            sqlite3.connect(f"file:{folder / 'journal.db'}?mode=ro", uri=True)
+        ) as database:
             database.row_factory = sqlite3.Row
             self.orders = [dict(row) for row in database.execute("select * from orders")]
             self.fills = [
                 dict(row) for row in database.execute("select * from fills order by sequence")
             ]
             self.positions = [dict(row) for row in database.execute("select * from positions")]
-            accounts = database.execute("select account, sum(amount_paise) from postings group by 1")
+            accounts = database.execute(
+                "select account, sum(amount_paise) from postings group by 1"
+            )
             self.accounts: dict[str, int] = dict(tuple(row) for row in accounts)
 
     @property
@@ -221,7 +253,9 @@ class Books:
         ours = [_our_order(one) for one in self.orders]
         yield from (f"order only there: {one}" for one in theirs if one not in ours)
         yield from (f"order only here: {one}" for one in ours if one not in theirs)
-        placed = [json.loads(one["body"]) for one in truth["requests"] if one["endpoint"] == "place"]
+        placed = [
+            json.loads(one["body"]) for one in truth["requests"] if one["endpoint"] == "place"
+        ]
         names = [one["correlationId"] for one in placed]
         yield from (f"sent twice: {name}" for name in {*names} if names.count(name) > 1)
 
@@ -274,6 +308,22 @@ _STATES: Final = {"TRADED": "filled", "CANCELLED": "cancelled", "REJECTED": "rej
 }
 
 
+_ORDER: Final = (
+    "order_id",
+    "broker_id",
+    "instrument",
+    "product",
+    "side",
+    "order_type",
+    "quantity",
+    "limit_paise",
+    "trigger_paise",
+    "state",
+    "filled_quantity",
+    "filled_value_paise",
+)
+
+
 def _their_order(one: Mapping[str, Any]) -> tuple[Any, ...]:
     state = _STATES.get(one["status"], one["status"])
     kind = {"STOP_LOSS": "STOP_LIMIT"}.get(one["order_type"], one["order_type"])
@@ -283,14 +333,14 @@ def _their_order(one: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _our_order(one: Mapping[str, Any]) -> tuple[Any, ...]:
-    names = "order_id broker_id instrument product side order_type quantity limit_paise".split()
-    rest = "trigger_paise state filled_quantity filled_value_paise".split()
-    return tuple(one[name] for name in (*names, *rest))
+    return tuple(one[name] for name in _ORDER)
 
 
 def is_flat(truth: Mapping[str, Any]) -> bool:
     """Nothing is held and nothing works."""
-    live = [one for one in truth["orders"] if one["status"] in {"TRANSIT", "PENDING", "PART_TRADED"}]
+    live = [
+        one for one in truth["orders"] if one["status"] in {"TRANSIT", "PENDING", "PART_TRADED"}
+    ]
     return not live and all(one["bought"] == one["sold"] for one in truth["positions"])
 
 

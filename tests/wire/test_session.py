@@ -69,7 +69,7 @@ def told(made: dict[str, Any], books: Books, **more: object) -> None:
     work = made["report"]["work"]
     figures = {name: work[name] for name in ("ticks", "events", "orders_placed", "trades")}
     fills = sum(one["quantity"] > 0 for one in books.fills)
-    print({**figures, "fills": fills, **more})
+    print({**figures, "fills": fills, **more})  # noqa: T201 a Show
 
 
 def check_end(made: dict[str, Any], run: Program, *, trades: int, ticks: int) -> None:
@@ -95,9 +95,7 @@ def test_live_is_stopped_and_goes_on_and_its_books_are_the_brokers(tmp_path: Pat
         hours(tmp_path / "home")
         with program(tmp_path / "home", broker, "live", SETTINGS, names=NAMES) as run:
             run.start()
-            wait_for(
-                lambda: holding(broker.truth()), "no stop", within_s=ENDS_S, going=run.process
-            )
+            wait_for(lambda: holding(broker.truth()), "no stop", within_s=ENDS_S, going=run.process)
             assert run.stop() == 0
             between = broker.truth()
             kept = [one["order_id"] for one in holding(between)]
