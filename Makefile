@@ -12,7 +12,7 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(READY))
 endif
 
-.PHONY: help setup run test check lint fmt docs bench kill explore sim fuzz mutants mutants-worlds lock dist clean
+.PHONY: help setup run test check lint fmt docs bench wire-day kill explore sim fuzz mutants mutants-worlds lock dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -50,6 +50,9 @@ docs: $(READY) ## rewrite the generated sections of the documents
 
 bench: $(READY) ## measure, as ratios to a bare loop in the same run
 	$(PY) -m bench.run
+
+wire-day: $(READY) ## trade a whole day live against a simulated broker, twenty times as fast, and compare both books
+	HOLDFAST_WIRE_DAY=1 $(PY) -m pytest -rP tests/wire/test_session.py -k whole_day
 
 kill: $(READY) ## kill -9 at fifty moments of a day and at every write of the journal, and start again
 	HOLDFAST_KILLS=50 $(PY) -m pytest -n auto --dist worksteal -rP tests/process/test_kill.py \

@@ -23,7 +23,7 @@ from tests.contract.acts import (
 from tests.contract.conftest import Perform
 from tests.support.venues import Stage
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(150)
 
 
 async def answered(stage: Stage, guard: Guard) -> GuardAnswered:

@@ -45,7 +45,7 @@ from tests.contract.acts import (
 from tests.contract.conftest import Perform
 from tests.support.venues import Stage, Trouble
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(150)
 
 # -- fills
 

@@ -11,12 +11,16 @@ import sqlite3
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
+
+from holdfast.domain.instrument import InstrumentId
 from holdfast.domain.market import Tick
 from tests.support.command import START, environment
 
@@ -57,18 +61,19 @@ class Broker:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 loopback
             answer.read()
 
-    def wait_open(self) -> None:
-        """Return once it takes connections, which it may have been told not to."""
+    def wait_open(self, *, is_open: bool = True) -> None:
+        """Return once it takes connections, which it may have been told not to, or takes none."""
         rest = urlsplit(self.ready["urls"]["rest"])
 
-        def is_open() -> bool:
+        def takes() -> bool:
             try:
                 socket.create_connection((rest.hostname, rest.port), timeout=5).close()
             except ConnectionError:
                 return False
             return True
 
-        wait_for(is_open, "it takes no connections", within_s=20)
+        wait_for(lambda: takes() is is_open, "its door does not move", within_s=20)
+        self.ask("/time")  # it has cut what it had, too
 
     def ask_rest(self, method: str, path: str) -> None:
         """Ask the broker itself, as its owner could from anywhere."""
@@ -85,12 +90,11 @@ class Broker:
         told: dict[str, Any] = self.ask("/truth")
         return told
 
-    def ticks(self) -> Iterator[dict[str, Any]]:
-        """Every tick that the market told."""
-        after = 0
-        while part := self.ask(f"/ticks?after={after}")["ticks"]:
-            yield from part
-            after += len(part)
+    def learn(self) -> list[Tick]:
+        """Every tick that the market has told until now."""
+        while part := self.ask(f"/ticks?after={len(self.told)}")["ticks"]:
+            self.told += msgspec.convert(part, list[Tick])
+        return self.told
 
     def configuration(self, mode: str, more: str = "", names: Sequence[str] = ("NIFTY",)) -> str:
         """A configuration that trades `names` there; `more` are further sections."""
@@ -350,3 +354,31 @@ def holding(truth: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
     words = "STOP_LOSS", "PENDING"
     stops = [one for one in truth["orders"] if (one["order_type"], one["status"]) == words]
     return stops if is_held else []
+
+
+# -- the market, told and heard
+
+
+def content(tick: Tick) -> tuple[Any, ...]:
+    """What a tick says of the market, but for when it was received."""
+    return tick.last_paise, tick.venue_at_ns, tick.volume, tick.oi, tick.bids, tick.asks
+
+
+def strange(heard: Iterable[Tick], told: Iterable[Tick]) -> tuple[int, list[Tick]]:
+    """How many ticks were compared, and those that are no state of the market's, in its order.
+
+    A feed leaves states out, and says again what stands; it makes nothing up and never goes back.
+    """
+    states: dict[InstrumentId, list[tuple[Any, ...]]] = {}
+    for tick in told:
+        states.setdefault(tick.instrument, []).append(content(tick))
+    places: Counter[InstrumentId] = Counter()
+    found, compared = [], 0
+    for tick in heard:
+        own, place = states.get(tick.instrument, []), places[tick.instrument]
+        compared += 1
+        try:
+            places[tick.instrument] = own.index(content(tick), place)
+        except ValueError:
+            found.append(tick)
+    return compared, found

@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from tests.support.wired import Books, Program, holding, is_flat, program, serving, wait_for
+from holdfast.store.tape import FOLDER as TAPES
+from holdfast.store.tape import read_tape
+from tests.support.wired import (
+    DAY,
+    Books,
+    Program,
+    holding,
+    is_flat,
+    program,
+    serving,
+    strange,
+    wait_for,
+)
 
 SPEED = 15
 SEED = 43
@@ -120,9 +132,13 @@ def test_paper_trades_on_the_brokers_feed_and_sends_nothing(tmp_path: Path) -> N
         with program(tmp_path / "home", broker, "paper", SETTINGS, names=NAMES) as run:
             run.start()
             made = run.wait(ENDS_S)
-            truth, books = broker.truth(), Books(run.folder)
+            truth, books, shown = broker.truth(), Books(run.folder), broker.learn()
     check_end(made, run, trades=2, ticks=15_000)
-    told(made, books, asked=truth["counts"])
+    taped = (tick for tick in read_tape(run.folder / TAPES / DAY).ticks() if tick.count == 1)
+    compared, made_up = strange(taped, shown)
+    told(made, books, compared=compared, asked=truth["counts"])
+    assert not made_up, made_up[:2]
+    assert compared >= 15_000
     assert not {"place", "modify", "cancel", "exit_all"} & {*truth["counts"]}
     assert (truth["orders"], truth["trades"]) == ([], [])
 
