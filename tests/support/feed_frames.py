@@ -75,7 +75,7 @@ def quote(
     return header(4, 50, segment, security_id) + _market(last, traded_ns, volume) + _prices(last)
 
 
-def full(
+def full(  # noqa: PLR0913 a packet has this many fields
     segment: str | int,
     security_id: int,
     last: float,

@@ -118,11 +118,16 @@ class LoginRecord:
         self._write(msgspec.structs.replace(logins, refusals=logins.refusals + 1))
 
     def minted(self, before: StoredToken | None) -> None:
-        """A token was made for us: the one `before` died of it."""
+        """A token was made for us: the one `before` died of it.
+
+        Where we had stopped, a person had it made.
+        """
         logins = self.read()
         replaced = logins.replaced if before is None else (*logins.replaced, before.mark)
         self._write(
-            msgspec.structs.replace(logins, refusals=0, replaced=tuple(replaced)[-_MARKS_MAX:])
+            msgspec.structs.replace(
+                logins, refusals=0, replaced=tuple(replaced)[-_MARKS_MAX:], stopped_ns=None
+            )
         )
 
     def stop(self, at_ns: int) -> None:

@@ -290,6 +290,12 @@ class WarmLines:
         """Whether a request that is no order leaves one of them free."""
         return sum(not line.is_busy for line in self._lines) > 1
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether one of them answered lately."""
+        ages_ns = (line.age_ns() for line in self._lines)
+        return any(age_ns is not None and age_ns < FRESH_NS for age_ns in ages_ns)
+
     async def send(self, request: Request, *, is_order: bool) -> Reply:
         """Send an order over the line that answered last, a read over the other to keep it warm.
 
@@ -386,7 +392,7 @@ class Rest:
         request = Request(
             method=method,
             url=f"{self._base}{path}",
-            headers={**self._own_headers(secret, has_body=body is not None), **(headers or {})},
+            headers={**self._own_headers(secret), **(headers or {})},
             timeout_s=TIMEOUT_S[kind],
             body=None if body is None else _encoder.encode(body),
             query=query,
@@ -403,7 +409,7 @@ class Rest:
         request = Request(
             method="GET",
             url=f"{self._base}{WARM_PATH}",
-            headers=self._own_headers(secret, has_body=False),
+            headers=self._own_headers(secret),
             timeout_s=TIMEOUT_S[CallKind.READ],
         )
         sent_ns = self._timing.now_ns()
@@ -412,6 +418,11 @@ class Rest:
             if isinstance(reply, Answer):
                 self._notice(reply, sent_ns, secret)
         return replies
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether an order would find a connection that answered lately (T26)."""
+        return self._orders.is_warm
 
     async def cool_down(self) -> None:
         """Give the connections for orders back; the next order makes a new one."""
@@ -430,14 +441,12 @@ class Rest:
             return "the connection to the broker was given back"
         return "no token" if self._credentials is not None and not secret else ""
 
-    def _own_headers(self, secret: str, *, has_body: bool) -> dict[str, str]:
+    def _own_headers(self, secret: str) -> dict[str, str]:
         """`client-id` is documented for some paths only and taken by all (dhan.md 1.1)."""
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if self._credentials is not None:
             headers["access-token"] = secret
             headers["client-id"] = self._credentials.client_id
-        if has_body:
-            headers["Content-Type"] = "application/json"
         return headers
 
     async def _ask(self, request: Request, kind: CallKind, secret: str) -> Reply:

@@ -162,8 +162,13 @@ def test_the_samples_are_read(shared_data: Path) -> None:
     assert len(history.candles) + len(history.missing_ns) == 3 * 375
     assert len(history.missing_ns) < 3
     assert set(history.left_out) <= {"it is no closed minute of the sessions"}
-    for name in ("charts_intraday_1m_equity.json", "charts_intraday_5m_index.json"):
-        assert len(series(answer(sample(shared_data, name)))) > 100
+    for name, length in (
+        ("charts_intraday_1m_equity.json", 100),
+        ("charts_intraday_5m_index.json", 100),
+        ("charts_intraday_15m_equity.json", 50),
+        ("charts_historical_daily.json", 19),
+    ):
+        assert len(series(answer(sample(shared_data, name)))) > length
     odd = series(answer(sample(shared_data, "charts_intraday_index_unfiltered_request.json")))
     assert any(one[1] == 58_152_05 for one in odd)  # 58152.05078125
     assert series(answer(sample(shared_data, "charts_intraday_unknown_security_empty.json"))) == ()

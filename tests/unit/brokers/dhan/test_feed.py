@@ -436,7 +436,8 @@ def test_one_wrong_stamp_of_two_connections_mutes_nobody() -> None:
         await send(two, 102.0, desk.now() + SECOND)
         await send(two, 103.0, tomorrow)
         two.reset()
-        await until(lambda: desk.feed.status().connections == 1 or len(desk.server.connections) > 2)
+        await desk.server.connected(3)
+        await until(lambda: desk.feed.status().connections == 2)
         await send(one, 104.0, desk.now())
 
     play(story)

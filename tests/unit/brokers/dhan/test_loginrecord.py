@@ -97,6 +97,9 @@ def test_a_war_ends_the_making_for_the_day(tmp_path: Path) -> None:
     assert held is not None
     assert held.until_ns is None
     assert record.mint_held(NOW_NS + DAY_NS) is None
+    record.minted(token("a"))  # by consent: a person did
+    assert record.mint_held(NOW_NS) is None
+    record.stop(NOW_NS)
     record.forgive()
     assert record.mint_held(NOW_NS) is None
     assert record.is_dead(token("a"))

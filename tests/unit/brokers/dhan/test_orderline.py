@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from holdfast.brokers.dhan.orderline import WARM_NS, OrderLine
-from holdfast.brokers.dhan.rest import CallKind, Rest
+from holdfast.brokers.dhan.rest import Answer, CallKind, Rest
 from holdfast.runtime.clock import ScaledClock
 from tests.support.dhan_wire import Cut, Silence, Whose, WireServer, said
 
@@ -118,6 +118,22 @@ def test_it_comes_back_with_the_broker() -> None:
 
     on_line(server, act)
     assert server.connections == 4
+
+
+@pytest.mark.proves("T26")
+def test_one_way_out_is_enough() -> None:
+    """The other is tried anew each time; an order takes the one that answered."""
+    lost = {2, 3, 4}
+    server = WireServer(lambda heard: Cut() if heard.connection in lost else OK)
+
+    async def act(line: OrderLine, rest: Rest, _clock: ScaledClock) -> None:
+        await line.connect()
+        await line.ping()
+        assert isinstance(await rest.call("PUT", "/orders/1", kind=CallKind.CHANGE), Answer)
+
+    on_line(server, act)
+    assert server.heard[-1].connection not in lost
+    assert max(heard.connection for heard in server.heard) > len(lost)
 
 
 def test_closed_it_holds_no_connection_and_orders_may_still_leave() -> None:

@@ -408,6 +408,9 @@ def test_free_cash_is_found_under_its_misspelt_name(shared_data: Path) -> None:
     told = answer(sample(shared_data, "fundlimit.json")).payload
     assert isinstance(told, dict)
     assert funds_paise(lowered(told)) == 11_564
+    sandbox = answer(sample(shared_data, "fundlimit_sandbox.json")).payload
+    assert isinstance(sandbox, dict)
+    assert funds_paise(lowered(sandbox)) == 100_000_000
     assert funds_paise(lowered({"availableBalance": Decimal("-12.345")})) == -1_234
     with pytest.raises(Unreadable):
         funds_paise({})
