@@ -5,7 +5,7 @@ import os
 import pytest
 from msgspec.structs import replace
 
-from holdfast.core.timers import Rank, TimerKey
+from holdfast.core.risk import polling
 from holdfast.domain.order import BrokerStatus, OrderState, Purpose
 from tests.support.explorer import KINDS, explore, root
 from tests.support.walk import BadEnd, Walk
@@ -22,7 +22,7 @@ WHOLE = {False: (33_000, 50_000), True: (3_400, 4_400)}
 """The same seven steps deep, a little under what an entry that leaves reaches."""
 
 
-@pytest.mark.timeout(1_800)
+@pytest.mark.timeout(3_600)
 @pytest.mark.proves(
     "T2", "T3", "T9", "T11", "T14", "T15", "T21", "RACE-1", "RACE-2", "RACE-8",
     "I-28", "I-39", "I-40", "I-42",
@@ -100,12 +100,12 @@ def test_equal_nodes_are_one() -> None:
     assert found.states < found.transitions
 
 
-def test_a_position_that_nobody_hears_of_would_be_found() -> None:
+def test_a_position_that_nobody_hears_of_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """And one whose stop is gone at the broker while the engine believes in it for ever."""
+    monkeypatch.setattr(polling, "_poll", lambda _state: None)
     walk = _walk()
     [(identity, stop)] = [one for one in walk.truth.orders if one[1].purpose is Purpose.STOP]
     walk.put(identity, stop._replace(status=BrokerStatus.CANCELLED))
-    walk.state.timers.clear(TimerKey(Rank.POLL))
     with pytest.raises(BadEnd, match="nobody is told"):
         walk.check()
 

@@ -58,7 +58,7 @@ REFUSED = [
     ("unknown key", "[exits]\nstop_bsp = 1200\n", 2, "did you mean stop_bps?"),
     ("repeated key", "[exits]\nstop_bps = 1200\nstop_bps = 900\n", 3, "first on line 2"),
     ("unit", "[exits]\nstop_bps = 12\n", 2, "did you mean stop_bps = 1200 (12 %)?"),
-    ("mode", 'mode = "live"\n', 1, "not available in this version"),
+    ("mode", 'mode = "demo"\n', 1, "is not known"),
 ]
 
 

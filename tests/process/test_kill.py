@@ -18,7 +18,7 @@ from tests.support.command import environment
 from tests.support.trading import Trading
 from tools import CHECKOUT
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 KILLS: Final = int(os.environ.get("HOLDFAST_KILLS", "12"))
 """How many moments: `make kill` asks for fifty."""

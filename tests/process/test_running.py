@@ -105,7 +105,7 @@ def test_the_status_of_nothing_says_so(tmp_path: Path) -> None:
 TIMES = 100
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="counts by /proc")
 @pytest.mark.proves("SUP-2", "SUP-9", "APP-12", "I-105", "THR-3", "B-21")
 def test_a_hundred_days_in_one_process_leave_nothing_behind(tmp_path: Path) -> None:

@@ -3,14 +3,17 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from holdfast.app import chain as module
+from holdfast.app import program
 from holdfast.app.chain import Chain, Hooks, Market
 from holdfast.app.config import Config
 from holdfast.brokers.played import PlayedLine
 from holdfast.runtime.clock import DayClock, ScaledClock, VirtualClock
 from holdfast.runtime.day import Day
+from holdfast.runtime.tree import Policy
 from tests.support.desk import CLOSE, OPEN, SECOND, SESSION
 
 SPIED = (
@@ -103,6 +106,17 @@ def test_on_a_faster_clock_they_run_as_much_faster(monkeypatch: pytest.MonkeyPat
     assert told["Updates"]["timeout_s"] == 1.0
     assert told["Book"]["every_s"] == 1.5
     assert told["Monitor"]["interval_s"] == 0.02
+
+
+def test_services_are_restarted_by_the_days_clock() -> None:
+    """Their pauses are as much shorter as the clock is faster; how often is not changed."""
+    usual, fast = Policy(), program._policy(ScaledClock(OPEN, 20))  # noqa: SLF001
+    assert fast.backoff_s == usual.backoff_s / 20
+    assert fast.backoff_s_max == usual.backoff_s_max / 20
+    changed = msgspec.structs.replace(
+        fast, backoff_s=usual.backoff_s, backoff_s_max=usual.backoff_s_max
+    )
+    assert changed == usual
 
 
 def test_a_closed_market_may_be_silent_and_played_ticks_wait(
