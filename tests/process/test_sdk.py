@@ -56,7 +56,7 @@ def server(folder: Path) -> Iterator[dict[str, Any]]:
         text=True,
     )
     try:
-        ends = time.monotonic() + 30
+        ends = time.monotonic() + 60
         while not ready.exists():
             assert process.poll() is None, process.stderr and process.stderr.read()
             assert time.monotonic() < ends, "the server did not become ready"

@@ -4,6 +4,7 @@ The server's truth is read from its control address, the program's books from it
 is asked through the other.
 """
 
+import datetime as dt
 import json
 import signal
 import socket
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -103,6 +104,34 @@ class Broker:
         lines = [f'mode = "{mode}"', "[account]", f'client_id = "{CLIENT}"']
         lines += [f"underlyings = {json.dumps(names)}", "[clock]", *clock]
         return "\n".join([*lines, "[dhan]", *urls, more])
+
+
+class Pace(NamedTuple):
+    """How fast a day is played here and now, and how long before its open it must be begun."""
+
+    speed: int
+    lead_s: int
+
+    def before(self, opens: str) -> str:
+        """The time of day at which the server begins so that all is up when the market opens."""
+        open_ = dt.datetime.fromisoformat(f"{DAY} {opens}")
+        return f"{open_ - dt.timedelta(seconds=self.lead_s * self.speed):%H:%M:%S}"
+
+    def wall_s(self, minutes: int) -> float:
+        """How long so many minutes of the day last at most, from the beginning."""
+        return 2 * self.lead_s + 60 * minutes / self.speed + 60
+
+
+SLOW_S: Final = 4.0
+"""A machine on which a program takes so long to begin is too busy for the full speed."""
+
+
+def pace(home: Path, speed: int) -> Pace:
+    """The pace that this machine can keep: told by how long the program takes to say its name."""
+    began = time.monotonic()
+    subprocess.run([*START, "--version"], cwd=home, env=environment(home), check=True)
+    took_s = time.monotonic() - began
+    return Pace(speed if took_s < SLOW_S else speed // 2, 12 + round(6 * took_s))
 
 
 @contextmanager

@@ -14,9 +14,11 @@ from holdfast.store.tape import read_tape
 from tests.support.wired import (
     DAY,
     Books,
+    Pace,
     Program,
     holding,
     is_flat,
+    pace,
     program,
     serving,
     strange,
@@ -57,8 +59,8 @@ confirm = false
 """
 """A strategy that speaks at every turn: four times before the close-out on this day."""
 
-ENDS_S = 300
-"""The session takes 136 s at this speed; a loaded machine is given more."""
+MINUTES = 32
+"""From the open until the program has ended."""
 
 
 def hours(folder: Path) -> Path:
@@ -69,9 +71,9 @@ def hours(folder: Path) -> Path:
     return file
 
 
-def arguments(folder: Path) -> list[str]:
+def arguments(folder: Path, at: Pace) -> list[str]:
     """What the server is asked for."""
-    words = ["--start-ist", "09:56", "--speed", str(SPEED), "--seed", str(SEED)]
+    words = ["--start-ist", at.before("10:00"), "--speed", str(at.speed), "--seed", str(SEED)]
     names = [word for name in NAMES for word in ("--underlying", name)]
     return [*words, *names, "--cash", str(CASH), "--facts", str(hours(folder / "server"))]
 
@@ -96,27 +98,29 @@ def check_end(made: dict[str, Any], run: Program, *, trades: int, ticks: int) ->
     assert work["ticks"] >= ticks, work
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(700)
 def test_live_is_stopped_and_goes_on_and_its_books_are_the_brokers(tmp_path: Path) -> None:
     """Both yeses to a broker on this machine; Ctrl+C with a position open; then on to the close-out.
 
     The stop at the broker outlives the program. Every order, every fill and the result are the
     broker's own to the paisa, and nothing was sent twice.
     """
-    with serving(tmp_path / "server", *arguments(tmp_path)) as broker:
+    at = pace(tmp_path, SPEED)
+    ends_s = at.wall_s(MINUTES)
+    with serving(tmp_path / "server", *arguments(tmp_path, at)) as broker:
         hours(tmp_path / "home")
         with program(tmp_path / "home", broker, "live", SETTINGS, names=NAMES) as run:
             run.start()
-            wait_for(lambda: holding(broker.truth()), "no stop", within_s=ENDS_S, going=run.process)
+            wait_for(lambda: holding(broker.truth()), "no stop", within_s=ends_s, going=run.process)
             assert run.stop() == 0
             between = broker.truth()
             kept = [one["order_id"] for one in holding(between)]
             run.start()
-            made = run.wait(ENDS_S)
+            made = run.wait(ends_s)
             truth, books = broker.truth(), Books(run.folder)
     check_end(made, run, trades=2, ticks=15_000)
     differences = list(books.differences(truth, CASH * 100))
-    told(made, books, stops_kept=len(kept), starts=made["report"]["run"]["starts"])
+    told(made, books, pace=at, stops_kept=len(kept), starts=made["report"]["run"]["starts"])
     assert not differences
     assert is_flat(truth)
     assert made["report"]["run"]["starts"] == 2
@@ -124,19 +128,21 @@ def test_live_is_stopped_and_goes_on_and_its_books_are_the_brokers(tmp_path: Pat
     assert len(truth["tokens"]) == 1, "nobody needed another token"
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(700)
 def test_paper_trades_on_the_brokers_feed_and_sends_nothing(tmp_path: Path) -> None:
     """The market is the broker's, each tick as the exchange told it; the orders stay at home."""
-    with serving(tmp_path / "server", *arguments(tmp_path)) as broker:
+    at = pace(tmp_path, SPEED)
+    ends_s = at.wall_s(MINUTES)
+    with serving(tmp_path / "server", *arguments(tmp_path, at)) as broker:
         hours(tmp_path / "home")
         with program(tmp_path / "home", broker, "paper", SETTINGS, names=NAMES) as run:
             run.start()
-            made = run.wait(ENDS_S)
+            made = run.wait(ends_s)
             truth, books, shown = broker.truth(), Books(run.folder), broker.learn()
     check_end(made, run, trades=2, ticks=15_000)
     taped = (tick for tick in read_tape(run.folder / TAPES / DAY).ticks() if tick.count == 1)
     compared, made_up = strange(taped, shown)
-    told(made, books, compared=compared, asked=truth["counts"])
+    told(made, books, pace=at, compared=compared, asked=truth["counts"])
     assert not made_up, made_up[:2]
     assert compared >= 15_000
     assert not {"place", "modify", "cancel", "exit_all"} & {*truth["counts"]}
