@@ -1,0 +1,253 @@
+"""Show 5 of the wire: the program killed in live mode, at moments drawn by phase, on a real broker's protocol."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from holdfast.domain.event import OperatorRequest
+from holdfast.exchange.draws import draw_within
+from holdfast.store import query
+from tests.support.live_kills import (
+    RESTING,
+    SECOND_NS,
+    Broker,
+    Coverage,
+    Live,
+    is_flat,
+    live_orders,
+    orders_at,
+    placed,
+    result_paise,
+)
+
+pytestmark = pytest.mark.timeout(1_200)
+
+KILLS: Final = int(os.environ.get("HOLDFAST_LIVE_KILLS", "20"))
+"""How many in all: `make kill-live` asks for 200."""
+
+A_DAY: Final = 25 if KILLS > 20 else 10
+DAYS: Final = -(-KILLS // A_DAY)
+
+SPEED: Final = 10
+PROMISED_NS: Final = 2 * SECOND_NS
+"""READY logged, and what is held has its stop resting at the exchange, by the broker's own time."""
+
+PHASES: Final = ("entry", "fill", "stop", "trailing", "exit", "shutdown")
+FLOOR: Final = A_DAY // len(PHASES)
+
+JUST_NS: Final = SECOND_NS
+"""So long after the request a stop is being placed, a stop is trailed, an exit has just ended."""
+
+DELAYS_US: Final = {
+    "entry": 6_000,
+    "fill": 25_000,
+    "stop": 15_000,
+    "trailing": 50_000,
+    "exit": 60_000,
+    "shutdown": 700_000,
+}
+"""The longest time from the sign of a phase to the kill, in microseconds of the wall."""
+
+
+class Day:
+    """One day of one broker, and of a program that is killed in it."""
+
+    def __init__(self, home: Path, seed: int) -> None:
+        """The broker serves from here on."""
+        self.seed = seed
+        self.broker = Broker(home / "broker", seed=seed, speed=SPEED).start()
+        self.broker.fault({"kind": "bad_gateway", "endpoints": ["charts"]})  # no past: see restless
+        self.live = Live(home / "own", self.broker)
+        self.struck: Counter[str] = Counter()
+        self.lives: list[tuple[int, int]] = []
+        self.number = 0
+
+    def close(self) -> None:
+        """Nothing is left running."""
+        self.live.kill()
+        self.broker.kill()
+
+    def killed(self) -> None:
+        """One life: start, wait for the sign of the phase that was struck least, kill."""
+        self.number += 1
+        phase = min(PHASES, key=lambda one: (self.struck[one], PHASES.index(one)))
+        self.live.start()
+        ready_ns = self.live.until_ready()
+        self._await_promise(ready_ns)
+        self._await_sign(phase)
+        longest = DELAYS_US[phase]
+        delay_us = draw_within(self.seed, phase, self.number, low=0, high=longest)
+        time.sleep(delay_us / 1e6)  # the moment that was drawn
+        at_ns = self.broker.day_ns(time.time_ns())
+        was_there = self.live.kill()
+        lines = self.live.lines()
+        truth = self.broker.told()
+        self.lives.append((ready_ns, at_ns))
+        found = (
+            phases_of(orders_at(truth, at_ns), lines, at_ns)
+            if phase != "shutdown"
+            else {"shutdown"}
+        )
+        if was_there:
+            self.struck[phase if phase in found else min(found)] += 1
+        print(  # noqa: T201 the progress of a Show
+            f"day {self.seed} kill {self.number}: aimed at {phase}, {delay_us} us after its sign,"
+            f" struck {'+'.join(sorted(found)) if was_there else 'nothing: it had ended'}",
+            flush=True,
+        )
+
+    def _await_promise(self, ready_ns: int) -> None:
+        """Leave it as long as was promised, so that every start can be judged."""
+        end_ns = ready_ns + PROMISED_NS
+        self.live.until("the promised time", lambda: self.broker.day_ns(time.time_ns()) > end_ns)
+
+    def _await_sign(self, phase: str) -> None:
+        if phase == "shutdown":
+            self.live.until("an open position", self._has_open)
+            self.live.ask_stop()
+            return
+        if phase == "exit":
+            self.live.until("an open position", self._has_open)
+            view = self.live.view()
+            if view is not None and view.positions:
+                number = view.positions[0].position
+                self.live.deed(OperatorRequest.CLOSE, number)
+        seen = len(self.live.lines())
+        self.live.until(phase, lambda: any(is_sign(phase, one) for one in self.live.lines()[seen:]))
+
+    def _has_open(self) -> bool:
+        view = self.live.view()
+        return view is not None and bool(view.positions)
+
+    def end(self) -> dict[str, Any]:
+        """Start once more, have everything closed, and stop in order: the truth of the whole day."""
+        self.live.start()
+        ready_ns = self.live.until_ready()
+        self._await_promise(ready_ns)
+        self.live.deed(OperatorRequest.FLATTEN)
+        self.live.until("a flat account", lambda: is_flat(self.broker.told()))
+        self.live.until("its own word for it", self._knows_flat)
+        self.live.ask_stop()
+        assert self.live.wait() in {0, 10}, self.live.said()
+        truth = self.broker.told()
+        self.lives.append((ready_ns, truth["at_ns"]))
+        return truth
+
+    def _knows_flat(self) -> bool:
+        view = self.live.view()
+        return view is not None and view.is_flat
+
+
+def is_sign(phase: str, line: dict[str, Any]) -> bool:
+    """Whether a line of the log shows that a phase begins."""
+    order_id, kind = line.get("order_id", ""), line.get("order_type")
+    if line["event"] == "PlaceOrder":
+        return (phase in {"entry", "fill"} and "-E" in order_id) or (
+            phase == "stop" and "-S" in order_id
+        )
+    if line["event"] != "ModifyOrder":
+        return False
+    return kind == ("STOP_LIMIT" if phase == "trailing" else "LIMIT") and phase in {
+        "trailing",
+        "exit",
+    }
+
+
+def phases_of(orders: list[dict[str, Any]], lines: list[dict[str, Any]], now_ns: int) -> set[str]:
+    """Where a kill struck, by the truth of then and the log's last words; several at once may be."""
+    known = {one["correlation_id"] for one in orders}
+    decided = {one["order_id"] for one in lines if one["event"] == "PlaceOrder"}
+    found = {"entry" for one in decided - known if "-E" in one}
+    found |= {"stop" for one in decided - known if "-S" in one}
+    bare: Counter[str] = Counter()
+    for one in orders:
+        is_live, filled = one["status"] in RESTING, one["filled_quantity"]
+        bare[_position(one)] += filled if one["side"] == "BUY" else -filled
+        if is_live:
+            found |= _of_live(one, now_ns)
+        if one["side"] == "SELL" and is_live:
+            bare[_position(one)] -= one["quantity"] - filled
+        elif one["side"] == "SELL" and now_ns - one["at_ns"] < JUST_NS:
+            found.add("exit")
+    if any(uncovered > 0 for uncovered in bare.values()):
+        found.add("fill")
+    return found or {"elsewhere"}
+
+
+def _position(order: dict[str, Any]) -> str:
+    return str(order["correlation_id"]).split("-")[1][1:]
+
+
+def _of_live(one: dict[str, Any], now_ns: int) -> set[str]:
+    """What an order that could still fill says about the moment."""
+    if one["side"] == "BUY":
+        return {"fill"} if one["filled_quantity"] else {"entry"}
+    if one["order_type"] == "LIMIT":
+        return {"exit"}
+    if one["status"] == "TRANSIT" or now_ns - one["created_ns"] < JUST_NS:
+        return {"stop"}
+    return {"trailing"} if now_ns - one["at_ns"] < JUST_NS else set()
+
+
+@pytest.fixture
+def day(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Day]:
+    """A day whose seed is the test's parameter."""
+    made = Day(tmp_path, request.param)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("day", range(1, DAYS + 1), indirect=True)
+def test_a_day_killed_in_every_phase_owes_nothing_at_its_end(day: Day) -> None:
+    """By the broker's own truth: each order once, none forgotten, stops in time, equal results."""
+    began_s = time.monotonic()
+    while sum(day.struck[one] for one in PHASES) < A_DAY or not _has_floor(day):
+        assert day.number < 2 * A_DAY + 10, f"the phases were missed: {day.struck}"
+        day.killed()
+    truth = day.end()
+    ids = placed(truth)
+    coverage = Coverage(truth)
+    bare = [coverage.bare_ns(ready_ns, until_ns) for ready_ns, until_ns in day.lives]
+    journal = day.live.folder / "journal.db"
+    books = {one.order_id: one for one in query.orders(journal)}
+    violations = {
+        "orders twice": [one for one, times in Counter(ids).items() if times > 1],
+        "orphans": sorted({*live_orders(truth), *(set(ids) - set(books))}),
+        "short": coverage.least,
+        "stops too late": [one for one in bare if one is None or one > PROMISED_NS],
+        "tokens too many": len(truth["tokens"]) - 1,
+        "fills that differ": differing(truth, books),
+        "result that differs": result_paise(truth)
+        - sum(one.gross_paise or 0 for one in query.positions(journal)),
+    }
+    print(  # noqa: T201 a Show
+        f"day {day.seed}: {sum(day.struck.values())} kills, {dict(day.struck)},"
+        f" {day.live.starts} starts, {len(ids)} orders, {len(truth['trades'])} trades,"
+        f" READY to stop at most {max((one or 0) for one in bare) / 1e9:.2f} s of the day at"
+        f" {SPEED} x, {time.monotonic() - began_s:.0f} s; violations:"
+        f" { {name: found for name, found in violations.items() if found} or 'none' }",
+        flush=True,
+    )
+    assert not any(violations.values()), violations
+    assert is_flat(truth)
+    assert len(ids) >= A_DAY
+
+
+def _has_floor(day: Day) -> bool:
+    return all(day.struck[one] >= FLOOR for one in PHASES)
+
+
+def differing(truth: dict[str, Any], books: dict[str, Any]) -> list[str]:
+    """Orders of which the books know other fills than the broker."""
+    found = []
+    for one in truth["orders"]:
+        ours = books.get(one["correlation_id"])
+        theirs = (one["filled_quantity"], one["filled_value_paise"])
+        if ours is None or (ours.filled_quantity, ours.filled_value_paise) != theirs:
+            found.append(f"{one['correlation_id']}: {theirs}")
+    return found
