@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
+from holdfast.app.cli.ending import ExitCode
 from holdfast.control.operator import Deed
 from holdfast.control.socket import ask, do, socket_path
 from holdfast.core.view import View
@@ -73,6 +74,7 @@ class Broker:
             *("--seed", str(seed), "--speed", str(speed), "--start-ist", "09:20"),
             *("--state", str(home / "broker"), "--cash", "100000000"),
             *("--underlying", underlying, "--logged-out", "--transit-ms", "100", "300"),
+            *("--doubt", "average-decimals=8"),  # money is compared to the paisa, not to T30
         ]
         self._process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] = {}
@@ -100,7 +102,7 @@ class Broker:
             self._process = None
 
     def told(self, what: str = "truth") -> dict[str, Any]:
-        """What it says of itself."""
+        """What it says of itself; `truth?words_after=N` leaves out what was told before."""
         url = f"{self.ready['control']}/{what}"
         with urllib.request.urlopen(url, timeout=20) as answered:  # noqa: S310 loopback
             found: dict[str, Any] = json.loads(answered.read())
@@ -135,6 +137,7 @@ class Live:
         self._process: subprocess.Popen[bytes] | None = None
         self._offset = 0
         self._lines: list[dict[str, Any]] = []
+        self.past: list[dict[str, Any]] = []
         ready = broker.ready
         self.client_id: str = ready["account"]["client_id"]
         (home / "holdfast.toml").write_text(
@@ -150,8 +153,8 @@ class Live:
     def start(self) -> None:
         """Run it; its log is read from here on."""
         log = self._log_file()
-        self._offset = 0 if log is None else log.stat().st_size
-        self._lines = []
+        self.past += self.lines()
+        self._lines, self._offset = [], 0 if log is None else log.stat().st_size
         self.starts += 1
         account = self.broker.ready["account"]
         with (self.home / "stderr").open("ab") as stderr:
@@ -184,9 +187,15 @@ class Live:
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.said()}") from error
 
-    def until_ready(self) -> int:
-        """When it logged that it is ready, in the day's time."""
-        found = self.until(READY, lambda: self.logged(READY))
+    def until_ready(self) -> int | None:
+        """When it logged that it is ready, in the day's time; `None`: no broker answered in time."""
+        assert self._process is not None, "it was started"
+        try:
+            found = self.until(READY, lambda: self.logged(READY))
+        except AssertionError:
+            if self._process.poll() == ExitCode.BROKER_UNAVAILABLE:
+                return None
+            raise
         stamp = dt.datetime.fromisoformat(found[0]["timestamp"])
         wall = stamp - dt.datetime.fromtimestamp(0, dt.UTC)
         return self.broker.day_ns(round(wall.total_seconds() * 1e6) * 1_000)
@@ -239,6 +248,16 @@ class Live:
         runs = self.home / "data" / self.client_id / "live" / "runs"
         files = [*runs.glob(".*.new/log.jsonl"), *runs.glob("[!.]*/log.jsonl")]
         return files[0] if files else None
+
+    def changed_trigger(self, line: dict[str, Any]) -> bool:
+        """Whether a line asks to modify a stop to another trigger than the last that was asked for."""
+        order_id, asked = line["order_id"], []
+        for one in (*self.past, *self._lines):
+            if one.get("order_id") == order_id and one["event"] in {"PlaceOrder", "ModifyOrder"}:
+                asked.append(one["trigger_paise"])
+            if one is line:
+                break
+        return asked[-2:-1] != asked[-1:]
 
     def said(self) -> str:
         """The end of its stderr and of its log, for a failing test."""

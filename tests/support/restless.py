@@ -1,9 +1,9 @@
 """`holdfast run` with a strategy that is never satisfied, for tests that need many short positions.
 
 `python -m tests.support.restless ARGUMENTS`: the real program from its first line, in its own
-process; only what its one strategy answers is another's. It speaks at every candle of half a minute,
+process; only what its one strategy answers is another's. It speaks at every candle of ten seconds,
 up and down in turn, so that a day of real time has hundreds of signals and not three an hour. The
-minutes of a past make no half minutes: the broker must have none to tell.
+minutes of a past make none of ten seconds: the broker must have none to tell.
 """
 
 import sys
@@ -15,7 +15,7 @@ from holdfast.domain.decision import Direction
 from holdfast.domain.instrument import InstrumentId
 from holdfast.domain.market import Candle, Tick
 
-INTERVAL_S: Final = 30
+INTERVAL_S: Final = 10
 
 
 class Restless:

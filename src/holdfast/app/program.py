@@ -47,7 +47,6 @@ from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
 from holdfast.store.served import OnChanged, ServedJournal
 
-
 KNOWN_S: Final = 10.0
 """So long a program that is up waits for the broker's book before it says that it is ready."""
 
@@ -183,7 +182,7 @@ class Program:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(wall_s(KNOWN_S)):
-                while day.engine is None or not day.engine.may_place:
+                while day.engine is None or not day.engine.may_place:  # noqa: ASYNC110 a look
                     await asyncio.sleep(min(wall_s(LOOK_S), LOOK_S))
 
     @property
