@@ -43,6 +43,9 @@ STARTS_MAX: Final = 3
 PHASES: Final = ("entry", "fill", "stop", "trailing", "exit", "shutdown")
 FLOOR: Final = A_DAY // len(PHASES)
 
+ALL: Final[Counter[str]] = Counter()
+"""Kills of every day so far in this process."""
+
 JUST_NS: Final = SECOND_NS
 """So long after the request a stop is being placed, a stop is trailed, an exit has just ended."""
 
@@ -72,6 +75,7 @@ class Day:
         self.struck: Counter[str] = Counter()
         self.lives: list[tuple[int, int]] = []
         self.number = 0
+        self.told = ""
 
     def close(self) -> None:
         """Nothing is left running."""
@@ -82,7 +86,7 @@ class Day:
         """One life: start, wait for the sign of the phase that was struck least, kill."""
         self.number += 1
         phase = min(PHASES, key=lambda one: (self.struck[one], PHASES.index(one)))
-        ready_ns = self._started()
+        self.start()
         self._await_sign(phase)
         longest = DELAYS_US[phase]
         delay_us = draw_within(self.seed, phase, self.number, low=0, high=longest)
@@ -90,7 +94,7 @@ class Day:
         at_ns = self.broker.day_ns(time.time_ns())
         was_there = self.live.kill()
         truth = self.broker.told()
-        self.lives.append((ready_ns, at_ns))
+        self.lives[-1] = (self.lives[-1][0], at_ns)
         found = {"shutdown"} if phase == "shutdown" else self._phases(truth, at_ns)
         if was_there:
             self.struck[phase if phase in found else min(found)] += 1
@@ -100,14 +104,15 @@ class Day:
             flush=True,
         )
 
-    def _started(self) -> int:
-        """When it said that it is ready. A machine too busy to answer in time is asked again."""
+    def start(self) -> None:
+        """Begin a life, and see that it is ready. A machine too busy to answer is asked again."""
         for _ in range(STARTS_MAX):
             self.live.start()
             ready_ns = self.live.until_ready()
             if ready_ns is not None:
+                self.lives.append((ready_ns, ready_ns + 86_400 * SECOND_NS))
                 self._await_promise(ready_ns)
-                return ready_ns
+                return
         raise AssertionError(f"it does not start: {self.live.said()}")
 
     def _await_promise(self, ready_ns: int) -> None:
@@ -171,15 +176,13 @@ class Day:
 
     def end(self) -> dict[str, Any]:
         """Start once more, have everything closed, and stop in order: the truth of the whole day."""
-        ready_ns = self._started()
+        self.start()
         self.live.deed(OperatorRequest.FLATTEN)
         self.live.until("a flat account", lambda: is_flat(self.broker.told()))
         self.live.until("its own word for it", self._knows_flat)
         self.live.ask_stop()
         assert self.live.wait() in {0, 10}, self.live.said()
-        truth = self.broker.told()
-        self.lives.append((ready_ns, truth["at_ns"]))
-        return truth
+        return self.broker.told()
 
     def _knows_flat(self) -> bool:
         view = self.live.view()
@@ -227,32 +230,86 @@ def test_a_day_killed_in_every_phase_owes_nothing_at_its_end(day: Day) -> None:
         assert day.number < 2 * A_DAY + 10, f"the phases were missed: {day.struck}"
         day.killed()
     truth = day.end()
-    ids = placed(truth)
-    coverage = Coverage(truth)
-    bare = [coverage.bare_ns(ready_ns, until_ns) for ready_ns, until_ns in day.lives]
-    journal = day.live.folder / "journal.db"
-    books = {one.order_id: one for one in query.orders(journal)}
-    violations = {
-        "orders twice": [one for one, times in Counter(ids).items() if times > 1],
-        "orphans": sorted({*live_orders(truth), *(set(ids) - set(books))}),
-        "short": coverage.least,
-        "stops too late": [one for one in bare if one is None or one > PROMISED_NS],
-        "tokens too many": len(truth["tokens"]) - 1,
-        "fills that differ": differing(truth, books),
-        "result that differs": result_paise(truth)
-        - sum(one.gross_paise or 0 for one in query.positions(journal)),
-    }
+    found = violations(day, truth)
+    ALL.update(day.struck)
     print(  # noqa: T201 a Show
         f"day {day.seed}: {sum(day.struck.values())} kills, {dict(day.struck)},"
-        f" {day.live.starts} starts, {len(ids)} orders, {len(truth['trades'])} trades,"
-        f" READY to stop at most {max((one or 0) for one in bare) / 1e9:.2f} s of the day at"
-        f" {SPEED} x, {time.monotonic() - began_s:.0f} s; violations:"
-        f" { {name: found for name, found in violations.items() if found} or 'none' }",
+        f" {day.live.starts} starts, {len(truth['orders'])} orders, {len(truth['trades'])} trades,"
+        f" {day.told}, {time.monotonic() - began_s:.0f} s; violations: {found or 'none'}\n"
+        f"in all {sum(ALL.values())} kills: {dict(ALL)}",
         flush=True,
     )
-    assert not any(violations.values()), violations
-    assert is_flat(truth)
-    assert len(ids) >= A_DAY
+    assert not found
+    assert len(truth["orders"]) >= A_DAY
+
+
+@pytest.mark.parametrize("day", [201], indirect=True)
+def test_a_broker_killed_in_mid_position_comes_back_and_nothing_is_lost(day: Day) -> None:
+    """First it alone: what is entered stops until it is back. Then both at once, and both go on."""
+    day.start()
+    for both in (False, True):
+        day.live.until("a stop at rest", lambda: _rests(day.broker.told()))
+        kept = _rests(day.broker.told())
+        day.broker.kill()
+        if both:
+            day.lives[-1] = (day.lives[-1][0], day.broker.day_ns(time.time_ns()))
+            day.live.kill()
+        else:
+            day.live.until("entries off", lambda: _blocked(day.live))
+        day.broker.start()
+        assert day.broker.ready["continues"]
+        told = {one["correlation_id"] for one in day.broker.told()["orders"]}
+        assert kept <= told, "what rested is known"
+        if not both:
+            day.live.until("entries on again", lambda: not _blocked(day.live))
+    truth = day.end()
+    found = violations(day, truth)
+    print(  # noqa: T201 a Show
+        f"the broker killed twice, the program once: {len(truth['orders'])} orders, {day.told};"
+        f" violations: {found or 'none'}"
+    )
+    assert not found
+
+
+def _blocked(live: Live) -> str | None:
+    """What keeps entries off, by the program's own word."""
+    view = live.view()
+    return "nobody answers" if view is None else view.blocked_by
+
+
+def _rests(truth: dict[str, Any]) -> set[str]:
+    """The stops that rest at the exchange."""
+    return {
+        one["correlation_id"]
+        for one in truth["orders"]
+        if (one["status"], one["order_type"]) == ("PENDING", "STOP_LOSS")
+    }
+
+
+def violations(day: Day, truth: dict[str, Any]) -> dict[str, Any]:
+    """What a day owes at its end, by the broker's truth; nothing where all holds."""
+    ids, coverage = placed(truth), Coverage(truth)
+    bare = [coverage.bare_ns(ready_ns, until_ns) for ready_ns, until_ns in day.lives]
+    late = [one for one in bare if one is None or one > PROMISED_NS]
+    day.told = (
+        f"READY to stop at most {max((one or 0) for one in bare) / 1e9:.2f} s of the day at"
+        f" {SPEED} times the wall's speed, {sum(1 for one in bare if one)} of {len(bare)} starts"
+        " with something bare"
+    )
+    journal = day.live.folder / "journal.db"
+    books = {one.order_id: one for one in query.orders(journal)}
+    ours_paise = sum(one.gross_paise or 0 for one in query.positions(journal))
+    found = {
+        "orders twice": [one for one, times in Counter(ids).items() if times > 1],
+        "orphans": sorted({*live_orders(truth), *(set(ids) - set(books))}),
+        "held": not is_flat(truth),
+        "short": coverage.least,
+        "stops too late": late,
+        "tokens too many": len(truth["tokens"]) - 1,
+        "fills that differ": differing(truth, books),
+        "result that differs": result_paise(truth) - ours_paise,
+    }
+    return {name: one for name, one in found.items() if one}
 
 
 def _has_floor(day: Day) -> bool:

@@ -74,7 +74,7 @@ class Broker:
             *("--seed", str(seed), "--speed", str(speed), "--start-ist", "09:20"),
             *("--state", str(home / "broker"), "--cash", "100000000"),
             *("--underlying", underlying, "--logged-out", "--transit-ms", "100", "300"),
-            *("--doubt", "average-decimals=8"),  # money is compared to the paisa, not to T30
+            *("--doubt", "average_decimals=8"),  # money is compared to the paisa, not to T30
         ]
         self._process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] = {}
@@ -121,7 +121,7 @@ class Broker:
         clock = self.ready["clock"]
         start = dt.datetime.fromisoformat(clock["start"])
         seconds = start.hour * 3_600 + start.minute * 60 + start.second
-        passed_ns = wall_ns - clock["since_ms"] * 1_000_000
+        passed_ns: int = wall_ns - clock["since_ms"] * 1_000_000
         return ist_ns(start.date(), seconds) + passed_ns * int(clock["speed"])
 
 
@@ -205,7 +205,7 @@ class Live:
         if self._process is None:
             return False
         self._process.kill()
-        was_there = self._process.wait() == -signal.SIGKILL
+        was_there: bool = self._process.wait() == -signal.SIGKILL
         self._process = None
         return was_there
 
@@ -325,17 +325,18 @@ def is_flat(truth: dict[str, Any]) -> bool:
 
 def orders_at(truth: dict[str, Any], at_ns: int) -> list[dict[str, Any]]:
     """Every order as it stood at an instant of the broker's time, by its words until then."""
+    ended = {one["order_id"]: one["status"] for one in truth["orders"]}
     found: dict[str, dict[str, Any]] = {}
     for one in truth["words"]:
-        if one["at_ns"] <= at_ns and not _is_of_modification(one, truth):
+        if one["at_ns"] <= at_ns and not is_of_modification(one, ended):
             found[one["order_id"]] = one
     return list(found.values())
 
 
-def _is_of_modification(word: dict[str, Any], truth: dict[str, Any]) -> bool:
-    """Whether a word of REJECTED meant the order's modification: the order lives on (T15)."""
-    ended = {one["order_id"]: one["status"] for one in truth["orders"]}
-    return word["status"] == "REJECTED" and ended[word["order_id"]] != "REJECTED"
+def is_of_modification(word: dict[str, Any], ended: dict[str, str]) -> bool:
+    """Whether a word of REJECTED meant a modification: the order lived on, to `ended` (T15)."""
+    is_rejected: bool = word["status"] == "REJECTED"
+    return is_rejected and ended[word["order_id"]] != "REJECTED"
 
 
 class Coverage:
@@ -366,9 +367,7 @@ class Coverage:
         orders = self._now.setdefault(one["instrument"], {})
         if one["status"] in BOOKED:
             orders[one["order_id"]] = one["quantity"] - one["filled_quantity"]
-        elif one["status"] == "REJECTED" and ended[one["order_id"]] != "REJECTED":
-            return  # its modification was: the order lives (T15)
-        else:
+        elif not is_of_modification(one, ended):
             orders.pop(one["order_id"], None)
 
     def _covered(self) -> dict[str, int]:

@@ -51,7 +51,9 @@ def main() -> None:
     from holdfast.app.main import main as program  # noqa: PLC0415 its own order of imports
     from holdfast.strategies import registry  # noqa: PLC0415 as above
 
-    built_in = registry.BuiltIn(registry.SupertrendSettings, Restless)
+    from holdfast.strategies.supertrend import SupertrendSettings  # noqa: PLC0415 as above
+
+    built_in = registry.BuiltIn(SupertrendSettings, Restless)
     registry.BUILT_IN = {"supertrend": built_in}  # type: ignore[misc]
     sys.argv = ["holdfast", *sys.argv[1:]]
     program()
