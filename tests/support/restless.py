@@ -50,7 +50,6 @@ def main() -> None:
     """The real entry point."""
     from holdfast.app.main import main as program  # noqa: PLC0415 its own order of imports
     from holdfast.strategies import registry  # noqa: PLC0415 as above
-
     from holdfast.strategies.supertrend import SupertrendSettings  # noqa: PLC0415 as above
 
     built_in = registry.BuiltIn(SupertrendSettings, Restless)
