@@ -12,7 +12,7 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(READY))
 endif
 
-.PHONY: help setup run test check lint fmt docs bench wire-day kill explore sim fuzz mutants mutants-worlds lock dist clean
+.PHONY: help setup run test check lint fmt docs bench wire-day kill explore sim fuzz mutants mutants-worlds lock dist clean kill-live
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -59,6 +59,9 @@ kill: $(READY) ## kill -9 at fifty moments of a day and at every write of the jo
 	  tests/process/test_kill_every_write.py tests/process/test_kill_store.py
 	HOLDFAST_BLOCKS=1 HOLDFAST_DOWN_S=60 $(PY) -m pytest -rP tests/process/test_full_disk.py \
 	  tests/process/test_store_down.py
+
+kill-live: $(READY) ## kill -9 in live mode on a simulated broker: N=200 moments, drawn by phase
+	HOLDFAST_LIVE_KILLS=$${N:-200} $(PY) -m pytest -p no:randomly -n 0 -s tests/process/test_kill_live.py
 
 mutants: $(READY) ## break the code on purpose: every break must fail a test
 	$(PY) -m tools.mutants

@@ -150,6 +150,7 @@ def test_the_control_ends_it(tmp_path: Path) -> None:
     [
         (("--start-ist", "half past nine"), 2, "is not HH:MM"),
         (("--doubt", "external=maybe"), 2, "known are"),
+        (("--doubt", "outside=array"), 2, "known are"),
         (("--day", "2026-11-21"), 3, "2026-11-21"),
         (("--underlying", "FOO"), 3, "FOO"),
         (("--tape", "nowhere"), 3, "nowhere"),

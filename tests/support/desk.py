@@ -269,10 +269,19 @@ class Desk:
         self.book()
         self.funds()
 
-    def restart(self, seconds: float, *, links: bool = True) -> Step:
-        """The process died, and another begins at this time with what the engine has folded."""
+    def restart(self, seconds: float, *, links: bool = True, alone_s: float | None = None) -> Step:
+        """The process died, and another begins at this time with what the engine has folded.
+
+        Since `alone_s` it holds the account; `None`: since it began.
+        """
         self.now = OPEN + round(seconds * SECOND)
-        started = Restarted(at_ns=self.now, day=DAY, code_version="2", config_sha256="c")
+        started = Restarted(
+            at_ns=self.now,
+            day=DAY,
+            code_version="2",
+            config_sha256="c",
+            alone_ns=None if alone_s is None else OPEN + round(alone_s * SECOND),
+        )
         step = self._step(started)
         if links:
             self._connect()

@@ -1,10 +1,11 @@
 """One supervised day as a program: its services, wired from parts that know no mode."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -45,6 +46,11 @@ from holdfast.store.halt import HaltFile
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
 from holdfast.store.served import OnChanged, ServedJournal
+
+KNOWN_S: Final = 10.0
+"""So long a program that is up waits for the broker's book before it says that it is ready."""
+
+LOOK_S: Final = 0.05
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +167,23 @@ class Program:
             threads=threads,
             policy=_policy(work.clock),
             limits=stop_limits(self._config.runtime),
+            known=self._known,
         )
+
+    async def _known(self) -> None:
+        """Until the broker's book has told which ids are taken: before, no stop can be placed.
+
+        A broker that does not tell makes nobody wait for ever: what can be done without is done.
+        Played days stand still until all is ready.
+        """
+        wall_s, day = self._work.clock.wall_s, self._day
+        assert day is not None, "it is made with the services"
+        if not self._work.clock.is_real_time:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wall_s(KNOWN_S)):
+                while day.engine is None or not day.engine.may_place:  # noqa: ASYNC110 a look
+                    await asyncio.sleep(min(wall_s(LOOK_S), LOOK_S))
 
     @property
     def _left(self) -> Left:

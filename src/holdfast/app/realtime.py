@@ -126,8 +126,10 @@ def household(paths: Paths, config: Config, env: Mapping[str, str]) -> Household
 def run_dhan(config: Config, seen: Outlook, run: Run, *, home: Household) -> RunResult:
     """Trade a day at the broker, in paper or live. Raises what it could not begin or failed for.
 
-    A live start has been allowed by whoever calls: whose account it is, is asked here.
+    A live start has been allowed by whoever calls: whose account it is, is asked here. Whoever calls
+    holds the account's lock.
     """
+    alone_ns = seen.clock.now_ns()
     day = DhanDay(
         config=config,
         facts=seen.facts,
@@ -148,6 +150,7 @@ def run_dhan(config: Config, seen: Outlook, run: Run, *, home: Household) -> Run
         clock=seen.clock,
         market=_real_market(day, known, run.folder),
         access=known.heard.access,
+        alone_ns=alone_ns,
     )
     return trade(config, seen.facts, source, run, stage=stage)
 

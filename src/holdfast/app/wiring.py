@@ -217,12 +217,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """On what a day is played: its time, what stands behind the ports, what a start tells of access.
 
-    `access` is what is known of token, account and clock when the engine begins.
+    `access` is what is known of token, account and clock when the engine begins. Since `alone_ns`
+    this process holds the account, in the clock's time; `None`: nobody else's orders can be there.
     """
 
     clock: DayClock
     market: MakeMarket
     access: Callable[[int], Iterable[AnyEvent]]
+    alone_ns: int | None = None
 
 
 def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> RunResult:
@@ -257,7 +259,8 @@ def trade(
 
     def beginning(recovered: bool) -> Iterator[AnyEvent]:  # noqa: FBT001 a callback
         now_ns = clock.now_ns()
-        yield from _beginning(config, facts, source, now_ns, recovered=recovered)
+        yield _start(config, facts, now_ns, alone_ns=stage.alone_ns)
+        yield from _beginning(facts, source, now_ns, recovered=recovered)
         yield from stage.access(now_ns)
         yield from _mandate(run.host, now_ns)
 
@@ -418,18 +421,22 @@ def _result(standing: Standing, *, exit_code: int, has_begun: bool, seconds: flo
     )
 
 
-def _beginning(
-    config: Config, facts: DayFacts, source: MarketSource, at_ns: int, *, recovered: bool
-) -> Iterator[AnyEvent]:
-    """What every start tells the engine, in order; one that was recovered knows its history."""
-    instruments = tuple(source.instruments)
-    yield Restarted(
+def _start(config: Config, facts: DayFacts, at_ns: int, *, alone_ns: int | None) -> Restarted:
+    return Restarted(
         at_ns=at_ns,
         day=facts.day,
         code_version=__version__,
         config_sha256=config_sha256(config),
         libraries=tuple(f"{name} {version(name)}" for name in ("TA-Lib", "numpy")),
+        alone_ns=alone_ns,
     )
+
+
+def _beginning(
+    facts: DayFacts, source: MarketSource, at_ns: int, *, recovered: bool
+) -> Iterator[AnyEvent]:
+    """What every start tells the engine next, in order; one that was recovered knows its history."""
+    instruments = tuple(source.instruments)
     yield FactsLoaded(at_ns=at_ns, sha256=facts_sha256(facts), facts=facts)
     yield InstrumentsLoaded(
         at_ns=at_ns, sha256=_master_sha256(instruments), instruments=instruments

@@ -183,6 +183,11 @@ class Engine:
         return any(order.id == order_id for order in self._state.living())
 
     @property
+    def may_place(self) -> bool:
+        """Whether the broker's book has told since the start which ids are taken (T21)."""
+        return self._state.book.is_listed
+
+    @property
     def view(self) -> View:
         """How the account stands now, for people: frozen, and nothing decides on it."""
         return view(self._state)
@@ -259,7 +264,7 @@ class Engine:
             case Tick() | BookRepeated():
                 raise AssertionError("they have paths of their own")
             case Restarted():
-                self._on_start()
+                self._on_start(event)
             case FactsLoaded():
                 state.facts = event.facts
                 self._arm_session()
@@ -414,9 +419,9 @@ class Engine:
 
     # -- starting
 
-    def _on_start(self) -> None:
+    def _on_start(self, event: Restarted) -> None:
         """Begin, or begin again: the books stay, nothing is armed, candles know of the gap."""
-        restart.begin(self._state)
+        restart.begin(self._state, alone_ns=event.alone_ns)
         for identity in sorted(self._builders):
             for builder in self._builders[identity]:
                 builder.missed(self._state.now_ns)

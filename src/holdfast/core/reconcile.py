@@ -270,10 +270,11 @@ def _miss(state: State, order: Order) -> None:
 def _is_listing(state: State, read: BookRead) -> bool:
     """Whether no order of another process can turn up after this read.
 
-    One that was on its way when the process ended has arrived by then. Where neither side knows of
+    One that was on its way when the process before ended has arrived by then; that had ended before
+    this one got hold of the account, whatever this one has done since. Where neither side knows of
     an order today there was no such process.
     """
-    if read.began_at_ns - state.book.began_ns >= SETTLED_NS:
+    if read.began_at_ns - state.book.alone_ns >= SETTLED_NS:
         return True
     return not state.orders and not read.orders
 

@@ -17,9 +17,13 @@ from holdfast.domain.instrument import InstrumentId
 from holdfast.domain.order import OrderState
 
 
-def begin(state: State) -> None:
-    """Begin, or begin again in mid-day: subscribe, take entries back, then ask what is true."""
+def begin(state: State, *, alone_ns: int | None = None) -> None:
+    """Begin, or begin again in mid-day: subscribe, take entries back, then ask what is true.
+
+    Since `alone_ns` nobody else has sent anything under ids of ours; `None`: since now.
+    """
     _forget_process(state)
+    state.book.alone_ns = state.now_ns if alone_ns is None else min(alone_ns, state.now_ns)
     state.timers.postpone(state.now_ns)
     for position in state.live:
         _forget_waits(position)

@@ -126,7 +126,7 @@ class GuardWatch:
 class BookWatch:
     """What whole-book reads have shown since the start (`core/bookread.py`).
 
-    `is_listed`: two passes have shown the same orders of ours, so that a new id cannot be one of
+    `alone_ns` is since when no process before this one can have sent anything. `is_listed`: two passes have shown the same orders of ours, so that a new id cannot be one of
     theirs. `moving` holds, for a key about which passes do not agree, since when; it is `unsettled`
     once that has lasted too long and was told, and then bars entries there only (T22). `awaited`
     are the keys that moved when the orders were listed and may yet settle: no new closers there.
@@ -143,6 +143,7 @@ class BookWatch:
 
     def __init__(self) -> None:
         self.began_ns = 0
+        self.alone_ns = 0
         self.last: BookRead | None = None
         self.shown: BookRead | None = None
         self.is_asked = False
@@ -234,6 +235,7 @@ class State:
         self.live_net_paise = 0
         self.halt = HaltLevel.NONE
         self.halt_reason = ""
+        self.halt_before = HaltLevel.NONE, ""
         self.is_stopping = False
         self.rules_failed = False
         self.links: dict[Link, bool] = dict.fromkeys(Link, False)

@@ -25,13 +25,15 @@ class Restarted(Event, frozen=True, kw_only=True):
     """The engine begins or begins again; what `verify` must use from here on.
 
     `config_sha256` is the hash of the whole effective configuration. `libraries` names versions
-    that can change a float ("TA-Lib 0.8.2").
+    that can change a float ("TA-Lib 0.8.2"). Since `alone_ns` nobody else can have sent anything
+    under ids of ours: this process holds the account; `None`: since `at_ns`.
     """
 
     day: str
     code_version: str
     config_sha256: str
     libraries: tuple[str, ...] = ()
+    alone_ns: int | None = None
 
 
 class FactsLoaded(Event, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ owns what belongs to the process: the event loop, the watchdog, the exit hook.
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -34,8 +34,16 @@ FORCED: Final = 1
 INTERNAL: Final = 70
 
 
+async def _at_once() -> None:
+    """Nothing is waited for."""
+
+
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What an application is made of. `record` journals the supervisor's decisions."""
+    """What an application is made of. `record` journals the supervisor's decisions.
+
+    `known` returns when what the services look after is known well enough to work on, or is not for
+    too long: whoever is told that the program is ready may rely on it.
+    """
 
     services: Sequence[Service]
     final: FinalState
@@ -44,6 +52,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     threads: Threads
     policy: Policy = Policy()
     limits: StopLimits = StopLimits()
+    known: Callable[[], Awaitable[None]] = _at_once
 
 
 class Application:
@@ -156,7 +165,7 @@ class Application:
         if self._watchdog is not None:
             self._watchdog.start(parts.threads)
         beating = group.create_task(self._beat(supervisor), name="application")
-        starting = group.create_task(self._start(supervisor), name="start")
+        starting = group.create_task(self._start(supervisor, parts.known), name="start")
         await self._asked.wait()
         starting.cancel()
         self._is_up.set()
@@ -191,7 +200,7 @@ class Application:
         asked = code if isinstance(code, int) else INTERNAL if code else 0
         self.ask_stop(f"{type(interrupt).__name__} in a service", exit_code=asked)
 
-    async def _start(self, supervisor: Supervisor) -> None:
+    async def _start(self, supervisor: Supervisor, known: Callable[[], Awaitable[None]]) -> None:
         try:
             await supervisor.start()
         except StartFailed as failed:
@@ -199,6 +208,7 @@ class Application:
             _log.critical("the start failed", component=failed.service, **failed.fault.fields)
             self.ask_stop(str(failed), exit_code=failed.exit_code)
         else:
+            await known()
             _log.info("everything is ready", component="application")
             self._is_up.set()
             if self._systemd is not None:

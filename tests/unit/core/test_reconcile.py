@@ -100,6 +100,18 @@ def test_books_that_agree_change_nothing_and_let_entries_through() -> None:
     assert len(held.desk.all(ReadBook)) == asked
 
 
+@pytest.mark.parametrize(("alone_s", "is_listed"), [(77.4, True), (77.6, False), (90.0, False)])
+def test_orders_of_a_process_that_was_dead_before_are_not_waited_for(
+    alone_s: float, *, is_listed: bool
+) -> None:
+    """The three seconds count from when the account was ours alone, however long the start took."""
+    held = Held()
+    held.desk.restart(80, alone_s=alone_s)
+    held.desk.read_book(held.entered, held.resting, seconds=80.5)
+    assert held.desk.state.book.is_listed is is_listed
+    assert held.desk.engine.may_place is is_listed
+
+
 def test_the_figures_of_a_reconciliation_are_told() -> None:
     """Orders, remedies, drifts, and what is still awaited."""
     held = Held()

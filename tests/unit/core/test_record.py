@@ -10,6 +10,7 @@ from holdfast.core.engine import NOTHING, Step
 from holdfast.domain.audit import Halted, IntentFormed, LevelMoved
 from holdfast.domain.command import CancelOrder, ModifyOrder, Notify, PlaceOrder, Severity
 from holdfast.domain.decision import HaltLevel
+from holdfast.domain.event import OperatorAsked, OperatorRequest
 from holdfast.domain.order import BrokerStatus, OrderId, OrderState, Purpose, Side
 from tests.support.desk import CALL, NIFTY, PUT, Desk
 
@@ -178,6 +179,19 @@ def test_levels_and_halts_that_were_recorded_stand() -> None:
     position = desk.state.positions[1]
     assert (position.peak_paise, position.stop_paise) == (11_500, 10_800)
     assert (desk.state.halt, desk.state.halt_reason) == (HaltLevel.PAUSE, "a rule failed")
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_what_halts_now_and_halted_nobody_then_halts_nobody(*, is_recorded: bool) -> None:
+    """With half of its past gone an order seems to sell more than is held: nobody was told so."""
+    desk = Desk()
+    desk.hold()
+    desk.tell(OperatorAsked(at_ns=desk.now, request=OperatorRequest.PAUSE, reason="a test"))
+    halted = tuple(one for one in desk.audits if isinstance(one, Halted))
+    assert len(halted) == 1
+    recorded = Step(audits=halted) if is_recorded else NOTHING
+    desk.engine.stand(Step(audits=(*halted, *desk.told(LevelMoved))), recorded)
+    assert desk.state.halt is (HaltLevel.PAUSE if is_recorded else HaltLevel.NONE)
 
 
 def test_words_that_differ_change_nothing() -> None:

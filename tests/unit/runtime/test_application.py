@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from typing_extensions import override
@@ -99,6 +101,27 @@ def test_it_starts_runs_and_stops_when_it_is_asked_to() -> None:
         "feed",
         "store",
     ]
+
+
+@pytest.mark.parametrize(("known_s", "is_told"), [(20, True), (90, False)])
+def test_ready_is_said_once_enough_is_known(known_s: int, *, is_told: bool) -> None:
+    """Whoever waits for the word may rely on it; a stop waits for nothing."""
+    made = msgspec.structs.replace(parts(pair([])), known=partial(asyncio.sleep, known_s))
+    application = Application(lambda: made)
+
+    async def stops() -> None:
+        await asyncio.sleep(60)
+        application.ask_stop("enough")
+
+    async def play() -> StopReport:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stops())
+            return await application.serve()
+
+    with structlog.testing.capture_logs() as logs:
+        report = virtually(play())
+    assert report.exit_code == 0
+    assert ("everything is ready" in [line["event"] for line in logs]) is is_told
 
 
 def test_whoever_stops_it_waits_for_the_same_end() -> None:

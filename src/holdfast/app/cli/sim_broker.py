@@ -34,7 +34,9 @@ def _clock(_context: click.Context, _option: click.Parameter, given: str) -> int
 
 
 def _doubts(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> Doubts:
-    named = dict(entry.partition("=")[::2] for entry in given)
+    named = {
+        name.replace("-", "_"): value for name, _, value in (one.partition("=") for one in given)
+    }
     try:
         return msgspec.convert(named, Doubts, strict=False)
     except msgspec.ValidationError as error:

@@ -70,7 +70,7 @@ class IdleUpdates(StrEnum):
     RESET = "reset"
 
 
-class Doubts(msgspec.Struct, frozen=True, kw_only=True):
+class Doubts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One behaviour for each doubt. `average_decimals` `None`: mean prices keep all digits.
 
     `first_packet`: a subscription is answered by what stands, not only by the next change.
