@@ -1,5 +1,5 @@
 # The one entry point. Needs make and python3 (3.11 or later); everything else it fetches by itself.
-# A target stands here only once something is behind it; to come: faults, soak, screenshots.
+# A target stands here only once something is behind it; to come: soak, screenshots.
 
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -12,7 +12,7 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(READY))
 endif
 
-.PHONY: help setup run test check lint fmt docs bench kill explore sim fuzz mutants mutants-worlds lock dist clean
+.PHONY: help setup run test check lint fmt docs bench kill faults explore sim fuzz mutants mutants-worlds lock dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -56,6 +56,9 @@ kill: $(READY) ## kill -9 at fifty moments of a day and at every write of the jo
 	  tests/process/test_kill_every_write.py tests/process/test_kill_store.py
 	HOLDFAST_BLOCKS=1 HOLDFAST_DOWN_S=60 $(PY) -m pytest -rP tests/process/test_full_disk.py \
 	  tests/process/test_store_down.py
+
+faults: $(READY) ## strike a live program at a simulated broker by every named fault of the wire
+	HOLDFAST_FAULTS=all $(PY) -m pytest -n 2 --dist worksteal -rP tests/process/faults
 
 mutants: $(READY) ## break the code on purpose: every break must fail a test
 	$(PY) -m tools.mutants

@@ -7,15 +7,16 @@ from holdfast.exchange.order import LiveOrder
 
 
 class Hindrances:
-    """The faults of a seed, as they strike orders that could trade or trigger.
-
-    `is_slowing`: some order may today get less than the market would give it.
-    """
+    """The faults of a seed, as they strike orders that could trade or trigger."""
 
     def __init__(self, faults: Faults) -> None:
-        self.is_slowing = faults.has(FaultKind.FILLS_WITHHELD, FaultKind.FILLS_SLICED)
         self._faults = faults
         self._withheld: set[BrokerOrderId] = set()
+
+    @property
+    def is_slowing(self) -> bool:
+        """Whether some order may get less than the market would give it. Faults may come late."""
+        return self._faults.has(FaultKind.FILLS_WITHHELD, FaultKind.FILLS_SLICED)
 
     def most(self, order: LiveOrder, wanted: int, at_ns: int, *, lot: int) -> int | None:
         """The most contracts that may trade now of `wanted` that could; `None`: all."""

@@ -124,8 +124,8 @@ class Mark:
     def __init__(self, truth: dict[str, Any], before: "Mark | None" = None) -> None:
         """`truth` was read behind `before`."""
         self.at_ns: int = truth["at_ns"]
-        self.requests = len(truth["requests"]) + (0 if before is None else before.requests)
-        self.words = len(truth["words"]) + (0 if before is None else before.words)
+        self.requests: int = len(truth["requests"]) + (0 if before is None else before.requests)
+        self.words: int = len(truth["words"]) + (0 if before is None else before.words)
         self.struck: dict[str, int] = truth["struck"]
 
 

@@ -89,16 +89,10 @@ def write_tape(folder: Path, seed: int) -> int:
         day=DAY.isoformat(), source="waves, generated", instruments=tuple(day.instruments)
     )
     writer = TapeWriter(folder, header, sync=False)
-    rows = list(enumerate(day.history(), 1))
-    writer.write(rows)
-    number = len(rows)
-    batch: list[tuple[int, Tick]] = []
-    for number, tick in enumerate(day.ticks(), number + 1):
-        batch.append((number, tick))
-        if len(batch) == ROWS:
-            writer.write(batch)
-            batch = []
-    if batch:
-        writer.write(batch)
+    candles = list(enumerate(day.history(), 1))
+    writer.write(candles)
+    ticks = list(enumerate(day.ticks(), len(candles) + 1))
+    for first in range(0, len(ticks), ROWS):
+        writer.write(ticks[first : first + ROWS])
     writer.close()
-    return number - len(rows)
+    return len(ticks)

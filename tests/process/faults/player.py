@@ -28,10 +28,15 @@ FALL: Final = {"kind": "gap", "bps": -2_000, "for_s": 40}
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """How a scenario went. `wrong` is empty when everything held; `took_s` of the wall's."""
+    """How a scenario went. `wrong` is empty when everything held; `took_s` of the wall's.
+
+    `bare_ms` is the longest time without a resting stop, by the truth; `unprotected_ms` that without
+    a live rule of ours as well.
+    """
 
     name: str
     strikes: int
+    bare_ms: int
     unprotected_ms: int
     disarmed: str
     took_s: float
@@ -48,16 +53,17 @@ class Player:
         self._before: dict[str, Any] = {}
         self._mark: Mark
         self._number = 0
+        self._known: set[int] = set()
 
     def play(self, row: Scenario) -> Verdict:
         """One scenario from its approach to its verdict."""
         begun, self._watch, self._number = time.monotonic(), Watch(), 0
-        strikes = unprotected_ms = 0
+        strikes = bare_ms = unprotected_ms = 0
         try:
             self._approach(row)
             strikes = self._strike(row)
             self._heal(row)
-            unprotected_ms = self._judge(row)
+            bare_ms, unprotected_ms = self._judge(row)
             wrong = "; ".join(self._watch.faults)
         except (Missed, Bare) as error:
             wrong = str(error)
@@ -66,6 +72,7 @@ class Player:
         return Verdict(
             name=row.name,
             strikes=strikes,
+            bare_ms=bare_ms,
             unprotected_ms=unprotected_ms,
             disarmed=" ".join(self._watch.terms),
             took_s=round(time.monotonic() - begun, 1),
@@ -80,6 +87,8 @@ class Player:
         else:
             view = self._until(_is_calm, "a calm position", APPROACH_S)
             self._number = view["positions"][0]["position"]
+        view = self._watch.last
+        self._known = {*view["live"], *view["closed"]}
         self._before = self._life.broker.truth()
         self._mark = Mark(self._before)
 
@@ -95,7 +104,7 @@ class Player:
             done = self._life.program.do(OperatorRequest.CLOSE, position=number)
             if done is not None and (done.is_taken or done.was_done):
                 return
-        raise Missed(f"nobody takes the request to close {number}: {done}")
+        raise Missed(f"nobody takes the request to close {number}")
 
     # -- the strike
 
@@ -129,8 +138,11 @@ class Player:
             if time.monotonic() > ends:
                 raise Missed(f"no entry was struck within {APPROACH_S:g} s")
             time.sleep(5 * TURN_S)
-        known = [*self._watch.last["live"], *self._watch.last["closed"]]
-        self._number = max(known, default=0)
+
+    def _entered(self) -> int:
+        """The number of the position whose entry was struck; 0: it never came to be."""
+        known = {*self._watch.last["live"], *self._watch.last["closed"]}
+        return min(known - self._known, default=0)
 
     def _struck(self, row: Scenario, truth: dict[str, Any]) -> dict[str, int]:
         kinds = [one["kind"] for one in row.faults]
@@ -148,7 +160,11 @@ class Player:
     def _act(self, act: Act, held: dict[str, Any]) -> None:
         broker = self._life.broker
         match act:
-            case Act.LOGIN | Act.LOGIN_TWICE:
+            case Act.LOGIN:
+                broker.ask("POST", "/token")
+            case Act.LOGIN_TWICE:
+                broker.ask("POST", "/token")
+                self._pass(200.0)  # ours is made anew by then, two minutes after the one before
                 broker.ask("POST", "/token")
             case Act.SQUARE_OFF:
                 broker.ask("POST", "/squareoff")
@@ -174,13 +190,15 @@ class Player:
         if not row.heals_s:
             return
         self._until(_is_settled, "healing", row.heals_s)
+        if row.moment is Moment.ENTRY:
+            self._number = self._entered()
         if row.ends is End.FLAT:
             self._until(lambda view: self._number in view["closed"], "the end", row.heals_s)
         if row.ends is End.OPEN and self._number not in self._watch.last["live"]:
             raise Missed(f"position {self._number} is not held any more")
 
-    def _judge(self, row: Scenario) -> int:
-        """Raises Missed for what did not hold; returns for how long nothing protected."""
+    def _judge(self, row: Scenario) -> tuple[int, int]:
+        """Raises Missed for what did not hold; returns for how long no stop, and nothing, protected."""
         self._until_equal()
         if row.disarmed and not set(row.disarmed) & set(self._watch.terms):
             raise Missed(f"entries were not off for {row.disarmed}: {dict(self._watch.terms)}")
@@ -189,7 +207,7 @@ class Player:
         unprotected_ms = min(bare_ms, self._watch.longest_ms)
         if unprotected_ms > PROMISED_MS and not self._watch.terms:
             raise Missed(f"nothing protected for {unprotected_ms} ms, and entries were armed")
-        return unprotected_ms
+        return bare_ms, unprotected_ms
 
     def _until_equal(self) -> None:
         ends = time.monotonic() + AGREES_S / self._life.speed

@@ -46,7 +46,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
     `for_s` is how long they stay. `disarmed` are terms of readiness of which one must have been
     shown while it lasted; empty: none has to. `exit_by` is how the program closes. `heals_s` is how
-    soon after it entries must be armed again; `is_for_test`: `make test` plays it too.
+    soon after it entries must be armed again, 0: not on that day. `is_for_test`: `make test` plays
+    it too. `is_last`: what it leaves behind lasts for the day, so that nothing can be played after
+    it in the same life.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     exit_by: str = "modify"
     heals_s: float = 150.0
     is_for_test: bool = False
+    is_last: bool = False
 
 
 def fault(kind: str, *endpoints: str, **more: Any) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Every scenario, in the order in which it is played."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from tests.process.faults.scenario import Act, End, Moment, Scenario, fault, once
@@ -7,7 +9,7 @@ from tests.process.faults.scenario import Act, End, Moment, Scenario, fault, onc
 BUY: Final = {"transactionType": "BUY"}
 STOP: Final = {"orderType": "STOP_LOSS"}
 SALE: Final = {"transactionType": "SELL", "orderType": "LIMIT"}
-TO_LIMIT: Final = {"orderType": "LIMIT"}
+OPTIONS: Final = {"exchangeSegment": "NSE_FNO"}
 ORDERS: Final = ("place", "modify", "cancel")
 BOOK: Final = ("orders", "trades", "positions")
 REPLACE: Final = "replace"
@@ -15,7 +17,7 @@ REPLACE: Final = "replace"
 ENTRIES: Final = (
     Scenario(
         name="entry: the answer is lost after acceptance",
-        ids=("I-45", "I-37", "PLC-8"),
+        ids=("I-45", "PLC-8", "TST-6"),
         moment=Moment.ENTRY,
         faults=(once("answer_lost", "place", only=BUY),),
         ends=End.OPEN,
@@ -75,7 +77,7 @@ ENTRIES: Final = (
     ),
     Scenario(
         name="entry: the update comes before the answer",
-        ids=("I-40", "OUH-3"),
+        ids=("I-40",),
         moment=Moment.ENTRY,
         faults=(once("update_first", "place", only=BUY, delay_s=1.0),),
         ends=End.OPEN,
@@ -129,7 +131,7 @@ ENTRIES: Final = (
     ),
     Scenario(
         name="entry: every word about it is lost",
-        ids=("B-18", "OUH-1"),
+        ids=("B-18", "DEG-4", "PRM-4", "OUH-3"),
         moment=Moment.ENTRY,
         faults=(fault("update_lost"),),
         ends=End.OPEN,
@@ -281,6 +283,7 @@ EXITS: Final = (
         faults=(fault("modify_ignored"),),
         ends=End.FLAT,
         is_for_test=True,
+        is_last=True,
     ),
     Scenario(
         name="exit: the modification is refused later",
@@ -288,6 +291,7 @@ EXITS: Final = (
         moment=Moment.EXIT,
         faults=(fault("modify_refused_later"),),
         ends=End.FLAT,
+        is_last=True,
     ),
     Scenario(
         name="exit: the stop triggers before the modification",
@@ -302,6 +306,7 @@ EXITS: Final = (
         moment=Moment.EXIT,
         faults=(fault("stop_to_limit_refused"),),
         ends=End.FLAT,
+        is_last=True,
     ),
     Scenario(
         name="exit: not modifiable, says the broker",
@@ -425,7 +430,6 @@ EXITS: Final = (
         faults=(once("answer_lost", "cancel"),),
         ends=End.FLAT,
         exit_by=REPLACE,
-        is_for_test=True,
     ),
     Scenario(
         name="exit by replacing: the sale's answer is lost",
@@ -529,9 +533,9 @@ FEEDS: Final = (
         ids=("I-64",),
         moment=Moment.HELD,
         faults=(
-            fault("feed_zero", share=0.1),
-            fault("feed_nan", share=0.1),
-            fault("feed_spike", share=0.05),
+            fault("feed_zero", share=0.1, only=OPTIONS),
+            fault("feed_nan", share=0.1, only=OPTIONS),
+            fault("feed_spike", share=0.05, only=OPTIONS),
         ),
         ends=End.EITHER,
     ),
@@ -629,6 +633,19 @@ SESSIONS: Final = (
         for_s=10.0,
         disarmed=("token", "links", "services", "feed", "book"),
         heals_s=400.0,
+        is_for_test=True,
+        ends=End.OPEN,
+    ),
+    Scenario(
+        name="token: killed twice by somebody else",
+        ids=("T20",),
+        moment=Moment.HELD,
+        act=Act.LOGIN_TWICE,
+        for_s=260.0,
+        ends=End.OPEN,
+        disarmed=("token", "links", "services", "feed", "book"),
+        heals_s=0.0,
+        is_last=True,
     ),
     Scenario(
         name="token: nobody takes it for 20 s",
@@ -709,3 +726,19 @@ SESSIONS: Final = (
 )
 
 TABLE: Final = (*ENTRIES, *STOPS, *EXITS, *FEEDS, *BOOKS, *SESSIONS)
+
+
+def lanes(rows: Sequence[Scenario], most: int) -> list[list[Scenario]]:
+    """Rows for lives of their own, `most` at most in one: what ends a life is the last of its own."""
+    parts: list[list[Scenario]] = []
+    for exit_by in ("modify", REPLACE):
+        mine = [row for row in rows if row.exit_by == exit_by and not row.is_last]
+        count = -(-len(mine) // most)
+        ends = [len(mine) * number // count for number in range(count + 1)] if count else []
+        parts += [mine[begin:end] for begin, end in pairwise(ends)]
+    last = [row for row in rows if row.is_last]
+    while len(parts) < len(last):
+        parts.append([])
+    for part, row in zip(parts, last, strict=False):
+        part.append(row)
+    return parts

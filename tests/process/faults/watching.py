@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from holdfast.store import query, schema
-from tests.process.faults.life import SECOND_NS, Life, Mark, order_ids
+from tests.process.faults.life import Life, Mark, order_ids
 
 PROMISED_MS: Final = 2_000
 SLACK_MS: Final = 500
@@ -61,7 +61,8 @@ def longest_bare_ms(before: dict[str, Any], after: dict[str, Any]) -> int:
             since.setdefault(instrument, at_ns)
         elif instrument in since:
             longest_ns = max(longest_ns, at_ns - since.pop(instrument))
-    return max([longest_ns, *(after["at_ns"] - begun for begun in since.values())]) // 1_000_000
+    now_ns: int = after["at_ns"]
+    return max([longest_ns, *(now_ns - begun for begun in since.values())]) // 1_000_000
 
 
 def _steps(
@@ -138,8 +139,3 @@ def _net_differences(truth: dict[str, Any], view: dict[str, Any]) -> list[str]:
         if theirs[name] != ours[name]
     ]
     return found + [f"difference {one['key']}" for one in view["drifts"] if one["is_present"]]
-
-
-def seconds(nanoseconds: int) -> float:
-    """For a person."""
-    return round(nanoseconds / SECOND_NS, 1)
