@@ -377,13 +377,14 @@ def paper_market(day: DhanDay, known: Morning, broker: PaperBroker, lived: Day) 
 def live_market(day: DhanDay, known: Morning, lived: Day) -> Market:
     """The broker itself."""
     parts, config, clock = _Parts(day, known, lived), day.config, day.clock
-    words, moved = OrderWords(order_prefix(config, day.session)), asyncio.Event()
+    contracts = {one.id: one for one in known.instruments}
+    words, moved = OrderWords(order_prefix(config, day.session), contracts), asyncio.Event()
     venue = DhanVenue(
         parts.rest,
         known.holder,
         clock,
         words=words,
-        contracts={one.id: one for one in known.instruments},
+        contracts=contracts,
         quotes=parts.reader.read,
         tell=parts.heard.tell,
         want=parts.feed.want,

@@ -7,7 +7,10 @@ from holdfast.exchange.order import LiveOrder
 
 
 class Hindrances:
-    """The faults of a seed, as they strike orders that could trade or trigger."""
+    """The faults of a seed, as they strike orders that could trade or trigger.
+
+    `is_slowing`: some order may today get less than the market would give it.
+    """
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
@@ -15,7 +18,7 @@ class Hindrances:
 
     @property
     def is_slowing(self) -> bool:
-        """Whether some order may get less than the market would give it. Faults may come late."""
+        """Asked anew each time: faults may be set while the exchange runs."""
         return self._faults.has(FaultKind.FILLS_WITHHELD, FaultKind.FILLS_SLICED)
 
     def most(self, order: LiveOrder, wanted: int, at_ns: int, *, lot: int) -> int | None:

@@ -32,6 +32,17 @@ def test_without_such_faults_nothing_is_slowed() -> None:
     assert hindrances.most(an_order(), 325, at(1), lot=65) is None
 
 
+def test_a_fault_that_is_set_while_the_exchange_runs_strikes() -> None:
+    """A server's faults are set by its control address, long after its exchange was made."""
+    faults = Faults(1)
+    hindrances = Hindrances(faults)
+    faults.add([window(FaultKind.FILLS_SLICED)])
+    assert hindrances.is_slowing
+    assert hindrances.most(an_order(), 325, at(1), lot=65) == 65
+    faults.clear()
+    assert not hindrances.is_slowing
+
+
 def test_what_is_withheld_is_counted_once_for_an_order() -> None:
     """However often it would have traded; outside the window all of it may."""
     faults = Faults(1, [window(FaultKind.FILLS_WITHHELD)])

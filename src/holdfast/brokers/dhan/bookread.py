@@ -119,13 +119,14 @@ class BookReader:
             parts[path] = part.rows
         try:
             ours, foreign = self._orders(parts["/orders"])
+            trades = _trades(parts["/trades"])
             return BookRead(
                 at_ns=self._timing.now_ns(),
                 began_at_ns=began_ns,
                 nets=_nets(parts["/positions"]),
-                orders=ours,
+                orders=tuple(_worth(row, trades) for row in ours),
                 foreign=foreign,
-                trades=_trades(parts["/trades"]),
+                trades=trades,
                 funds_paise=_funds(parts["/fundlimit"]),
             )
         except Unreadable as error:
@@ -235,6 +236,15 @@ def _nets(found: Sequence[rows.Row]) -> tuple[BookNet, ...]:
 
 def _trades(found: Sequence[rows.Row]) -> tuple[BookTrade, ...]:
     return tuple(rows.trade(row, number) for number, row in enumerate(found, 1))
+
+
+def _worth(row: OrderRow, trades: Sequence[BookTrade]) -> OrderRow:
+    """A row with the value of its trades, where they are all there: a mean price is rounded (T30)."""
+    own = [one for one in trades if one.broker_id == row.broker_id]
+    if not own or sum(one.quantity for one in own) != row.filled_quantity:
+        return row
+    value = sum(one.value_paise for one in own)
+    return msgspec.structs.replace(row, filled_value_paise=value)
 
 
 def _funds(found: Sequence[rows.Row]) -> int:

@@ -15,7 +15,13 @@ from holdfast.brokers.dhan.errors import refusal_of
 from holdfast.brokers.dhan.fields import Unreadable, ist_stamp, number, paise, shown, text, whole
 from holdfast.core.orders.ids import read_order_id
 from holdfast.domain.book import BookNet, BookTrade, ForeignRow
-from holdfast.domain.instrument import InstrumentId, Product, Segment, instrument_id
+from holdfast.domain.instrument import (
+    Instrument,
+    InstrumentId,
+    Product,
+    Segment,
+    instrument_id,
+)
 from holdfast.domain.order import (
     BrokerOrderId,
     BrokerStatus,
@@ -138,9 +144,15 @@ def _segment(row: Row) -> Segment | None:
 class OrderWords:
     """Reads order rows. It remembers which broker's numbers are ours: not every row bears our id."""
 
-    def __init__(self, prefix: str) -> None:
-        """`prefix` is what every order id of ours of this day begins with."""
+    def __init__(
+        self, prefix: str, contracts: Mapping[InstrumentId, Instrument] | None = None
+    ) -> None:
+        """`prefix` is what every order id of ours of this day begins with.
+
+        `contracts` are today's: what trades in lots and steps is worth whole ones.
+        """
         self._prefix = prefix
+        self._contracts = contracts or {}
         self._ours: dict[BrokerOrderId, OrderId] = {}
         self._first: dict[OrderId, BrokerOrderId] = {}
         self._unknown: set[str] = set()
@@ -185,11 +197,25 @@ class OrderWords:
             status=status,
             terms=terms,
             filled_quantity=filled,
-            filled_value_paise=_value_paise(row, filled, terms.limit_paise),
+            filled_value_paise=self._value_paise(row, filled, terms),
             venue_at_ns=stamp_ns(row),
             refusal=_refusal(status, said),
             reason=said,
         )
+
+    def _value_paise(self, row: Row, filled: int, terms: OrderTerms) -> int:
+        """What the fills are worth, as near as a mean price with few digits tells (T30).
+
+        Fills are whole lots at prices on the step, so the nearest such value is the true one for as
+        long as the digits decide between them: up to four lots. Above that the trade book tells.
+        """
+        value = _value_paise(row, filled, terms.limit_paise)
+        contract = self._contracts.get(terms.instrument)
+        if contract is None or not contract.lot_size or filled % contract.lot_size:
+            return value
+        whole_paise = contract.lot_size * contract.price_step_paise
+        nearest = (2 * value + whole_paise) // (2 * whole_paise) * whole_paise
+        return nearest if 2 * abs(nearest - value) <= filled else value
 
     def _foreign(self, row: Row, key: Key, broker_id: BrokerOrderId) -> ForeignRow | None:
         """Nothing is told of one for nothing: a leg that waits for its parent moves no position."""

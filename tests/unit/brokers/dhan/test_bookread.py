@@ -103,6 +103,22 @@ def test_a_pass_asks_in_the_order_that_lets_it_explain_itself() -> None:
     assert not read.foreign
 
 
+@pytest.mark.parametrize(("traded", "expected"), [(65, 65 * 10_130), (40, 65 * 10_135)])
+def test_in_a_pass_the_trades_tell_what_an_orders_fills_are_worth(
+    traded: int, expected: int
+) -> None:
+    """A mean price is rounded; trades that are not all there tell nothing of the rest."""
+    told = {
+        "orderId": "11",
+        "exchangeTradeId": "7",
+        "tradedQuantity": traded,
+        "tradedPrice": 101.3,
+    }
+    read = reading(pages({"/trades": said(200, [told])}), BookReader.book)
+    assert isinstance(read, BookRead)
+    assert [one.filled_value_paise for one in read.orders] == [expected]
+
+
 @pytest.mark.proves("PSY-4", "T22")
 def test_an_empty_book_is_read_and_a_failed_one_is_not() -> None:
     """An account that did nothing today answers `[]` three times."""

@@ -33,6 +33,7 @@ from holdfast.domain.order import (
     Refusal,
     Side,
 )
+from tests.support.desk import CALL
 from tests.support.dhan_samples import answer, exchanges, sample
 from tests.support.dhan_wire import PREFIX
 
@@ -192,6 +193,27 @@ def test_a_fills_value_is_its_average_times_its_quantity() -> None:
     assert alert.filled_value_paise == 9_015 * 40
     unpriced = own({**ROW, "filledQty": 40})
     assert unpriced.filled_value_paise == 9_005 * 40
+
+
+@pytest.mark.parametrize(
+    ("lots", "prices", "average", "expected"),
+    [
+        (3, (12_925, 12_925, 12_930), "129.27", 65 * 38_780),
+        (4, (10_485, 10_485, 10_490, 10_500), "104.90", 65 * 41_960),
+        (1, (10_485,), "104.85", 65 * 10_485),
+    ],
+)
+def test_a_mean_price_of_few_digits_becomes_the_value_of_whole_lots(
+    lots: int, prices: tuple[int, ...], average: str, expected: int
+) -> None:
+    """Two digits of a mean are wrong by up to a rupee; whole lots on the step are not."""
+    assert sum(65 * price for price in prices) == expected
+    words = OrderWords(PREFIX, {CALL.id: CALL})
+    row = {**ROW, "securityId": str(CALL.security_id), "quantity": 65 * lots}
+    change = {"filledQty": 65 * lots, "averageTradedPrice": Decimal(average)}
+    assert own({**row, **change}, words).filled_value_paise == expected
+    odd = {"quantity": 100, "filledQty": 40, "averageTradedPrice": Decimal("129.27")}
+    assert own({**row, **odd}, words).filled_value_paise == 40 * 12_927
 
 
 @pytest.mark.parametrize("word", ["MARKET", "MKT", "STOP_LOSS_MARKET", "SLM"])
