@@ -120,9 +120,7 @@ def _order_differences(order: dict[str, Any], ours: Any) -> list[str]:
         return [f"{name} is not known here"]
     theirs = (order["filled_quantity"], order["filled_value_paise"])
     told = (ours.filled_quantity, ours.filled_value_paise)
-    rounded_paise = theirs[0] // 2 + 1  # the broker tells a mean price of two decimals
-    is_alike = theirs[0] == told[0] and abs(theirs[1] - told[1]) <= rounded_paise
-    return [] if is_alike else [f"{name} filled {theirs} there and {told} here"]
+    return [] if theirs == told else [f"{name} filled {theirs} there and {told} here"]
 
 
 def _net_differences(truth: dict[str, Any], view: dict[str, Any]) -> list[str]:

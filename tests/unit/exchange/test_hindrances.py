@@ -53,17 +53,6 @@ def test_what_is_withheld_is_counted_once_for_an_order() -> None:
     assert faults.struck == {FaultKind.FILLS_WITHHELD: 1}
 
 
-def test_faults_that_come_while_it_runs_hinder_too() -> None:
-    """As the simulated broker's do; lifted, they hinder nobody any more."""
-    faults = Faults(1)
-    hindrances, order = Hindrances(faults), an_order()
-    assert hindrances.most(order, 325, at(1), lot=65) is None
-    faults.add([window(FaultKind.FILLS_WITHHELD)])
-    assert hindrances.most(order, 325, at(1), lot=65) == 0
-    faults.clear()
-    assert hindrances.most(order, 325, at(1), lot=65) is None
-
-
 @pytest.mark.parametrize(("quantity", "expected"), [(None, 65), (130, 130), (325, None)])
 def test_slices_are_a_lot_unless_the_window_says(
     quantity: int | None, expected: int | None
