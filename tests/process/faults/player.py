@@ -187,9 +187,10 @@ class Player:
     # -- after it
 
     def _heal(self, row: Scenario) -> None:
-        if not row.heals_s:
-            return
-        self._until(_is_settled, "healing", row.heals_s)
+        if row.heals_s:
+            self._until(_is_settled, "healing", row.heals_s)
+        elif self._watch.last["blocked_by"] not in row.disarmed:
+            raise Missed(f"entries are armed again, or off for {self._watch.last['blocked_by']}")
         if row.moment is Moment.ENTRY:
             self._number = self._entered()
         if row.ends is End.FLAT:

@@ -653,7 +653,9 @@ SESSIONS: Final = (
         moment=Moment.HELD,
         faults=(fault("token_dead"),),
         disarmed=("token", "links", "services", "feed", "book"),
-        heals_s=600.0,
+        heals_s=0.0,
+        ends=End.OPEN,
+        is_last=True,
     ),
     Scenario(
         name="rate: 429 to everything for 20 s",
