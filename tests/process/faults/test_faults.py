@@ -95,7 +95,7 @@ def test_without_the_list_of_contracts_nothing_begins(
     try:
         broker.ask("POST", "/faults", [{"kind": kind, "endpoints": ["instruments"]}])
         program = Program(tmp_path, broker)
-        code = program.process.wait(60)
+        code = program.process.wait(180)
         told: dict[str, Any] = broker.truth()
     finally:
         broker.kill()
