@@ -1,5 +1,5 @@
 # The one entry point. Needs make and python3 (3.11 or later); everything else it fetches by itself.
-# A target stands here only once something is behind it; to come: faults, soak, screenshots.
+# A target stands here only once something is behind it; to come: soak, screenshots.
 
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -12,7 +12,7 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(READY))
 endif
 
-.PHONY: help setup run test check lint fmt docs bench wire-day kill explore sim fuzz mutants mutants-worlds lock dist clean kill-live
+.PHONY: help setup run test check lint fmt docs bench wire-day kill explore sim fuzz mutants mutants-worlds lock dist clean kill-live faults
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -62,6 +62,8 @@ kill: $(READY) ## kill -9 at fifty moments of a day and at every write of the jo
 
 kill-live: $(READY) ## kill -9 in live mode on a simulated broker: N=200 moments, drawn by phase
 	HOLDFAST_LIVE_KILLS=$${N:-200} $(PY) -m pytest -p no:randomly -n 0 -s tests/process/test_kill_live.py
+faults: $(READY) ## strike a live program at a simulated broker by every named fault of the wire
+	HOLDFAST_FAULTS=all $(PY) -m pytest -n 2 --dist worksteal -rP tests/process/faults
 
 mutants: $(READY) ## break the code on purpose: every break must fail a test
 	$(PY) -m tools.mutants

@@ -139,7 +139,9 @@ class Desk:
 
     def let_act(self, windows: Sequence[FaultWindow]) -> None:
         """Let others act in the account, as the windows of `exchange.faults` say."""
-        self._others.append(Others(self._host.exchange, Faults(self._host.seed, windows)))
+        faults = Faults(self._host.seed, windows)
+        faults.struck = self._host.faults.struck  # one count of what happened, for the truth
+        self._others.append(Others(self._host.exchange, faults))
 
     def exit_on_profit(self, at_ns: int) -> None:
         """The broker closes everything: the day has brought what was to be kept."""

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from email.utils import format_datetime
 from typing import Any, Final
 
@@ -229,12 +230,13 @@ class Gate:
         response = web.StreamResponse(status=answer.status, headers=self._headers(answer))
         response.content_type = answer.media
         body = _body(answer)
-        await response.prepare(request)
         size = max(len(body) // DRIPS, 1)
-        for begin in range(0, len(body), size):
-            await response.write(body[begin : begin + size])
-            await self._wait(window.wait_ns // DRIPS)
-        await response.write_eof()
+        with suppress(ConnectionResetError):  # whoever asked had enough, and left
+            await response.prepare(request)
+            for begin in range(0, len(body), size):
+                await response.write(body[begin : begin + size])
+                await self._wait(window.wait_ns // DRIPS)
+            await response.write_eof()
         return response
 
     def unknown(self, request: web.Request) -> web.Response:

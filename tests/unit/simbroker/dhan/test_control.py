@@ -116,6 +116,8 @@ def test_the_exchange_drops_a_stop() -> None:
             "CANCELLED",
             "cancelled by the exchange",
         )
+        _, truth = await served.ask("GET", "/truth", host="control")
+        assert truth["struck"]["stop_dropped"] == 1, "what others do counts like every fault"
         await served.ask("DELETE", "/faults", host="control")
         order_id = await served.placed(**STOP, correlationId="again")
         served.go(OPEN + 7 * SECOND)

@@ -268,6 +268,22 @@ def test_slow_answers_are_whole_in_the_end(kind: str) -> None:
     in_server(test)
 
 
+def test_whoever_leaves_a_dripping_answer_is_not_missed(caplog: pytest.LogCaptureFixture) -> None:
+    """As a client does whose time is up: it was done, and the server has nothing to complain of."""
+
+    async def test(served: Served) -> None:
+        await served.faults({"kind": "slow_drip", "delay_s": 300, "times": 1})
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await served.place()
+        await served.faults({"kind": "answer_slow", "delay_s": 300, "times": 1})
+        assert (await served.place())[0] == 200, "by then the other answer has dripped to its end"
+        assert len((await served.truth())["orders"]) == 2
+
+    in_server(test)
+    assert [one.message for one in caplog.records if one.levelname == "ERROR"] == []
+
+
 def test_a_placement_may_be_answered_after_its_first_word() -> None:
     """By then the order has reached the exchange."""
 
