@@ -51,7 +51,6 @@ def stored(desk: LiveDesk) -> str:
     return token
 
 
-@pytest.mark.proves("GWL-1")
 def test_a_live_session_shows_no_secret_anywhere(desk: LiveDesk) -> None:
     """Log in by PIN and one-time password, trade, be refused, lose the token, end, put into a file.
 

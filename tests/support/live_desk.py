@@ -126,7 +126,9 @@ class LiveDesk:
         told: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
         return told
 
-    def until(self, what: str, found: Callable[[], Found], within_s: float = READY_S) -> Found:
+    def until(
+        self, what: str, found: Callable[[], Found | None], within_s: float = READY_S
+    ) -> Found:
         """What `found` returns once it is something; fails when a process ends before."""
         until = time.monotonic() + within_s
         while not (told := found()):
