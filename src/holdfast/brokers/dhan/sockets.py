@@ -254,6 +254,10 @@ class Line:
                 group.create_task(self._listen(socket), name=f"feed {self.number} listen")
         except* _Over as over:
             ends = [one.ended for one in over.exceptions if isinstance(one, _Over)]
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # The group tells of the end alone where both come at once: nobody would stop any more.
+            raise asyncio.CancelledError
         return ends[0]
 
     # -- what comes
