@@ -11,6 +11,7 @@ from holdfast.runtime.loopback import VARIABLE
 from tests.support.command import environment
 
 
+@pytest.mark.proves("GWP-2")
 def test_another_machine_cannot_be_reached() -> None:
     """The attempt fails the test even where the code under test swallows `OSError`."""
     with socket.socket() as stranger, pytest.raises(pytest.fail.Exception, match="this machine"):
@@ -39,6 +40,7 @@ module.main()
 """
 
 
+@pytest.mark.proves("GWP-2")
 @pytest.mark.parametrize("url", ["http://192.0.2.1:9/", "https://api.dhan.co/v2/profile"])
 def test_no_program_that_a_test_starts_reaches_another_machine(url: str, tmp_path: Path) -> None:
     """Neither by address nor by name, whatever library speaks; it ends as a bug does."""

@@ -11,6 +11,7 @@ import pytest
 from typing_extensions import override
 
 from tests.support.command import holdfast
+from tests.support.live_desk import LiveDesk
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -100,6 +101,16 @@ def another() -> Iterator[Broker]:
     made.close()
 
 
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[LiveDesk]:
+    """The simulated broker, in mid-morning, with an open session."""
+    made = LiveDesk(tmp_path, start_ist="10:00", speed=1)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
 def run(home: Path, *arguments: str) -> tuple[int, str]:
     """The exit code and what was said."""
     done = holdfast("--home", str(home), "run", *arguments, home=home, DHAN_ACCESS_TOKEN=SECRET)
@@ -164,3 +175,54 @@ def test_a_closed_market_is_told_with_when_it_opens(
     assert "the market is closed for today" in told
     assert f"it opens at {opens}" in told
     assert another.asked == []
+
+
+REFUSED = {
+    "the file alone": ("live", []),
+    "the option alone": ("paper", [OPTION, OWN]),
+    "another account's number": ("live", [OPTION, "1000000002"]),
+}
+
+
+@pytest.mark.parametrize(("mode", "said"), REFUSED.values(), ids=list(REFUSED))
+def test_a_yes_alone_never_reaches_the_real_broker(
+    tmp_path: Path, mode: str, said: list[str]
+) -> None:
+    """Its addresses stand in the configuration by default: refused before anything looks for them.
+
+    A process that a test starts ends with 70 when it looks up or connects to another machine.
+    """
+    (tmp_path / "holdfast.toml").write_text(f'mode = "{mode}"\n[account]\nclient_id = "{OWN}"\n')
+    code, told = run(tmp_path, *said)
+    assert code == 3, told
+    assert OPTION in told or "names the account" in told or "no real money moves" in told
+    assert "speaks to itself only" not in told
+    assert SECRET not in told
+
+
+def test_the_brokers_own_truth_knows_of_no_refused_start(desk: LiveDesk) -> None:
+    """With a good token and an open market nothing is asked of it, and nothing is opened.
+
+    Last with both yeses, and a token that says itself that it is somebody else's: no socket either.
+    """
+    token = desk.ready["token"]
+    for mode, said in REFUSED.values():
+        desk.configure(mode=mode)
+        assert refused(desk, *(said or ["--json"]), DHAN_ACCESS_TOKEN=token) == 3, desk.said()
+        truth = desk.truth()
+        assert (truth["requests"], truth["connections"], truth["counts"]) == ([], [], {})
+    desk.configure(mode="live")
+    text = desk.config_file.read_text("utf-8").replace(f'"{OWN}"', '"1000000009"')
+    desk.config_file.write_text(text, "utf-8")
+    assert refused(desk, OPTION, "1000000009", DHAN_ACCESS_TOKEN=token) == 3, desk.said()
+    assert "1000000001" in desk.said()
+    truth = desk.truth()
+    assert (truth["requests"], truth["connections"]) == ([], [])
+    assert set(truth["counts"]) <= {"profile"}
+
+
+def refused(desk: LiveDesk, *said: str, **env: str) -> int:
+    """How a start ends that is to be refused."""
+    desk.run(*said, **env)
+    assert desk.program is not None
+    return desk.program.wait(60)

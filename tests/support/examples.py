@@ -3,6 +3,7 @@
 | fence | what a test does with it |
 |---|---|
 | `console` | runs each line after `$ `, in order, in one home per document; the lines below it must be printed, in order, `...` standing for anything; `(exit 3)` as the last one is its exit code, otherwise 0 |
+| `console live` | the same, beside a program that trades at the simulated broker (`tests/docs/test_runbook.py`) |
 | `bash` | checks the syntax, that each `make` target exists and each `holdfast` verb too; runs nothing |
 | `python` | runs it as a program of its own |
 | `toml` | parses it; with the word `config` after it, loads it as a configuration file |

@@ -57,7 +57,8 @@ SHOWN: Final = 24
 
 # Only what is used is unpacked: each field costs as much as a comparison. Prices are taken as their
 # four bytes, which are the key to the paise computed before: a third of what computing them costs.
-_FULL = struct.Struct("<xH5s4s2xI4xI8xI24x" + "II4x4s4s" * 5)
+_FULL = struct.Struct("<xH5s4s2xI4xI8xI24x100s")
+_DEPTH = struct.Struct("<" + "II4x4s4s" * 5)
 _QUOTE = struct.Struct("<xH5s4s2xI4xI24x")
 _TICKER = struct.Struct("<xH5s4sI")
 _OI = struct.Struct("<xH5sI")
@@ -131,9 +132,24 @@ class Wire:
     """One instrument as this connection has shown it.
 
     `tick` is the last one; `seen_ns` is when the last packet came, also one that made no tick.
+    `depth` are the bytes of the last full packet's five rows; `bids` and `asks` are what they say.
+    `traded` is the last trade's stamp as it was sent, `venue_at_ns` the same moment in UTC.
     """
 
-    __slots__ = ("exchange", "id", "oi", "paise", "prices", "seen_ns", "tick")
+    __slots__ = (
+        "asks",
+        "bids",
+        "depth",
+        "exchange",
+        "id",
+        "oi",
+        "paise",
+        "prices",
+        "seen_ns",
+        "tick",
+        "traded",
+        "venue_at_ns",
+    )
 
     def __init__(self, instrument: Instrument, prices: _Prices) -> None:
         """Nothing was shown yet."""
@@ -144,6 +160,11 @@ class Wire:
         self.tick: Tick | None = None
         self.seen_ns: int | None = None
         self.oi = 0
+        self.depth = b""
+        self.bids: tuple[Level, ...] = ()
+        self.asks: tuple[Level, ...] = ()
+        self.traded = 0
+        self.venue_at_ns: int | None = None
 
 
 _Take = Callable[[bytes, int, int], Tick | None]
@@ -153,7 +174,8 @@ def _take_nothing(_message: bytes, _offset: int, _at_ns: int) -> Tick | None:
     raise AssertionError("a packet of no known kind is passed over")
 
 
-_NO_KIND: Final[tuple[int, _Take]] = (0, _take_nothing)
+_NO_KIND: Final[tuple[int, _Take]] = (MESSAGE_MAX + 1, _take_nothing)
+"""A code that nobody documents: a packet that no message is long enough for."""
 
 
 class Codec:
@@ -181,7 +203,9 @@ class Codec:
             OI: self._open_interest,
             DISCONNECT: self._disconnect,
         }
-        self._kinds = {code: (SIZES[code], take) for code, take in takes.items()}
+        self._kinds = [_NO_KIND] * 256
+        for code, take in takes.items():
+            self._kinds[code] = (SIZES[code], take)
         self.know(instruments)
 
     def know(self, instruments: Iterable[Instrument]) -> None:
@@ -208,9 +232,9 @@ class Codec:
             self.count(Flaw.OVERSIZED if end else Flaw.EMPTY, f"{end} bytes")
             return ticks
         while offset < end:
-            size, take = kinds.get(message[offset], _NO_KIND)
+            size, take = kinds[message[offset]]
             try:
-                if not size or offset + size > end:
+                if offset + size > end:
                     size = self._pass_over(message, offset)
                 elif (tick := take(message, offset, at_ns)) is not None:
                     ticks.append(tick)
@@ -231,65 +255,41 @@ class Codec:
     # -- one packet: each raises MalformedPacket; `None` is one that makes no tick
 
     def _full(self, message: bytes, offset: int, at_ns: int) -> Tick | None:
-        # fmt: off
-        (
-            length, key, last, traded, volume, oi,
-            bq0, aq0, bp0, ap0, bq1, aq1, bp1, ap1, bq2, aq2, bp2, ap2,
-            bq3, aq3, bp3, ap3, bq4, aq4, bp4, ap4,
-        ) = _FULL.unpack_from(message, offset)
-        # fmt: on
+        length, key, last, traded, volume, oi, depth = _FULL.unpack_from(message, offset)
         if length != _FULL_SIZE:
             raise MalformedPacket(Flaw.LENGTH, length)
-        bids: tuple[Level, ...]
-        asks: tuple[Level, ...]
         try:
             wire = self._by_key[key]
-            paise = wire.paise
-            if bq4 and aq4 and bq3 and aq3 and bq2 and aq2 and bq1 and aq1 and bq0 and aq0:
-                bids = (
-                    (paise[bp0], bq0),
-                    (paise[bp1], bq1),
-                    (paise[bp2], bq2),
-                    (paise[bp3], bq3),
-                    (paise[bp4], bq4),
-                )
-                asks = (
-                    (paise[ap0], aq0),
-                    (paise[ap1], aq1),
-                    (paise[ap2], aq2),
-                    (paise[ap3], aq3),
-                    (paise[ap4], aq4),
-                )
-            else:
-                # A level is empty without a quantity; a quantity without a price cannot be.
-                of_bids = (bp0, bq0), (bp1, bq1), (bp2, bq2), (bp3, bq3), (bp4, bq4)
-                of_asks = (ap0, aq0), (ap1, aq1), (ap2, aq2), (ap3, aq3), (ap4, aq4)
-                bids = tuple([(paise[price], quantity) for price, quantity in of_bids if quantity])
-                asks = tuple([(paise[price], quantity) for price, quantity in of_asks if quantity])
-            last_paise = paise[last]
+            last_paise = wire.paise[last]
+            # Many packets repeat the rows of the one before: two of five in a recorded morning.
+            if depth != wire.depth:
+                _take_depth(wire, depth)
         except KeyError:
             return self._full_anew(message, offset, at_ns)
+        if traded != wire.traded:
+            self._trade(wire, traded)
         wire.seen_ns = at_ns
         wire.oi = oi
         wire.tick = tick = Tick(
             at_ns=at_ns,
             instrument=wire.id,
             last_paise=last_paise,
-            venue_at_ns=traded * 1_000_000_000 - OFFSET_NS if traded >= self._day_s else None,
+            venue_at_ns=wire.venue_at_ns,
             volume=volume,
             oi=oi,
-            bids=bids,
-            asks=asks,
+            bids=wire.bids,
+            asks=wire.asks,
         )
         return tick
 
     def _full_anew(self, message: bytes, offset: int, at_ns: int) -> Tick | None:
         """A full packet with something that was not seen before: learn it, and take it again."""
-        _, key, last, traded, _, oi, *depth = _FULL.unpack_from(message, offset)
+        _, key, last, traded, _, oi, depth = _FULL.unpack_from(message, offset)
+        rows = _DEPTH.unpack(depth)
         wire = self._known(key)
         prices = wire.prices
         for quantity, price in zip(
-            (*depth[0::4], *depth[1::4]), (*depth[2::4], *depth[3::4]), strict=True
+            (*rows[0::4], *rows[1::4]), (*rows[2::4], *rows[3::4]), strict=True
         ):
             if quantity and price not in prices.paise:
                 prices.learn(price)
@@ -323,18 +323,27 @@ class Codec:
         wire.seen_ns = at_ns
         if not last_paise:
             return None
-        before = wire.tick
+        if traded != wire.traded:
+            self._trade(wire, traded)
+        if volume is None:
+            volume = 0 if wire.tick is None else wire.tick.volume
         wire.tick = tick = Tick(
             at_ns=at_ns,
             instrument=wire.id,
             last_paise=last_paise,
-            venue_at_ns=traded * 1_000_000_000 - OFFSET_NS if traded >= self._day_s else None,
-            volume=volume if volume is not None else 0 if before is None else before.volume,
+            venue_at_ns=wire.venue_at_ns,
+            volume=volume,
             oi=wire.oi,
-            bids=() if before is None else before.bids,
-            asks=() if before is None else before.asks,
+            bids=wire.bids,
+            asks=wire.asks,
         )
         return tick
+
+    def _trade(self, wire: Wire, traded: int) -> None:
+        """Another trade was the last one: one of before this day is none (T10)."""
+        is_todays = traded >= self._day_s
+        wire.venue_at_ns = traded * SECOND_NS - OFFSET_NS if is_todays else None
+        wire.traded = traded
 
     def _learn(self, wire: Wire, last: bytes, traded: int) -> int:
         """The last price in paise; 0 for none, which can be before the day's first trade only."""
@@ -399,6 +408,8 @@ class Codec:
         start_ns = day_start_ns(ist_date(at_ns))
         self._next_ns = start_ns + DAY_NS
         self._day_s = (start_ns + OFFSET_NS) // SECOND_NS
+        for wire in self.wires.values():
+            self._trade(wire, wire.traded)
 
     def _pass_over(self, message: bytes, offset: int) -> int:
         """The length of a packet of a code that nobody documents. Raises MalformedPacket."""
@@ -441,6 +452,37 @@ class Codec:
 
     def _note(self, error: MalformedPacket, message: bytes, offset: int) -> None:
         self.count(error.flaw, f"{error} in {_shown(message, offset)}")
+
+
+def _take_depth(wire: Wire, depth: bytes) -> None:
+    """Five rows, best first. Raises KeyError for a price that was not seen before.
+
+    A level is empty without a quantity; a quantity without a price cannot be.
+    """
+    # fmt: off
+    (
+        bq0, aq0, bp0, ap0, bq1, aq1, bp1, ap1, bq2, aq2, bp2, ap2,
+        bq3, aq3, bp3, ap3, bq4, aq4, bp4, ap4,
+    ) = _DEPTH.unpack(depth)
+    paise = wire.paise
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    if bq4 and aq4 and bq3 and aq3 and bq2 and aq2 and bq1 and aq1 and bq0 and aq0:
+        bids = (
+            (paise[bp0], bq0), (paise[bp1], bq1), (paise[bp2], bq2), (paise[bp3], bq3),
+            (paise[bp4], bq4),
+        )
+        asks = (
+            (paise[ap0], aq0), (paise[ap1], aq1), (paise[ap2], aq2), (paise[ap3], aq3),
+            (paise[ap4], aq4),
+        )
+    else:
+        of_bids = (bp0, bq0), (bp1, bq1), (bp2, bq2), (bp3, bq3), (bp4, bq4)
+        of_asks = (ap0, aq0), (ap1, aq1), (ap2, aq2), (ap3, aq3), (ap4, aq4)
+        bids = tuple([(paise[price], quantity) for price, quantity in of_bids if quantity])
+        asks = tuple([(paise[price], quantity) for price, quantity in of_asks if quantity])
+    # fmt: on
+    wire.depth, wire.bids, wire.asks = depth, bids, asks
 
 
 _ENDING: Final = frozenset({Flaw.TRUNCATED, Flaw.NO_LENGTH})

@@ -6,8 +6,8 @@ moment on at which it was made: one that never brought anything is dead too (I-6
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 import aiohttp
 import structlog
@@ -113,6 +113,15 @@ class _Over(Exception):
     def __init__(self, ended: Ended) -> None:
         super().__init__(ended.reason)
         self.ended = ended
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None], over: asyncio.Future[Ended]) -> None:
+    """Do `work` until it says that the connection has ended."""
+    try:
+        await work
+    except _Over as error:
+        if not over.done():
+            over.set_result(error.ended)
 
 
 class Line:
@@ -246,15 +255,23 @@ class Line:
         )
 
     async def _on(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> Ended:
-        """Ask and listen until it ends."""
-        ends: list[Ended] = []
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._watch(socket), name=f"feed {self.number} watch")
-                group.create_task(self._listen(socket), name=f"feed {self.number} listen")
-        except* _Over as over:
-            ends = [one.ended for one in over.exceptions if isinstance(one, _Over)]
-        return ends[0]
+        """Ask and listen until it ends.
+
+        The end is a value and no exception out of the group: a group that fails at the instant it is
+        cancelled tells of the failure alone, and nobody would ever stop.
+        """
+        over: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(
+                _to_its_end(self._watch(socket), over), name=f"feed {self.number} watch"
+            )
+            listening = group.create_task(
+                _to_its_end(self._listen(socket), over), name=f"feed {self.number} listen"
+            )
+            ended = await over
+            watching.cancel()
+            listening.cancel()
+        return ended
 
     # -- what comes
 

@@ -133,6 +133,34 @@ def test_what_a_packet_does_not_carry_stays_as_it_was() -> None:
     assert tick == replace(CALL_TICK, **changed)
 
 
+def test_rows_that_repeat_are_those_of_the_packet_before() -> None:
+    """Only the same bytes are: a row that changes in one field is taken, and so is its way back."""
+    one = codec()
+    moved: list[frames.Row] = [(101.35, 651, 101.45, 130), *ROWS[1:]]
+    packets = [
+        frames.full("NSE_FNO", 40_001, last, TRADED, rows=rows)
+        for last, rows in ((101.4, ROWS), (101.5, ROWS), (101.5, moved), (101.5, ROWS))
+    ]
+    ticks = [one.decode(packet, NOW)[0] for packet in packets]
+    assert [tick.bids[0] for tick in ticks] == [(10_135, n) for n in (650, 650, 651, 650)]
+    assert [tick.last_paise for tick in ticks] == [10_140, 10_150, 10_150, 10_150]
+    assert {tick.asks for tick in ticks} == {CALL_TICK.asks}
+
+
+@pytest.mark.parametrize(
+    ("last", "rows"),
+    [(float("nan"), [(99.0, 1, 99.5, 1)]), (99.2, [(float("nan"), 1, 99.5, 1)])],
+)
+def test_a_refused_packet_leaves_no_depth(last: float, rows: list[frames.Row]) -> None:
+    """Neither for the next packet that tells none, nor for one that repeats its rows."""
+    one = codec()
+    good, bad = FULL, frames.full("NSE_FNO", 40_001, last, TRADED, rows=rows)
+    one.decode(good, NOW)
+    assert one.decode(bad, NOW) == one.decode(bad, NOW) == []
+    [tick] = one.decode(frames.ticker("NSE_FNO", 40_001, 101.4, TRADED), NOW)
+    assert (tick.bids, tick.asks) == (CALL_TICK.bids, CALL_TICK.asks)
+
+
 def test_one_id_in_two_segments_is_two_instruments() -> None:
     """A security id is unique only together with its segment (dhan.md 3.12)."""
     one = codec(CALL, SENSEX_CALL)

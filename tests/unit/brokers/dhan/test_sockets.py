@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import aiohttp
 import pytest
@@ -245,5 +246,63 @@ def test_a_process_that_stood_still_judges_nobody_by_that() -> None:
             assert desk.timing.now_ns() - resumed_ns >= MUTE_NS
             keeping.cancel()
             await asyncio.wait([keeping])
+
+    asyncio.run(story())
+
+
+class Goodbye(NamedTuple):
+    """The message of a connection that has ended."""
+
+    type: aiohttp.WSMsgType = aiohttp.WSMsgType.CLOSED
+    data: None = None
+
+
+class Ending:
+    """A connection that says nothing until it ends."""
+
+    close_code = 1006
+
+    def __init__(self) -> None:
+        """It is open."""
+        self.is_heard = self.is_closed = False
+        self.over = asyncio.Event()
+
+    async def send_json(self, _told: object) -> None:
+        """Taken."""
+
+    async def send_str(self, _told: str) -> None:
+        """Taken."""
+
+    async def receive(self) -> Goodbye:
+        """The end, once it has come."""
+        self.is_heard = True
+        await self.over.wait()
+        return Goodbye()
+
+    async def close(self) -> None:
+        """Give it back."""
+        self.is_closed = True
+
+
+def test_one_that_ends_at_the_instant_it_is_stopped_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The end must not hide that nobody wants it any more: it would be dialled for ever."""
+
+    async def story() -> None:
+        desk, socket = Desk("ws://127.0.0.1:9"), Ending()
+
+        async def dial(_secret: str) -> Ending:
+            return socket
+
+        monkeypatch.setattr(desk.line, "_dial", dial)
+        keeping = asyncio.ensure_future(desk.line.keep())
+        await until(lambda: socket.is_heard)
+        socket.over.set()
+        keeping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            async with asyncio.timeout(5):
+                await keeping
+        assert (socket.is_closed, desk.line.dials) == (True, 1)
 
     asyncio.run(story())
