@@ -256,6 +256,11 @@ class State:
         }
         return [self.orders[name] for name in sorted(names) if self.orders[name].is_live]
 
+    @property
+    def touched_ns(self) -> int:
+        """When something last happened to an order of ours, or was asked of one; 0: never."""
+        return max((order.touched_ns for order in self.orders.values()), default=0)
+
     def send(self, command: AnyCommand) -> None:
         """Ask something of the shell in this step."""
         self.out.commands.append(command)

@@ -105,7 +105,7 @@ def view(state: State) -> View:
         drifts=open_drifts(state),
         broker=_broker(state),
         broker_read_ns=None if read is None else read.began_at_ns,
-        touched_ns=max((order.touched_ns for order in orders), default=0),
+        touched_ns=state.touched_ns,
         open_points=state.book.open_points,
         in_the_way=unclean(state),
     )

@@ -73,7 +73,8 @@ class Breaker:
         """
         if self.is_closed:
             return False
-        if not is_order and self._due_ns is not None and self.state is BreakerState.OPEN:
+        if self.state is BreakerState.OPEN and not is_order:
+            assert self._due_ns is not None, "one that is open has its next probe"
             self._due_ns = min(self._due_ns, at_ns + 2 * PROBE_AFTER_NS)
             return False
         self.state, self._due_ns, self._closed_ns = BreakerState.CLOSED, None, at_ns

@@ -131,13 +131,11 @@ def _judge_path(state: State) -> None:
     since_ns = path.waiting_since_ns
     if since_ns is None or state.now_ns - since_ns < PATH_NS or path.is_told:
         return
-    held = [position.number for position in state.live if position.is_open]
+    held = sum(position.is_open for position in state.live)
     if held:
         path.is_told = True
-        values: Values = {
-            "silent_ms": (state.now_ns - since_ns) // 1_000_000,
-            "positions": len(held),
-        }
+        silent_ms = (state.now_ns - since_ns) // 1_000_000
+        values: Values = {"silent_ms": silent_ms, "positions": held}
         state.alarm("calls to the broker are not answered, no exit could leave", values)
 
 
