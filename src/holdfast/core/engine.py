@@ -538,7 +538,7 @@ class Engine:
             bookread.take_answer(self._state)
             bookread.ask_later(self._state)
         elif event.what == CARRIED:
-            what = "what an earlier day left open cannot be told, nothing is carried"
+            what = "what an earlier day left open is not carried"
             self._state.alarm(what, {"reason": event.reason})
 
     def _on_link(self, event: LinkChanged) -> None:

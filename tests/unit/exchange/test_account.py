@@ -71,7 +71,7 @@ def test_what_is_settled_is_paid_and_held_no_more() -> None:
     account.book(replace(BOUGHT, key=MARGIN, side=Side.SELL))
     account.settle(INTRADAY, paise=700, at_ns=at(9))
     account.settle(MARGIN, paise=700, at_ns=at(9))
-    assert account.cash_paise == account.cash_before_paise == 5_000_000
+    assert account.cash_paise == account.worth_before_paise == 5_000_000
     assert account.positions() == {INTRADAY: 0, MARGIN: 0}
     assert [(one.net, one.paise) for one in account.settlements] == [(130, 700), (-130, 700)]
     account.assert_conserved()
