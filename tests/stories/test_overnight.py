@@ -62,9 +62,7 @@ def next_day(folder: Path, opens_at: Callable[[], Iterator[Tick]]) -> World:
 
 def audits(rows: list[Numbered]) -> list[object]:
     """All that was told."""
-    return [
-        audit for _, record in rows if isinstance(record, Decided) for audit in record.audits
-    ]
+    return [audit for _, record in rows if isinstance(record, Decided) for audit in record.audits]
 
 
 INSIDE = partial(market, 108.0)
