@@ -474,8 +474,10 @@ class SimulatedExchange:
         return rows
 
     def _exit_on_loss(self, at_ns: int) -> list[OrderRow]:
-        """The broker's loss exit, marked at the last prices."""
-        if not self._guards.is_loss_exit_set:
+        """The broker's loss exit, marked at the last prices; what has none yet today says nothing."""
+        held = [key for key, net in self._account.positions().items() if net]
+        is_priced = all(self._markets[key.instrument].last_paise is not None for key in held)
+        if not (self._guards.is_loss_exit_set and is_priced):
             return []
         result = self._account.cash_paise - self._account.worth_before_paise
         for key, net in self._account.positions().items():

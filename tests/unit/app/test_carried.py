@@ -136,7 +136,7 @@ def test_a_record_that_cannot_be_read_is_told_and_nothing_is_carried(tmp_path: P
 
     a_run(tmp_path, f"{BEFORE}-seed1")
     brought = bring_in(tmp_path / f"{DAY}-seed1", DAY, (CALL,), refused)
-    assert brought.positions == brought.holdings == ()
+    assert (brought.positions, brought.holdings) == ((), ())
     (fault,) = brought.faults
     assert "is damaged" in fault
 
