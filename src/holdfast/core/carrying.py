@@ -18,13 +18,15 @@ from holdfast.core.books.postings import postings_of_carried
 from holdfast.core.entries.candidate import close_out_ns
 from holdfast.core.orders.ids import POSITION_MAX
 from holdfast.core.risk import closing, limits
-from holdfast.core.risk.exits import CloseOut
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.audit import PositionResumed
 from holdfast.domain.command import Notify, Severity
 from holdfast.domain.decision import Exit, Intent, Values
 from holdfast.domain.event import PositionCarried
+
+CLOSE_OUT_RULE = "close_out"
+"""The rule that speaks of a day's end: of its own day only."""
 
 EXCESS_RULE = "carried_excess"
 """Stands for the rule that closes what lies on the wrong side: no plan was made for that."""
@@ -130,7 +132,7 @@ def _decided(position: Position, event: PositionCarried) -> Exit | None:
     """
     if position.is_excess:
         return Exit(rule=EXCESS_RULE, values={"held": event.quantity})
-    if event.exit is None or event.exit.rule == CloseOut.name:
+    if event.exit is None or event.exit.rule == CLOSE_OUT_RULE:
         return None
     return replace(event.exit, values={**event.exit.values, "decided_on": event.day})
 
