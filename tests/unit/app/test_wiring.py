@@ -150,7 +150,7 @@ def test_settings_reach_exchange_latency_and_store(
     inner = Spy(monkeypatch, "StoreSettings", module=program)
     result = replayed(short_tape, tmp_path)
     assert result.exit_code == 0
-    assert spy.only("SimulatedExchange")[1] == {"cash_paise": 321_000_00, "seed": 7}
+    assert spy.only("SimulatedExchange")[1] == {"cash_paise": 321_000_00, "seed": 7, "carried": ()}
     assert spy.only("Latency")[1] == {"seed": 7}
     assert spy.only("SimulatedVenue")[1] == {"quotes_available": False}
     assert spy.only("PlayedFeed")[1] == {"speed": 0}
