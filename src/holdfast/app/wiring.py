@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from holdfast import __version__
+from holdfast.app.carried import Brought, Left, bring_in, brought_in
 from holdfast.app.chain import Market
 from holdfast.app.config import CONFIG_FILE, Config, Mode, config_sha256, engine_settings
 from holdfast.app.paths import ASIDE
@@ -49,8 +50,10 @@ from holdfast.ports import MarketSource
 from holdfast.research.verify import Checked, verify
 from holdfast.runtime.clock import VirtualClock, cost_ns, elapsed_s
 from holdfast.runtime.day import Standing
-from holdfast.runtime.recover import Make, Numbered, in_order
+from holdfast.runtime.recover import Make, Numbered, in_order, recover
 from holdfast.runtime.starting import Ground
+from holdfast.store.chain import require_intact
+from holdfast.store.final import last_stop
 from holdfast.store.imports.recording import Recording, load_table
 from holdfast.store.imports.upstox import ImportReport, OptionTerms, import_upstox_full
 from holdfast.store.query import last_at_ns, records
@@ -209,6 +212,7 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
     _store_config(config, run.folder)
     until_ns = _known_until(run.folder, facts.day)
     clock = VirtualClock(until_ns or session.open_ns - BEFORE_OPEN_NS)
+    brought = _brought(config, facts, instruments, run.folder)
     ground = Ground(
         make=_maker(config),
         facts=facts,
@@ -217,13 +221,14 @@ def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> Run
         past=(lambda: _past(run.folder)) if (run.folder / FILE_NAME).exists() else None,
         beginning=lambda recovered: chain(
             _beginning(config, facts, source, clock.now_ns(), recovered=recovered),
+            () if recovered else brought.events(clock.now_ns()),
             _mandate(run.host, clock.now_ns()),
         ),
     )
     program = Program(
         config,
         run.folder,
-        _market(config, facts, source, run.folder, until_ns=until_ns),
+        _market(config, facts, source, run.folder, Known(until_ns=until_ns, brought=brought)),
         Work(
             ground=ground,
             clock=clock,
@@ -331,18 +336,56 @@ def _origin(config: Config, facts: DayFacts, instruments: tuple[Instrument, ...]
     )
 
 
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What a simulated broker knows of a day: how far it is, and what it began with."""
+
+    until_ns: int | None
+    brought: Brought
+
+
+def _brought(
+    config: Config, facts: DayFacts, instruments: tuple[Instrument, ...], folder: Path
+) -> Brought:
+    """What the day begins with of an earlier one; a replay begins flat, whatever was replayed."""
+    if config.mode is Mode.REPLAY:
+        return Brought()
+    if (folder / FILE_NAME).exists() or (folder / MEMORY).exists():
+        return brought_in(folder)
+    return bring_in(folder, facts.day, instruments, _left_in)
+
+
+def _left_in(folder: Path) -> Left:
+    """What the record of a run holds at its end. Raises DataRefused where it cannot be read."""
+    journal = folder / FILE_NAME
+    stop = last_stop(journal)
+    if stop is not None and not stop[1].open_positions:
+        return Left()
+    require_intact(journal)
+    found = recover(lambda: _past(folder), _maker(stored_config(folder / CONFIG_FILE)))
+    master = _first_master(folder)
+    if found is None or master is None:
+        return Left()
+    return Left(positions=found[0].left_over, instruments=master.instruments)
+
+
 def _market(
-    config: Config, facts: DayFacts, source: MarketSource, folder: Path, *, until_ns: int | None
+    config: Config, facts: DayFacts, source: MarketSource, folder: Path, known: Known
 ) -> Market:
     """What stands behind the ports in this mode; a broker that lives on is as it was left."""
     instruments = tuple(source.instruments)
     session = _session(config, facts, instruments)
     seed = config.sim.seed
-    exchange = SimulatedExchange(instruments, facts, cash_paise=config.sim.cash_paise, seed=seed)
+    exchange = SimulatedExchange(
+        instruments,
+        facts,
+        cash_paise=config.sim.cash_paise,
+        seed=seed,
+        carried=known.brought.holdings,
+    )
     # A tape knows nothing newer than its last tick: only a generated market answers a read.
     is_sim = config.mode is Mode.SIM
     venue = SimulatedVenue(exchange, Latency(seed=seed), quotes_available=is_sim)
-    broker = PlayedBroker(venue, source.ticks(), folder / MEMORY, until_ns=until_ns)
+    broker = PlayedBroker(venue, source.ticks(), folder / MEMORY, until_ns=known.until_ns)
     return Market(
         venue=venue,
         account=PlayedAccount(

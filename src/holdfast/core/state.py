@@ -279,6 +279,11 @@ class State:
         """The day's hours at an exchange, `None` while they are unknown or it does not open."""
         return None if self.facts is None else self.facts.session(exchange)
 
+    def is_before_open(self, exchange: Exchange) -> bool:
+        """Whether the day has not opened yet: what is told of prices now was traded before (T24)."""
+        session = self.session(exchange)
+        return session is not None and self.now_ns < session.open_ns
+
     def price_rules(self, instrument: Instrument) -> PriceRules:
         """The price rules for an instrument that can be held. Facts are loaded by then."""
         assert self.facts is not None
