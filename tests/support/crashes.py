@@ -6,10 +6,12 @@ tape up to its last flush.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from holdfast.brokers.memory import BrokerMemory, read_memory
 from holdfast.brokers.simulated import SimulatedVenue, rebuilt
@@ -31,15 +33,17 @@ from holdfast.domain.event import (
     LinkChanged,
     OperatorAsked,
     OperatorRequest,
+    PositionCarried,
     QuotesRead,
     Restarted,
     ServiceChanged,
     ServiceState,
     TapeEvent,
 )
-from holdfast.domain.instrument import Instrument, InstrumentId
+from holdfast.domain.instrument import BrokerKey, Instrument, InstrumentId
 from holdfast.domain.market import Candle, Tick
 from holdfast.domain.order import OrderId, Side
+from holdfast.exchange.account import Carried
 from holdfast.exchange.latency import Latency
 from holdfast.exchange.venue import SimulatedExchange
 from holdfast.runtime.clock import VirtualClock
@@ -94,14 +98,14 @@ def market() -> Iterator[Tick]:
     """Ticks of the call each second, of index and put between; thin offers while it is entered."""
     volumes = dict.fromkeys((one.id for one in MASTER), 0)
     for second, rupees in PATH:
-        yield _tick(CALL, second, round(rupees * 20) * 5, volumes)
+        yield tick(CALL, second, round(rupees * 20) * 5, volumes)
         if second % 2 == 0:
-            yield _tick(NIFTY, second + 0.3, 2_450_000, volumes)
+            yield tick(NIFTY, second + 0.3, 2_450_000, volumes)
         if second % 3 == 0:
-            yield _tick(PUT, second + 0.6, 10_000, volumes)
+            yield tick(PUT, second + 0.6, 10_000, volumes)
 
 
-def _tick(
+def tick(
     instrument: Instrument, second: float, paise: int, volumes: dict[InstrumentId, int]
 ) -> Tick:
     at_ns = OPEN + round(second * SECOND)
@@ -195,7 +199,18 @@ class DiskJournal:
 class World:
     """Market, exchange and broker, and one process of ours after the other."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        carried: Sequence[PositionCarried] = (),
+        begins_ns: int = BEGIN,
+        market: Callable[[], Iterator[Tick]] = market,
+    ) -> None:
+        """`carried`: what an earlier day has left open, here and at the broker."""
+        self.carried = tuple(carried)
+        self.begins_ns = begins_ns
+        self.market = market
         self.file = folder / "broker.jsonl"
         self.file.unlink(missing_ok=True)
         self.lives = 0
@@ -232,10 +247,12 @@ class World:
         """Build exchange and broker as they stand, fold the past, and wire a new process to them."""
         remembered = read_memory(self.file)
         stamps = [record.at_ns for _, record in past] + [one.at_ns for one in remembered]
-        until_ns = max(stamps, default=BEGIN)
-        self.exchange = SimulatedExchange(MASTER, FACTS, cash_paise=CASH, seed=1)
+        until_ns = max(stamps, default=self.begins_ns)
+        self.exchange = SimulatedExchange(
+            MASTER, FACTS, cash_paise=CASH, seed=1, carried=[_held(one) for one in self.carried]
+        )
         self.venue = SimulatedVenue(self.exchange, Latency(seed=1), quotes_available=True)
-        self.ticks = rebuilt(self.venue, market(), remembered, until_ns=until_ns)
+        self.ticks = rebuilt(self.venue, self.market(), remembered, until_ns=until_ns)
         self.memory = BrokerMemory(self.file)
         self.venue.remember(self.memory)
         found = recover(lambda: iter(past), make)
@@ -258,12 +275,13 @@ class World:
         return until_ns
 
     def _run(self, until_ns: int) -> None:
-        for event in beginning(until_ns):
+        told = () if self.recovered is not None else self.carried
+        for event in beginning(until_ns, carried=told):
             self._take(event)
         for tick in self.ticks:
             self._take(tick)
         # A start after the last tick has seen no price: the last one is told again until the end.
-        last = [tick for tick in market() if tick.instrument == CALL.id][-1]
+        last = [tick for tick in self.market() if tick.instrument == CALL.id][-1]
         flat_ns = max(OPEN + FLAT_AT * SECOND, until_ns)
         self._take(OperatorAsked(at_ns=flat_ns, request=OperatorRequest.FLATTEN, reason="end"))
         for second in range(1, ENDS - FLAT_AT):
@@ -303,15 +321,24 @@ class World:
         assert state.drifts == {}
         assert state.book.open_points == ()
         realised = -state.ledger.balance_e4(Account.REALISED)
-        assert realised == (self.exchange.cash_paise - CASH) * 10_000
+        paid_before = sum(one.cost_paise for one in self.carried)
+        assert realised == (self.exchange.cash_paise - CASH - paid_before) * 10_000
         self.exchange.assert_conserved()
 
 
-def beginning(at_ns: int) -> Iterator[AnyEvent]:
-    """What every start tells the engine."""
+def _held(one: PositionCarried) -> Carried:
+    """The same at the broker."""
+    key = BrokerKey(one.intent.instrument, one.intent.product)
+    return Carried(key=key, net=one.quantity, cost_paise=one.cost_paise)
+
+
+def beginning(at_ns: int, *, carried: Sequence[PositionCarried] = ()) -> Iterator[AnyEvent]:
+    """What every start tells the engine; one that recovers it knows what was carried."""
     yield Restarted(at_ns=at_ns, day=DAY, code_version="1", config_sha256="c")
     yield FactsLoaded(at_ns=at_ns, sha256="f", facts=FACTS)
     yield InstrumentsLoaded(at_ns=at_ns, sha256="i", instruments=MASTER)
+    for one in carried:
+        yield msgspec.structs.replace(one, at_ns=at_ns)
     yield ServiceChanged(at_ns=at_ns, service="engine", state=ServiceState.READY, is_core=True)
     for link in Link:
         yield LinkChanged(at_ns=at_ns, link=link, is_up=True)

@@ -37,6 +37,7 @@ from holdfast.domain.event import (
     OrderAcknowledged,
     OrderUpdated,
     Outcome,
+    PositionCarried,
     QuotesRead,
     Restarted,
     SendFailed,
@@ -259,15 +260,32 @@ class Desk:
         if ready:
             self.load()
 
-    def load(self, instruments: tuple[Instrument, ...] = (NIFTY, CALL, PUT)) -> None:
-        """Facts, master, links, journal, book and funds, as a start brings them."""
+    def load(
+        self,
+        instruments: tuple[Instrument, ...] = (NIFTY, CALL, PUT),
+        *,
+        carried: Sequence[PositionCarried] = (),
+        nets: Mapping[Instrument, int] | None = None,
+    ) -> None:
+        """Facts, master, what is carried, links, journal, book and funds, as a start brings them."""
+        self.begin(instruments, carried=carried)
+        self.book(nets=nets)
+        self.book(nets=nets)
+        self.funds()
+
+    def begin(
+        self,
+        instruments: tuple[Instrument, ...] = (NIFTY, CALL, PUT),
+        *,
+        carried: Sequence[PositionCarried] = (),
+    ) -> None:
+        """A start of which no answer has come yet."""
         self.tell(Restarted(at_ns=self.now, day=DAY, code_version="1", config_sha256="c"))
         self.tell(FactsLoaded(at_ns=self.now, sha256="f", facts=FACTS))
         self.tell(InstrumentsLoaded(at_ns=self.now, sha256="i", instruments=instruments))
+        for one in carried:
+            self.tell(msgspec.structs.replace(one, at_ns=self.now))
         self._connect()
-        self.book()
-        self.book()
-        self.funds()
 
     def restart(self, seconds: float, *, links: bool = True, alone_s: float | None = None) -> Step:
         """The process died, and another begins at this time with what the engine has folded.

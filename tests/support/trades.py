@@ -19,6 +19,7 @@ from holdfast.domain.audit import (
     LevelMoved,
     PositionClosed,
     PositionOpened,
+    PositionResumed,
     ProtectionLost,
     ProtectionVerified,
     QuotesFresh,
@@ -269,6 +270,22 @@ def closed(number: int, rule: str, out: str, *, exit_paise: int, opened: str) ->
         closed_at_ns=at(out),
         unprotected_ns=250_000_000,
         without_stop_ns=1_500_000_000,
+    )
+
+
+def resumed() -> PositionResumed:
+    """A call that was bought two days before, as today begins with it."""
+    heard = signal("09:30:00", Direction.UP)
+    return PositionResumed(
+        intent=intent(1, heard, CALL),
+        day="2026-11-19",
+        earlier=3,
+        opened_day="2026-11-18",
+        opened_at_ns=at("09:31:00") - 2 * 86_400 * 1_000_000_000,
+        quantity=130,
+        cost_paise=130 * 150_20,
+        stop_paise=140_00,
+        peak_paise=160_00,
     )
 
 

@@ -24,6 +24,7 @@ UNFINISHED: Final = "unfinished"
 ASIDE: Final = "aside-"
 """In the folder of a run, with a number: what could not be used and was kept as evidence."""
 
+_DAY_NAME: Final = re.compile(r"\.?(?P<day>\d{4}-\d{2}-\d{2})(?P<rest>(-[A-Za-z0-9]+)?)(\.new)?")
 _RUN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -226,6 +227,25 @@ class Runs:
 
     def _known(self) -> str:
         return f"the runs are: {', '.join(self.names()) or 'none'}"
+
+
+def earlier_run(folder: Path, day: str) -> Path | None:
+    """The newest run of a day before `day` beside a run's folder, whose name goes on alike.
+
+    Runs are named after their day ("2026-11-20-seed1"); one that a killed process left counts. What
+    is named otherwise has no day before it.
+    """
+    named = _DAY_NAME.fullmatch(folder.name)
+    if named is None:
+        return None
+    found = []
+    for other in sorted(folder.parent.glob("*")):
+        match = _DAY_NAME.fullmatch(other.name)
+        if match is not None and match["day"] < day and match["rest"] == named["rest"]:
+            worked_on = _worked_on(other)
+            if worked_on:
+                found.append((match["day"], max(worked_on), other))
+    return max(found)[2] if found else None
 
 
 def _worked_on(folder: Path) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from holdfast.app.carried import Brought
 from holdfast.app.chain import MakeMarket
 from holdfast.app.config import Config
 from holdfast.app.dhan import DhanDay, Morning, live_market, morning, paper_market
@@ -19,6 +20,7 @@ from holdfast.app.wiring import (
     RunResult,
     Stage,
     begin,
+    brought_from_before,
     first_master,
     known_until,
     trade,
@@ -146,11 +148,13 @@ def run_dhan(config: Config, seen: Outlook, run: Run, *, home: Household) -> Run
         return _not_begun()
     source = KnownMarket(known.instruments, known.candles)
     begin(config, seen.facts, source, run.folder)
+    brought = brought_from_before(config, seen.facts, source, run.folder)
     stage = Stage(
         clock=seen.clock,
-        market=_real_market(day, known, run.folder),
+        market=_real_market(day, known, run.folder, brought),
         access=known.heard.access,
         alone_ns=alone_ns,
+        brought=brought,
     )
     return trade(config, seen.facts, source, run, stage=stage)
 
@@ -161,18 +165,22 @@ def _freeze(name: str, seen: Outlook, home: Household) -> int:
     return contract_terms(name, day, home.calendar).freeze_quantity
 
 
-def _real_market(day: DhanDay, known: Morning, folder: Path) -> MakeMarket:
+def _real_market(day: DhanDay, known: Morning, folder: Path, brought: Brought) -> MakeMarket:
     """What stands behind the ports in paper and live, made in the event loop of the day."""
     if day.config.mode.is_live:
         return partial(live_market, day, known)
-    return partial(paper_market, day, known, _paper_broker(day, known, folder))
+    return partial(paper_market, day, known, _paper_broker(day, known, folder, brought))
 
 
-def _paper_broker(day: DhanDay, known: Morning, folder: Path) -> PaperBroker:
+def _paper_broker(day: DhanDay, known: Morning, folder: Path, brought: Brought) -> PaperBroker:
     """The exchange of paper, as it was left."""
     seed, facts = day.config.sim.seed, day.facts
     exchange = SimulatedExchange(
-        known.instruments, facts, cash_paise=day.config.sim.cash_paise, seed=seed
+        known.instruments,
+        facts,
+        cash_paise=day.config.sim.cash_paise,
+        seed=seed,
+        carried=brought.holdings,
     )
     venue = SimulatedVenue(exchange, Latency(seed=seed), quotes_available=True)
     tape = folder / FOLDER / facts.day

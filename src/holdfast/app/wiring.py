@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from holdfast import __version__
+from holdfast.app.carried import Brought, Left, bring_in, brought_in
 from holdfast.app.chain import MakeMarket, Market
 from holdfast.app.config import CONFIG_FILE, Config, Mode, config_sha256, engine_settings
 from holdfast.app.paths import ASIDE
@@ -48,8 +49,10 @@ from holdfast.ports import MarketSource
 from holdfast.research.verify import Checked, verify
 from holdfast.runtime.clock import DayClock, VirtualClock, cost_ns, elapsed_s
 from holdfast.runtime.day import Standing
-from holdfast.runtime.recover import Make, Numbered, in_order
+from holdfast.runtime.recover import Make, Numbered, in_order, recover
 from holdfast.runtime.starting import Ground, simulated_access
+from holdfast.store.chain import require_intact
+from holdfast.store.final import last_stop
 from holdfast.store.imports.recording import Recording, load_table
 from holdfast.store.imports.upstox import ImportReport, OptionTerms, import_upstox_full
 from holdfast.store.query import last_at_ns, records
@@ -219,23 +222,28 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
     `access` is what is known of token, account and clock when the engine begins. Since `alone_ns`
     this process holds the account, in the clock's time; `None`: nobody else's orders can be there.
+    `brought` is what an earlier day has left open.
     """
 
     clock: DayClock
     market: MakeMarket
     access: Callable[[int], Iterable[AnyEvent]]
     alone_ns: int | None = None
+    brought: Brought = Brought()
 
 
 def play(config: Config, facts: DayFacts, source: MarketSource, run: Run) -> RunResult:
     """Play one day of market data as a supervised program. Raises what it failed for."""
     session = begin(config, facts, source, run.folder)
     until_ns = known_until(run.folder, facts.day)
-    market = _market(config, facts, source, run.folder, until_ns=until_ns)
+    brought = brought_from_before(config, facts, source, run.folder)
+    known = Known(until_ns=until_ns, brought=brought)
+    market = _market(config, facts, source, run.folder, known)
     stage = Stage(
         clock=VirtualClock(until_ns or session.open_ns - BEFORE_OPEN_NS),
         market=lambda _day: market,
         access=simulated_access,
+        brought=brought,
     )
     return trade(config, facts, source, run, stage=stage)
 
@@ -261,6 +269,7 @@ def trade(
         now_ns = clock.now_ns()
         yield _start(config, facts, now_ns, alone_ns=stage.alone_ns)
         yield from _beginning(facts, source, now_ns, recovered=recovered)
+        yield from () if recovered else stage.brought.events(now_ns)
         yield from stage.access(now_ns)
         yield from _mandate(run.host, now_ns)
 
@@ -378,18 +387,56 @@ def _origin(config: Config, facts: DayFacts, instruments: tuple[Instrument, ...]
     )
 
 
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What a simulated broker knows of a day: how far it is, and what it began with."""
+
+    until_ns: int | None
+    brought: Brought
+
+
+def brought_from_before(
+    config: Config, facts: DayFacts, source: MarketSource, folder: Path
+) -> Brought:
+    """What the day begins with of an earlier one; a replay begins flat, whatever was replayed."""
+    if config.mode is Mode.REPLAY:
+        return Brought()
+    if (folder / FILE_NAME).exists() or (folder / MEMORY).exists():
+        return brought_in(folder)
+    return bring_in(folder, facts.day, source.instruments, _left_in)
+
+
+def _left_in(folder: Path) -> Left:
+    """What the record of a run holds at its end. Raises DataRefused where it cannot be read."""
+    journal = folder / FILE_NAME
+    stop = last_stop(journal)
+    if stop is not None and not stop[1].open_positions:
+        return Left()
+    require_intact(journal)
+    found = recover(lambda: _past(folder), _maker(stored_config(folder / CONFIG_FILE)))
+    master = first_master(folder)
+    if found is None or master is None:
+        return Left()
+    return Left(positions=found[0].left_over, instruments=master.instruments)
+
+
 def _market(
-    config: Config, facts: DayFacts, source: MarketSource, folder: Path, *, until_ns: int | None
+    config: Config, facts: DayFacts, source: MarketSource, folder: Path, known: Known
 ) -> Market:
     """What stands behind the ports in this mode; a broker that lives on is as it was left."""
     instruments = tuple(source.instruments)
     session = _session(config, facts, instruments)
     seed = config.sim.seed
-    exchange = SimulatedExchange(instruments, facts, cash_paise=config.sim.cash_paise, seed=seed)
+    exchange = SimulatedExchange(
+        instruments,
+        facts,
+        cash_paise=config.sim.cash_paise,
+        seed=seed,
+        carried=known.brought.holdings,
+    )
     # A tape knows nothing newer than its last tick: only a generated market answers a read.
     is_sim = config.mode is Mode.SIM
     venue = SimulatedVenue(exchange, Latency(seed=seed), quotes_available=is_sim)
-    broker = PlayedBroker(venue, source.ticks(), folder / MEMORY, until_ns=until_ns)
+    broker = PlayedBroker(venue, source.ticks(), folder / MEMORY, until_ns=known.until_ns)
     return Market(
         venue=venue,
         account=PlayedAccount(

@@ -84,8 +84,11 @@ def take_second(state: State, first: Order, row: OrderRow) -> Order:
     return second
 
 
-def open_position(state: State, intent: Intent, entry: OrderId) -> Position:
-    """Enter the (still empty) position of an intent, and be called at its close-out."""
+def open_position(state: State, intent: Intent, entry: OrderId | None) -> Position:
+    """Enter the (still empty) position of an intent, and be called at its close-out.
+
+    `entry`: `None` where an earlier day has opened it.
+    """
     number = intent.position
     position = Position(intent, state.instruments[intent.instrument], entry)
     state.day.positions = max(state.day.positions, number)

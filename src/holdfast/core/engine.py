@@ -13,6 +13,7 @@ import msgspec
 from holdfast.core import (
     account,
     bookread,
+    carrying,
     drift,
     foreign,
     image,
@@ -41,6 +42,7 @@ from holdfast.domain.command import AnyCommand, Notify, PlaceOrder, Severity, Su
 from holdfast.domain.decision import HaltLevel, Signal
 from holdfast.domain.event import (
     BOOK,
+    CARRIED,
     AccountChecked,
     Action,
     AnyEvent,
@@ -59,6 +61,7 @@ from holdfast.domain.event import (
     OperatorRequest,
     OrderAcknowledged,
     OrderUpdated,
+    PositionCarried,
     ProjectionDiffers,
     QuotesRead,
     ReadFailed,
@@ -173,6 +176,11 @@ class Engine:
             positions=tuple((number, positions[number].is_closed) for number in sorted(positions)),
         )
 
+    @property
+    def left_over(self) -> tuple[PositionCarried, ...]:
+        """What is open now, by number, as another day can be told to begin with it (T24)."""
+        return carrying.left_over(self._state)
+
     def fills_of(self, position: int) -> int:
         """How many fills the position of this number has had, 0 when it is not known."""
         known = self._state.positions.get(position)
@@ -270,6 +278,8 @@ class Engine:
                 self._arm_session()
             case InstrumentsLoaded():
                 self._load_instruments(event)
+            case PositionCarried():
+                carrying.take_carried(state, event)
             case CandleLoaded():
                 self._load_candle(event.candle)
             case OrderAcknowledged():
@@ -548,6 +558,9 @@ class Engine:
         if event.what == BOOK:
             bookread.take_answer(self._state)
             bookread.ask_later(self._state)
+        elif event.what == CARRIED:
+            what = "what an earlier day left open is not carried"
+            self._state.alarm(what, {"reason": event.reason})
 
     def _on_link(self, event: LinkChanged) -> None:
         state = self._state

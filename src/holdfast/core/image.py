@@ -36,7 +36,7 @@ from holdfast.core.timers import Rank, TimerKey, Timers
 from holdfast.domain.book import ForeignRow
 from holdfast.domain.dated import DayFacts
 from holdfast.domain.decision import Direction, Exit, ExitPlan, HaltLevel, Intent
-from holdfast.domain.event import Action, BookRead, Link, ServiceState
+from holdfast.domain.event import Action, BookRead, Link, PositionCarried, ServiceState
 from holdfast.domain.instrument import BrokerKey, Exchange, Instrument, Product
 from holdfast.domain.market import Candle, Tick
 from holdfast.domain.order import BrokerStatus, OrderState, OrderTerms, Purpose, Refusal, Side
@@ -47,7 +47,7 @@ _OBJECTS: Final = (
 )  # fmt: skip
 _VALUES: Final = (
     BookRead, Candle, Charges, DayFacts, Drifted, EngineSettings, Exit, ExitPlan, Fed, ForeignRow,
-    Instrument, Intent, OrderTerms, Tick,
+    Instrument, Intent, OrderTerms, PositionCarried, Tick,
 )  # fmt: skip
 _ENUMS: Final = (
     Account, Action, BrokerStatus, Direction, Exchange, HaltLevel, Link, OrderState, Product,

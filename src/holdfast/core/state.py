@@ -276,6 +276,11 @@ class State:
         }
         return [self.orders[name] for name in sorted(names) if self.orders[name].is_live]
 
+    @property
+    def touched_ns(self) -> int:
+        """When something last happened to an order of ours, or was asked of one; 0: never."""
+        return max((order.touched_ns for order in self.orders.values()), default=0)
+
     def send(self, command: AnyCommand) -> None:
         """Ask something of the shell in this step."""
         self.out.commands.append(command)
@@ -293,6 +298,11 @@ class State:
     def session(self, exchange: Exchange) -> Session | None:
         """The day's hours at an exchange, `None` while they are unknown or it does not open."""
         return None if self.facts is None else self.facts.session(exchange)
+
+    def is_before_open(self, exchange: Exchange) -> bool:
+        """Whether the day has not opened yet: what is told of prices now was traded before (T24)."""
+        session = self.session(exchange)
+        return session is not None and self.now_ns < session.open_ns
 
     def price_rules(self, instrument: Instrument) -> PriceRules:
         """The price rules for an instrument that can be held. Facts are loaded by then."""

@@ -18,7 +18,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_stop_seen`: its stop was read back at the broker. `exit_rule` decided to close it, `None`:
     nothing has. `unprotected_ms` is for how long nothing has protected it, `None`: something does;
-    `was_unprotected_ms` all of it since the first fill.
+    `was_unprotected_ms` all of it since the first fill. `carried_from` is the earlier day on which it
+    was opened, `None`: today.
     """
 
     position: int
@@ -31,6 +32,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     exit_rule: str | None
     unprotected_ms: int | None
     was_unprotected_ms: int
+    carried_from: str | None = None
 
 
 class BrokerHolds(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +107,7 @@ def view(state: State) -> View:
         drifts=open_drifts(state),
         broker=_broker(state),
         broker_read_ns=None if read is None else read.began_at_ns,
-        touched_ns=max((order.touched_ns for order in orders), default=0),
+        touched_ns=state.touched_ns,
         open_points=state.book.open_points,
         in_the_way=unclean(state),
     )
@@ -128,6 +130,7 @@ def _held(state: State, position: Position) -> Held:
         is_stop_seen=position.verified,
         exit_rule=None if position.exit is None else position.exit.rule,
         unprotected_ms=None if lasting_ns is None else lasting_ns // 1_000_000,
+        carried_from=None if position.carried is None else position.carried.opened_day,
         was_unprotected_ms=(position.unprotected_ns + (lasting_ns or 0)) // 1_000_000,
     )
 

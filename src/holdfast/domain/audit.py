@@ -57,6 +57,24 @@ class PositionOpened(Audit, frozen=True, kw_only=True):
     venue_at_ns: int
 
 
+class PositionResumed(Audit, frozen=True, kw_only=True):
+    """What an earlier day left open goes on under today's number, with a plan for today (T24).
+
+    `day` left it under the number `earlier`; it was opened on `opened_day`. `quantity` is in signed
+    contracts, `cost_paise` what they cost in all.
+    """
+
+    intent: Intent
+    day: str
+    earlier: int
+    opened_day: str
+    opened_at_ns: int
+    quantity: int
+    cost_paise: int
+    stop_paise: int
+    peak_paise: int | None
+
+
 class ProtectionVerified(Audit, frozen=True, kw_only=True):
     """A resting stop was seen at the broker with our type, trigger, limit and quantity."""
 
@@ -287,6 +305,7 @@ AnyAudit = (
     | EntryFilled
     | EntryEnded
     | PositionOpened
+    | PositionResumed
     | ProtectionVerified
     | ProtectionLost
     | LevelMoved

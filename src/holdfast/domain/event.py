@@ -10,6 +10,7 @@ import msgspec
 
 from holdfast.domain.book import BookNet, BookTrade, ForeignRow
 from holdfast.domain.dated import DayFacts
+from holdfast.domain.decision import Exit, Intent
 from holdfast.domain.instrument import BrokerKey, Instrument, InstrumentId
 from holdfast.domain.market import Candle, Tick
 from holdfast.domain.order import BrokerOrderId, OrderId, OrderRow, Refusal
@@ -48,6 +49,26 @@ class InstrumentsLoaded(Event, frozen=True, kw_only=True):
 
     sha256: str
     instruments: tuple[Instrument, ...]
+
+
+class PositionCarried(Event, frozen=True, kw_only=True):
+    """A position that an earlier day left open, as a new day begins with it (T24).
+
+    `day` is the trading day that left it, under the number of its `intent`; `opened_day` the one on
+    which it was opened. `quantity` is in signed contracts, `cost_paise` what they cost in all (short:
+    negative); charges of earlier days stay there. `stop_paise` is the stop level that was in force,
+    `exit` what had been decided and did not get out.
+    """
+
+    day: str
+    opened_day: str
+    opened_at_ns: int
+    intent: Intent
+    quantity: int
+    cost_paise: int
+    stop_paise: int
+    peak_paise: int | None
+    exit: Exit | None
 
 
 class CandleLoaded(Event, frozen=True, kw_only=True):
@@ -188,10 +209,14 @@ BOOK = "book"
 """What a `ReadFailed` speaks of when a pass over the whole book failed."""
 
 
+CARRIED = "carried positions"
+"""What a `ReadFailed` speaks of when nobody can tell what an earlier day has left open."""
+
+
 class ReadFailed(Event, frozen=True, kw_only=True):
     """A read did not succeed. It changes nothing: failed is not empty.
 
-    `what` names it: `BOOK` for a pass over the whole book.
+    `what` names it: `BOOK` for a pass over the whole book, `CARRIED` for what an earlier day left.
     """
 
     what: str
@@ -341,6 +366,7 @@ JournalEvent = (
     Restarted
     | FactsLoaded
     | InstrumentsLoaded
+    | PositionCarried
     | OrderAcknowledged
     | OrderUpdated
     | SendFailed

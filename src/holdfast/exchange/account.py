@@ -25,6 +25,14 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int
 
 
+class Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """What earlier days have left of a key: signed contracts, and what they cost in all, in paise."""
+
+    key: BrokerKey
+    net: int
+    cost_paise: int
+
+
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """A key that was settled in cash: `net` contracts at `paise` each."""
 
@@ -35,14 +43,19 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account:
-    """Folds executions. Premium is paid and received at once; charges are booked after the day."""
+    """Folds executions. Premium is paid and received at once; charges are booked after the day.
 
-    def __init__(self, cash_paise: int) -> None:
+    What is `carried` was paid before the day: cash does not hold it any more.
+    """
+
+    def __init__(self, cash_paise: int, carried: Iterable[Carried] = ()) -> None:
+        """`carried` may name a key more than once."""
         self._cash_before_paise = cash_paise
         self.cash_paise = cash_paise
+        self.carried = tuple(carried)
         self.executions: list[Execution] = []
         self.settlements: list[Settlement] = []
-        self._net: dict[BrokerKey, int] = {}
+        self._net = carried_nets(self.carried)
         self._trades: list[BookTrade] = []
 
     def book(self, execution: Execution) -> None:
@@ -60,9 +73,9 @@ class Account:
         self._net[key] = 0
 
     @property
-    def cash_before_paise(self) -> int:
-        """Cash at the beginning of the day, in paise."""
-        return self._cash_before_paise
+    def worth_before_paise(self) -> int:
+        """Cash at the beginning of the day and the cost of what it began with, in paise."""
+        return self._cash_before_paise + sum(one.cost_paise for one in self.carried)
 
     def trades(self) -> tuple[BookTrade, ...]:
         """Every execution, as the broker's trade book shows it."""
@@ -75,13 +88,13 @@ class Account:
         return self._net.get(key, 0)
 
     def positions(self) -> dict[BrokerKey, int]:
-        """The net of every key traded today, zero included, in order of their first trade."""
+        """The net of every key carried or traded today, zero included, in order of their first."""
         return dict(self._net)
 
     def assert_conserved(self) -> None:
         """Cash and positions equal the fold of all executions, newly made."""
         cash_paise = self._cash_before_paise
-        net: dict[BrokerKey, int] = {}
+        net = carried_nets(self.carried)
         for execution in self.executions:
             assert execution.quantity > 0, f"an execution of nothing: {execution}"
             assert execution.value_paise >= execution.quantity, f"below one paisa: {execution}"
@@ -96,10 +109,22 @@ class Account:
         assert net == self._net, f"positions {self._net} are not {net}"
 
 
-def book_nets(executions: Iterable[Execution]) -> tuple[BookNet, ...]:
-    """What `executions` bought and sold of every key, as the broker's positions show it."""
+def carried_nets(carried: Iterable[Carried]) -> dict[BrokerKey, int]:
+    """The contracts that a day begins with, by key, in order of their mention."""
+    nets: dict[BrokerKey, int] = {}
+    for one in carried:
+        nets[one.key] = nets.get(one.key, 0) + one.net
+    return nets
+
+
+def book_nets(
+    executions: Iterable[Execution], carried: Iterable[Carried] = ()
+) -> tuple[BookNet, ...]:
+    """What is held of every key by `executions` and what was carried, as the broker shows it."""
     bought: Counter[BrokerKey] = Counter()
     sold: Counter[BrokerKey] = Counter()
+    for key, net in carried_nets(carried).items():
+        (bought if net > 0 else sold)[key] += abs(net)
     for one in executions:
         (bought if one.side.sign > 0 else sold)[one.key] += one.quantity
     return tuple(

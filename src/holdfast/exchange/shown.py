@@ -87,7 +87,7 @@ class ShownBook:
             return truth
         nets, trades = truth.nets, truth.trades
         if old.nets_ns < at_ns:
-            nets = book_nets(self._executions(old.nets_ns))
+            nets = book_nets(self._executions(old.nets_ns), self._exchange.carried)
         if old.trades_ns < at_ns:
             trades = book_trades(self._executions(old.trades_ns))
         if old.orders_ns == at_ns:

@@ -23,7 +23,7 @@ from holdfast.domain.order import (
     Refusal,
     Side,
 )
-from holdfast.exchange.account import Account, Execution, book_nets
+from holdfast.exchange.account import Account, Carried, Execution, book_nets
 from holdfast.exchange.checks import Behaviour, Judge, ModifyBehaviour, Objection, SelfTrade
 from holdfast.exchange.draws import draw
 from holdfast.exchange.faults import Faults
@@ -66,7 +66,7 @@ class SimulatedExchange:
     the younger. Broker numbers begin at a drawn place, so that nothing may rely on their size.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 the parts of one account
         self,
         instruments: Iterable[Instrument],
         facts: DayFacts,
@@ -75,13 +75,15 @@ class SimulatedExchange:
         seed: int,
         behaviour: Behaviour | None = None,
         faults: Faults | None = None,
+        carried: Iterable[Carried] = (),
     ) -> None:
+        """`carried`: what the account holds before the day, in contracts of it."""
         self.facts = facts
         self._hindrances = Hindrances(faults or Faults(seed))
         self._guards = BrokerGuards()
         self._placements: list[Placement] = []
         self._behaviour = behaviour or Behaviour()
-        self._account = Account(cash_paise)
+        self._account = Account(cash_paise, carried)
         self._markets = {contract.id: _market(contract, facts) for contract in instruments}
         self._intake = Intake(self._markets, self._account, facts=facts, behaviour=self._behaviour)
         self._orders: list[LiveOrder] = []
@@ -348,7 +350,7 @@ class SimulatedExchange:
         return tuple(self._account.executions)
 
     def positions(self) -> dict[BrokerKey, int]:
-        """Net contracts of every key traded today, zero included."""
+        """Net contracts of every key carried or traded today, zero included."""
         return self._account.positions()
 
     @property
@@ -363,7 +365,13 @@ class SimulatedExchange:
     def book_nets(self) -> tuple[BookNet, ...]:
         """What is bought and sold of every key today; what was settled is there no more."""
         over = {settled.key for settled in self._account.settlements}
-        return tuple(net for net in book_nets(self._account.executions) if net.key not in over)
+        nets = book_nets(self._account.executions, self._account.carried)
+        return tuple(net for net in nets if net.key not in over)
+
+    @property
+    def carried(self) -> tuple[Carried, ...]:
+        """What the account held before the day."""
+        return self._account.carried
 
     def foreign_orders(self) -> tuple[ForeignOrder, ...]:
         """The orders that bear no id of ours, whole: for whoever speaks the broker's own words."""
@@ -478,10 +486,12 @@ class SimulatedExchange:
         return rows
 
     def _exit_on_loss(self, at_ns: int) -> list[OrderRow]:
-        """The broker's loss exit, marked at the last prices."""
-        if not self._guards.is_loss_exit_set:
+        """The broker's loss exit, marked at the last prices; what has none yet today says nothing."""
+        held = [key for key, net in self._account.positions().items() if net]
+        is_priced = all(self._markets[key.instrument].last_paise is not None for key in held)
+        if not (self._guards.is_loss_exit_set and is_priced):
             return []
-        result = self._account.cash_paise - self._account.cash_before_paise
+        result = self._account.cash_paise - self._account.worth_before_paise
         for key, net in self._account.positions().items():
             result += net * (self._markets[key.instrument].last_paise or 0)
         if not self._guards.take_breach(result):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from holdfast.domain.audit import PositionClosed
+from holdfast.domain.audit import PositionClosed, PositionResumed
 from holdfast.domain.decision import Denial, Intent, Signal
 from holdfast.research.stories import Moment, OrderStory, SignalStory, Stories
 from holdfast.store.records import Record
@@ -15,7 +15,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """The chain from candle to charges, as far as it went. `denial` and `intent` exclude each other.
 
     `underlying` and `symbol` are the plain names. `moments` are what was told about the position:
-    protection, levels, the exit decided, the end.
+    protection, levels, the exit decided, the end. `resumed`: an earlier day had left it open, and
+    what led to it is told there.
     """
 
     asked: str
@@ -28,6 +29,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     intent: Intent | None
     orders: tuple[OrderStory, ...]
     moments: tuple[Moment, ...]
+    resumed: PositionResumed | None = None
 
     @property
     def closed(self) -> PositionClosed | None:
@@ -73,4 +75,5 @@ def _explanation(stories: Stories, asked: str, story: SignalStory) -> Explanatio
         intent=position.intent if position else None,
         orders=position.orders if position else (),
         moments=position.moments if position else (),
+        resumed=position.resumed if position else None,
     )

@@ -7,6 +7,7 @@ from holdfast.domain.audit import (
     ExitDecided,
     LevelMoved,
     PositionClosed,
+    PositionResumed,
     ProtectionLost,
     ProtectionVerified,
     ReducedOutside,
@@ -43,6 +44,8 @@ def render(explanation: Explanation) -> str:
     blocks = [_signal(explanation), _gates(explanation)]
     if explanation.intent is not None:
         blocks.append(_intent(explanation.intent, explanation.symbol or ""))
+        if explanation.resumed is not None:
+            blocks.append(_resumed(explanation.resumed))
         blocks += [_order(order) for order in explanation.orders]
         blocks.append(_moments(explanation))
     if explanation.closed is not None:
@@ -80,6 +83,12 @@ def _intent(intent: Intent, symbol: str) -> Iterator[str]:
     )
     yield f"  size: {_arithmetic(intent.sizing)}"
     yield f"  plan: {_plan(intent.plan)}"
+
+
+def _resumed(told: PositionResumed) -> Iterator[str]:
+    yield f"Carried from {told.day}, there position {told.earlier}, opened on {told.opened_day}"
+    price = average(abs(told.cost_paise), abs(told.quantity))
+    yield f"  {told.quantity} contracts at {price}, stop {rupees(told.stop_paise)}"
 
 
 def _arithmetic(sizing: Sizing) -> str:

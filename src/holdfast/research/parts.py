@@ -34,7 +34,10 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
-    """One round trip. Values are totals; `charges` names each component."""
+    """One round trip. Values are totals; `charges` names each component of today.
+
+    `carried_from` is the earlier day on which it was opened, `None`: today.
+    """
 
     position: int
     symbol: str
@@ -53,6 +56,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     net_paise: int
     unprotected_ns: int
     without_stop_ns: int
+    carried_from: str | None = None
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +73,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """What was still held, or could still be, when the record ends."""
+    """What was still held, or could still be, when the record ends; as in a `Trade`."""
 
     position: int
     symbol: str
@@ -77,6 +81,7 @@ class OpenPosition(msgspec.Struct, frozen=True, kw_only=True):
     quantity: int
     entry_value_paise: int
     opened_at_ns: int
+    carried_from: str | None = None
 
 
 class UnfilledEntry(msgspec.Struct, frozen=True, kw_only=True):

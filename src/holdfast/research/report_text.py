@@ -77,6 +77,7 @@ def _trades(report: Report) -> Iterator[str]:
         yield (
             f"  {held.position} {held.symbol}: STILL OPEN, {held.side} {held.quantity} at"
             f" {average(held.entry_value_paise, held.quantity)}"
+            + (f", carried from {held.carried_from}" if held.carried_from else "")
         )
 
 
@@ -89,7 +90,7 @@ def _trade_table(report: Report) -> list[str]:
             trade.symbol,
             trade.side,
             str(trade.quantity),
-            clock(trade.opened_at_ns),
+            trade.carried_from or clock(trade.opened_at_ns),
             average(trade.entry_value_paise, trade.quantity),
             clock(trade.closed_at_ns),
             average(trade.exit_value_paise, trade.quantity),

@@ -12,6 +12,7 @@ from holdfast.domain.audit import (
     IntentFormed,
     LevelMoved,
     PositionClosed,
+    PositionResumed,
     ProtectionLost,
     ProtectionVerified,
     ReducedOutside,
@@ -126,10 +127,11 @@ class SignalStory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PositionStory(msgspec.Struct, frozen=True, kw_only=True):
-    """One intent and all that followed from it."""
+    """One intent and all that followed from it; `resumed`: an earlier day had left it open."""
 
     at_ns: int
     intent: Intent
+    resumed: PositionResumed | None
     orders: tuple[OrderStory, ...]
     moments: tuple[Moment, ...]
 
@@ -142,6 +144,7 @@ class Stories:
         self._signals: dict[str, tuple[int, Signal]] = {}
         self._denials: dict[str, Denial] = {}
         self._intents: dict[int, tuple[int, Intent]] = {}
+        self._resumed: dict[int, PositionResumed] = {}
         self._moments: dict[int, list[Moment]] = {}
         self._orders: dict[OrderId, PlaceOrder] = {}
         self._turns: dict[OrderId, list[Turn]] = {}
@@ -194,6 +197,7 @@ class Stories:
         return PositionStory(
             at_ns=at_ns,
             intent=intent,
+            resumed=self._resumed.get(number),
             orders=tuple(
                 OrderStory(
                     order_id=placed.order_id,
@@ -213,6 +217,10 @@ class Stories:
                 self._denials[signal.id] = denial
             case IntentFormed(intent=intent):
                 self._intents[intent.position] = (at_ns, intent)
+            case PositionResumed(intent=intent):
+                self._signals.setdefault(intent.signal.id, (at_ns, intent.signal))
+                self._intents[intent.position] = (at_ns, intent)
+                self._resumed[intent.position] = audit
             case _ if isinstance(audit, AnyMoment):
                 told = Moment(at_ns=at_ns, audit=audit)
                 self._moments.setdefault(audit.position, []).append(told)

@@ -1,7 +1,7 @@
 """The folds behind a report: each topic takes every record and keeps what concerns it."""
 
 from collections import Counter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from holdfast.domain.audit import (
     Anomaly,
@@ -13,6 +13,7 @@ from holdfast.domain.audit import (
     IntentFormed,
     PositionClosed,
     PositionOpened,
+    PositionResumed,
     QuotesFresh,
     QuotesStale,
     RuleFailed,
@@ -173,6 +174,13 @@ class Denying:
         return dict(sorted(self._gates.items()))
 
 
+class _Bought(NamedTuple):
+    """What an entry has filled so far: contracts, and paise in all."""
+
+    quantity: int
+    value_paise: int
+
+
 class Trading:
     """Intents, positions and what they came to."""
 
@@ -181,8 +189,9 @@ class Trading:
         self.unfilled: list[UnfilledEntry] = []
         self._symbols: dict[InstrumentId, str] = {}
         self._intents: dict[int, Intent] = {}
-        self._bought: dict[int, EntryFilled] = {}
+        self._bought: dict[int, _Bought] = {}
         self._opened_ns: dict[int, int] = {}
+        self._carried: dict[int, str] = {}
         self._in_market_ns = 0
         self._in_market_since_ns = 0
         self._premium_paise_max = 0
@@ -202,10 +211,12 @@ class Trading:
                 case IntentFormed(intent=intent):
                     self._intents[intent.position] = intent
                 case EntryFilled():
-                    self._bought[audit.position] = audit
+                    self._bought[audit.position] = _Bought(audit.quantity, audit.value_paise)
                     self._measure()
                 case PositionOpened():
-                    self._open(audit)
+                    self._open(audit.position, audit.venue_at_ns)
+                case PositionResumed():
+                    self._resume(audit, decided.at_ns)
                 case EntryEnded():
                     self._end(audit, decided.at_ns)
                 case PositionClosed():
@@ -227,6 +238,7 @@ class Trading:
                 quantity=filled.quantity,
                 entry_value_paise=filled.value_paise,
                 opened_at_ns=self._opened_ns.get(number, 0),
+                carried_from=self._carried.get(number),
             )
             for number, filled in sorted(self._bought.items())
         )
@@ -247,10 +259,19 @@ class Trading:
         self._premium_paise_max = max(self._premium_paise_max, paid)
         self._open_max = max(self._open_max, len(self._bought))
 
-    def _open(self, opened: PositionOpened) -> None:
+    def _open(self, position: int, at_ns: int, since_ns: int | None = None) -> None:
         if not self._opened_ns:
-            self._in_market_since_ns = opened.venue_at_ns
-        self._opened_ns[opened.position] = opened.venue_at_ns
+            self._in_market_since_ns = at_ns if since_ns is None else since_ns
+        self._opened_ns[position] = at_ns
+
+    def _resume(self, told: PositionResumed, at_ns: int) -> None:
+        """What an earlier day left open is in the market from the record's beginning on."""
+        number = told.intent.position
+        self._intents[number] = told.intent
+        self._carried[number] = told.opened_day
+        self._bought[number] = _Bought(abs(told.quantity), abs(told.cost_paise))
+        self._measure()
+        self._open(number, told.opened_at_ns, since_ns=at_ns)
 
     def _end(self, ended: EntryEnded, at_ns: int) -> None:
         self.unfilled.append(
@@ -287,6 +308,7 @@ class Trading:
                 net_paise=closed.net_paise,
                 unprotected_ns=closed.unprotected_ns,
                 without_stop_ns=closed.without_stop_ns,
+                carried_from=self._carried.get(closed.position),
             )
         )
 

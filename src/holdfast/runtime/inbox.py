@@ -109,7 +109,7 @@ class Inbox:
     async def wait_event(self, within_s: float | None = None) -> None:
         """Wait, `within_s` at most, until there is something to take or the market has ended."""
         if not self._account and not self._market and not self._is_closed:
-            await self._wait_filled(within_s)
+            await self.wait_poke(within_s)
 
     @contextmanager
     def standing(self) -> Iterator[None]:
@@ -128,12 +128,11 @@ class Inbox:
         """Wake whoever waits, although there may be nothing to take."""
         self._filled.set()
 
-    async def wait_poke(self, within_s: float) -> None:
-        """Wait, `within_s` at most, until something is put in, or somebody pokes."""
-        await self._wait_filled(within_s)
+    async def wait_poke(self, within_s: float | None) -> None:
+        """Wait, `within_s` at most, until something is put in, or somebody pokes.
 
-    async def _wait_filled(self, within_s: float | None) -> None:
-        """When the time is over whoever waits is woken as by a poke, and finds nothing."""
+        When the time is over whoever waits is woken as by a poke, and finds nothing.
+        """
         self._filled.clear()
         loop = asyncio.get_running_loop()
         over = None if within_s is None else loop.call_later(within_s, self._filled.set)

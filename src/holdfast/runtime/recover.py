@@ -26,6 +26,7 @@ from holdfast.domain.event import (
     OperatorAsked,
     OrderAcknowledged,
     OrderUpdated,
+    PositionCarried,
     Restarted,
     SendFailed,
     StepFailed,
@@ -44,8 +45,12 @@ Past = Callable[[], Iterator[Numbered]]
 Make = Callable[[DayFacts, tuple[Instrument, ...]], Engine]
 """Makes an engine that was never stepped, from the configuration in force and a day's master."""
 
-FACTS = (OrderAcknowledged, OrderUpdated, SendFailed, OperatorAsked, StepFailed)
-"""What counts beyond the first missing number: words about orders, and what a person asked."""
+FACTS = (
+    OrderAcknowledged, OrderUpdated, SendFailed, OperatorAsked, StepFailed, PositionCarried,
+)  # fmt: skip
+"""What counts beyond the first missing number: words about orders, what a person asked, what was
+held before the day.
+"""
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,11 +183,14 @@ class Fold:
 
     @property
     def is_begun(self) -> bool:
-        """Whether it has folded what must be kept: a tick, or a halt.
+        """Whether it has folded what must be kept: a tick, a halt, or an order.
 
-        Before the first tick no order can have left, and a start begins with a new engine.
+        Before the first tick only what is carried into the day has orders (T24). Without any of
+        these a start begins with a new engine.
         """
-        return self.engine is not None and (self._has_ticks or self.engine.is_halted)
+        if self.engine is None:
+            return False
+        return self._has_ticks or self.engine.is_halted or bool(self.engine.order_ids)
 
     def take(self, sequence: int, record: Record | AnyEvent) -> Iterator[str]:
         """Fold the next record. After a `StepRaised` the fold is of no use any more."""

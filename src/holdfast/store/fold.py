@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from holdfast.domain import audit, command
-from holdfast.domain.decision import Values
+from holdfast.domain.decision import Intent, Values
 from holdfast.domain.event import (
     Action,
     BookRead,
@@ -354,10 +354,8 @@ def _audit(held: Rows, sequence: int, at_ns: int, told: audit.AnyAudit) -> None:
             _remedied(held, sequence, at_ns, told)
         case audit.Halted(level=level):
             _count(held, sequence, halt=level.value)
-        case audit.PositionClosed():
-            _closed(held, sequence, at_ns, told)
-        case audit.ReducedOutside():
-            _reduced(held, sequence, at_ns, told)
+        case audit.PositionResumed() | audit.PositionClosed() | audit.ReducedOutside():
+            _move_money(held, sequence, at_ns, told)
         case (
             audit.EntryFilled()
             | audit.EntryEnded()
@@ -369,6 +367,21 @@ def _audit(held: Rows, sequence: int, at_ns: int, told: audit.AnyAudit) -> None:
                 held.put(replace(_moved(position, told), sequence=sequence))
         case _:
             pass
+
+
+def _move_money(
+    held: Rows,
+    sequence: int,
+    at_ns: int,
+    told: audit.PositionResumed | audit.PositionClosed | audit.ReducedOutside,
+) -> None:
+    match told:
+        case audit.PositionResumed():
+            _resumed(held, sequence, at_ns, told)
+        case audit.PositionClosed():
+            _closed(held, sequence, at_ns, told)
+        case audit.ReducedOutside():
+            _reduced(held, sequence, at_ns, told)
 
 
 def _count(held: Rows, sequence: int, *, halt: str | None = None, **more: int) -> None:
@@ -413,7 +426,7 @@ def _signal(
         row = replace(row, outcome="denied", gate=told.denial.gate, gate_figures=figures)
     elif isinstance(told, audit.IntentFormed):
         row = replace(row, outcome="entered", position=told.intent.position)
-        _planned(held, sequence, at_ns, told)
+        held.put(_position(held, sequence, at_ns, told.intent))
     held.put(replace(row, sequence=sequence))
 
 
@@ -421,35 +434,58 @@ def _json(values: Values) -> str:
     return msgspec.json.encode(values).decode()
 
 
-def _planned(held: Rows, sequence: int, at_ns: int, told: audit.IntentFormed) -> None:
-    intent = told.intent
+def _resumed(held: Rows, sequence: int, at_ns: int, told: audit.PositionResumed) -> None:
+    """What an earlier day left open: it was paid then, today's cash does not know of it.
+
+    A start before anything came of the day tells it again, and it is the same.
+    """
+    is_new = held.get(rows.Position, held.day, told.intent.position) is None
+    row = _position(held, sequence, at_ns, told.intent)
     held.put(
-        rows.Position(
-            day=held.day,
-            position=intent.position,
-            strategy=intent.signal.strategy,
-            signal_id=intent.signal.id,
-            underlying=intent.signal.underlying,
-            instrument=intent.instrument,
-            product=intent.product.value,
-            side=intent.side.value,
-            planned_quantity=intent.quantity,
-            quantity=0,
-            state="planned",
-            entry_value_paise=0,
-            stop_paise=intent.plan.stop_paise,
-            target_paise=intent.plan.target_paise,
-            peak_paise=None,
-            exit_rule=None,
-            exit_value_paise=None,
-            gross_paise=None,
-            charges_paise=None,
-            net_paise=None,
-            planned_at_ns=at_ns,
-            opened_at_ns=None,
-            closed_at_ns=None,
-            sequence=sequence,
+        replace(
+            row,
+            carried_from=told.opened_day,
+            quantity=abs(told.quantity),
+            state="open",
+            entry_value_paise=abs(told.cost_paise),
+            stop_paise=told.stop_paise,
+            peak_paise=told.peak_paise,
+            opened_at_ns=told.opened_at_ns,
         )
+    )
+    if is_new:
+        moved = {"premium": told.cost_paise, "carried": -told.cost_paise}
+        _post(held, sequence, at_ns, told.intent.position, moved)
+
+
+def _position(held: Rows, sequence: int, at_ns: int, intent: Intent) -> rows.Position:
+    """A position as it is planned."""
+    return rows.Position(
+        day=held.day,
+        position=intent.position,
+        strategy=intent.signal.strategy,
+        signal_id=intent.signal.id,
+        underlying=intent.signal.underlying,
+        instrument=intent.instrument,
+        product=intent.product.value,
+        side=intent.side.value,
+        planned_quantity=intent.quantity,
+        quantity=0,
+        state="planned",
+        entry_value_paise=0,
+        stop_paise=intent.plan.stop_paise,
+        target_paise=intent.plan.target_paise,
+        peak_paise=None,
+        exit_rule=None,
+        exit_value_paise=None,
+        gross_paise=None,
+        charges_paise=None,
+        net_paise=None,
+        planned_at_ns=at_ns,
+        opened_at_ns=None,
+        closed_at_ns=None,
+        carried_from=None,
+        sequence=sequence,
     )
 
 

@@ -19,6 +19,7 @@ from holdfast.store.migrations.versions import (
     r0001_journal,
     r0002_projections,
     r0003_fills_of_a_book,
+    r0004_carried_positions,
 )
 from holdfast.store.segment import UNFINISHED
 
@@ -26,6 +27,7 @@ REVISIONS: Final = (
     r0001_journal.revision,
     r0002_projections.revision,
     r0003_fills_of_a_book.revision,
+    r0004_carried_positions.revision,
 )
 """Every revision this program knows, oldest first."""
 

@@ -61,6 +61,7 @@ class Position(Row, frozen=True, kw_only=True):
     """One position. `state`: planned, open, closing, closed, or unfilled when its entry ended empty.
 
     `stop_paise` is the level in force. Money of the result is absent until it is closed.
+    `carried_from` is the earlier day on which it was opened, absent where that is today.
     """
 
     day: str
@@ -86,6 +87,7 @@ class Position(Row, frozen=True, kw_only=True):
     planned_at_ns: int
     opened_at_ns: int | None
     closed_at_ns: int | None
+    carried_from: str | None
     sequence: int
 
 

@@ -82,12 +82,13 @@ class EveryPositionIsProtected(Checker):
             return
         self._looked_ns = now_ns
         tally = world.tally
-        naked = {number for number, held in tally.held.items() if held > tally.closing[number]}
-        naked = {number for number in naked if _is_ours_alone(seen, number)}
-        if world.is_troubled(now_ns, QUIET_NS):
-            naked = set()
-        if world.terms.has_structures:
-            naked = set()  # a long leg bears no stop (T12)
+        naked = {
+            number
+            for number, held in tally.held.items()
+            if held > tally.closing[number] and _is_ours_alone(seen, number)
+        }
+        if world.is_troubled(now_ns, QUIET_NS) or world.terms.has_structures:
+            naked = set()  # a long leg of a structure bears no stop (T12)
         if any(isinstance(act, BrokerFault) and act.kind in _TOUCHES for act in world.script.acts):
             naked -= {one.number for one in seen.state.live if one.stop_is_owners}
         self._since_ns = {number: self._since_ns.get(number, now_ns) for number in sorted(naked)}

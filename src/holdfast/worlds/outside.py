@@ -254,7 +254,7 @@ class Line:
 
 def _by_clock(event: AnyEvent, off_ns: int) -> AnyEvent:
     """An answer as a client with such a clock has stamped it: when it came, and when it asked."""
-    if isinstance(event, BookRead):
-        began_at_ns = event.began_at_ns + off_ns
-        return replace(event, at_ns=event.at_ns + off_ns, began_at_ns=began_at_ns)
-    return replace(event, at_ns=event.at_ns + off_ns)
+    shown = replace(event, at_ns=event.at_ns + off_ns)
+    if isinstance(shown, BookRead):
+        return replace(shown, began_at_ns=shown.began_at_ns + off_ns)
+    return shown

@@ -190,9 +190,7 @@ class Process:
         """Room may have come while nobody was there to be told."""
         at_ns = self.began_ns - BEGIN_NS
         full = (act for act in self.world.script.acts if isinstance(act, DiskFull))
-        self.world.disk.takes_nothing = any(
-            act.at_ns <= at_ns < act.at_ns + act.lasts_ns for act in full
-        )
+        self.world.disk.takes_nothing = any(act.at_ns <= at_ns < act.until_ns for act in full)
 
     def _begun(self) -> Begun:
         """The engine that the disk makes, and what this start tells it."""

@@ -16,6 +16,7 @@ from holdfast.domain.audit import (
     LevelMoved,
     PositionClosed,
     PositionOpened,
+    PositionResumed,
     ProtectionLost,
     ProtectionVerified,
     Remedied,
@@ -160,6 +161,7 @@ _Words = Callable[[Any], str]
 
 _AUDITS: Final[dict[type, _Words]] = {
     IntentFormed: lambda it: f"position {it.intent.position} is wanted: {it.intent.quantity}",
+    PositionResumed: lambda it: f"position {it.intent.position} is carried from {it.day}",
     PositionOpened: lambda it: f"position {it.position} opens in {it.instrument}",
     EntryEnded: lambda it: f"position {it.position} never came to be: {it.reason}",
     ProtectionVerified: lambda it: f"position {it.position} is protected by {it.order_id}",

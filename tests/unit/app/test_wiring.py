@@ -4,6 +4,7 @@ import datetime as dt
 import shutil
 import signal
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
@@ -26,15 +27,19 @@ from holdfast.app.config import (
 from holdfast.app.program import Host
 from holdfast.brokers.played import PlayedAccount
 from holdfast.brokers.simulated import SimulatedVenue
+from holdfast.domain.audit import Drift
 from holdfast.domain.command import PlaceOrder
 from holdfast.domain.errors import BrokerUnavailable, DataRefused, StepGivenUp, UnknownDay
 from holdfast.domain.event import (
+    CARRIED,
     FundsRead,
     InstrumentsLoaded,
     JournalChanged,
     Link,
     LinkChanged,
     OperatorAsked,
+    PositionCarried,
+    ReadFailed,
     Restarted,
     ServiceChanged,
     ServiceState,
@@ -50,6 +55,7 @@ from holdfast.runtime.day import Day
 from holdfast.runtime.monitor import Monitor
 from holdfast.runtime.notifier import Notifier
 from holdfast.runtime.signals import Signals
+from holdfast.store import query
 from holdfast.store.chain import require_intact
 from holdfast.store.halt import HaltFile
 from holdfast.store.query import records
@@ -144,7 +150,7 @@ def test_settings_reach_exchange_latency_and_store(
     inner = Spy(monkeypatch, "StoreSettings", module=program)
     result = replayed(short_tape, tmp_path)
     assert result.exit_code == 0
-    assert spy.only("SimulatedExchange")[1] == {"cash_paise": 321_000_00, "seed": 7}
+    assert spy.only("SimulatedExchange")[1] == {"cash_paise": 321_000_00, "seed": 7, "carried": ()}
     assert spy.only("Latency")[1] == {"seed": 7}
     assert spy.only("SimulatedVenue")[1] == {"quotes_available": False}
     assert spy.only("PlayedFeed")[1] == {"speed": 0}
@@ -697,3 +703,80 @@ def test_a_reader_of_the_database_does_not_make_a_stop_unclean(
     for reader in readers:
         reader.close()
     assert (result.exit_code, len(readers)) == (0, 1)
+
+
+def of_day(day: str) -> Config:
+    """A generated day that holds a position after 26,800 ticks."""
+    return Config(sim=SimSettings(seed=2, day=day, cash_paise=500_000_00))
+
+
+HOLDS_AFTER = 26_800
+
+
+def played(config: Config, folder: Path, ticks: int) -> None:
+    """A day until so many ticks, by a process that is then asked to end."""
+    signals = Signals()
+    signals.install()
+    try:
+        begun_with(config, folder, signals, ticks)
+    finally:
+        signals.restore()
+
+
+@pytest.mark.proves("T24")
+def test_what_a_day_left_open_is_held_stopped_and_sold_on_the_next(tmp_path: Path) -> None:
+    """Two folders: the second day begins with the first one's position, here and at the broker."""
+    first = tmp_path / "2026-11-19-seed2"
+    played(of_day("2026-11-19"), first, HOLDS_AFTER)
+    second = tmp_path / "2026-11-20-seed2"
+    played(of_day("2026-11-20"), second, 200)
+    rows = told(second)
+    (carried,) = [row for row in rows if isinstance(row, PositionCarried)]
+    assert carried.day == "2026-11-19"
+    placed = [
+        (row.at_ns, one)
+        for row in rows
+        if isinstance(row, Decided)
+        for one in row.commands
+        if isinstance(one, PlaceOrder)
+    ]
+    assert [one.purpose for _, one in placed] == [Purpose.STOP]
+    assert OPEN <= placed[0][0] < OPEN + 1_000_000_000
+    audits = [one for row in rows if isinstance(row, Decided) for one in row.audits]
+    assert not any(isinstance(one, Drift) for one in audits)
+    (held,) = query.positions(second / FILE_NAME)
+    assert (held.position, held.carried_from, held.state) == (1, "2026-11-19", "closed")
+    assert (held.quantity, held.entry_value_paise) == (carried.quantity, carried.cost_paise)
+    posted = Counter[str]()
+    for line in query.postings(second / FILE_NAME):
+        posted[line.account] += line.amount_paise
+    assert (posted["premium"], posted["carried"]) == (0, -carried.cost_paise)
+    assert -posted["realised"] == held.gross_paise
+    assert wiring.verify_run(second, unwatched).first_difference is None
+    played(of_day("2026-11-20"), second, 600)  # once more, in mid-day
+    again = told(second)[len(rows) :]
+    assert not any(isinstance(row, PositionCarried) for row in again)
+    audits = [one for row in again if isinstance(row, Decided) for one in row.audits]
+    assert not any(isinstance(one, Drift) for one in audits)
+
+
+@pytest.mark.proves("T24")
+def test_a_day_before_that_is_damaged_is_told_and_not_carried(tmp_path: Path) -> None:
+    """The day begins with nothing, and says so."""
+    first = tmp_path / "2026-11-19-seed2"
+    first.mkdir()
+    (first / FILE_NAME).write_bytes(b"no database")
+    second = tmp_path / "2026-11-20-seed2"
+    played(of_day("2026-11-20"), second, 200)
+    (failed,) = [row for row in told(second) if isinstance(row, ReadFailed)]
+    assert failed.what == CARRIED
+
+
+def test_a_replay_begins_flat(short_tape: Path, tmp_path: Path) -> None:
+    """Whatever was replayed before: it is an experiment on one day."""
+    first = tmp_path / "2026-11-19-seed7"
+    first.mkdir()
+    (first / FILE_NAME).write_bytes(b"no database")
+    second = tmp_path / "2026-11-20-seed7"
+    replayed(short_tape, second)
+    assert not any(isinstance(row, ReadFailed | PositionCarried) for row in told(second))

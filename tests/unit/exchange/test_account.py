@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from holdfast.domain.instrument import BrokerKey, Product
 from holdfast.domain.order import BrokerOrderId, Side
-from holdfast.exchange.account import Account, Execution, book_nets, book_trades
+from holdfast.exchange.account import Account, Carried, Execution, book_nets, book_trades
 from tests.support.desk import CALL
 from tests.unit.exchange.floor import at, oid
 
@@ -71,7 +71,7 @@ def test_what_is_settled_is_paid_and_held_no_more() -> None:
     account.book(replace(BOUGHT, key=MARGIN, side=Side.SELL))
     account.settle(INTRADAY, paise=700, at_ns=at(9))
     account.settle(MARGIN, paise=700, at_ns=at(9))
-    assert account.cash_paise == account.cash_before_paise == 5_000_000
+    assert account.cash_paise == account.worth_before_paise == 5_000_000
     assert account.positions() == {INTRADAY: 0, MARGIN: 0}
     assert [(one.net, one.paise) for one in account.settlements] == [(130, 700), (-130, 700)]
     account.assert_conserved()
@@ -94,3 +94,23 @@ def test_the_books_are_folds_of_executions() -> None:
         ("3", 65),
     ]
     assert (book_nets([]), book_trades([])) == ((), ())
+
+
+@pytest.mark.proves("T24")
+def test_what_is_carried_is_held_and_was_paid_before() -> None:
+    """Long and short, of one key twice: net and book hold it, today's cash does not know of it."""
+    long_ = Carried(key=INTRADAY, net=65, cost_paise=650_000)
+    short = Carried(key=MARGIN, net=-130, cost_paise=-1_300_000)
+    account = Account(5_000_000, (long_, long_, short))
+    assert account.positions() == {INTRADAY: 130, MARGIN: -130}
+    assert account.cash_paise == 5_000_000
+    assert account.worth_before_paise == 5_000_000
+    nets = book_nets((), account.carried)
+    assert [(net.product, net.bought, net.sold) for net in nets] == [
+        (Product.INTRADAY, 130, 0),
+        (Product.MARGIN, 0, 130),
+    ]
+    account.book(replace(BOUGHT, side=Side.SELL))
+    assert account.net(INTRADAY) == 0
+    account.assert_conserved()
+    assert [net.net for net in book_nets(account.executions, account.carried)] == [0, -130]

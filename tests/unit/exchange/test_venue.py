@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from holdfast.domain.instrument import BrokerKey, Product
 from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerStatus, OrderRow, OrderTerms, OrderType, Refusal, Side
+from holdfast.exchange.account import Carried
 from holdfast.exchange.checks import Behaviour, ModifyBehaviour, SelfTrade
 from holdfast.exchange.venue import SimulatedExchange
 from tests.support.desk import CALL, CLOSE, FACTS, NIFTY, OPEN, PUT, SESSION
@@ -509,3 +510,21 @@ def test_guards_of_the_whole_account_are_lifted() -> None:
     exchange.lift_loss_exit()
     exchange.on_tick(around(2, 10))
     assert exchange.positions() == {KEY: 65}
+
+
+@pytest.mark.proves("T24", "T25")
+def test_what_is_carried_can_be_sold_and_is_marked_from_its_cost() -> None:
+    """A stop on it is no short; the loss exit waits for a price and then counts from the cost."""
+    key = BrokerKey(CALL.id, Product.INTRADAY)
+    held = Carried(key=key, net=65, cost_paise=65 * 10_000)
+    exchange = SimulatedExchange(
+        (NIFTY, CALL, PUT), FACTS, cash_paise=1_000_00, seed=1, carried=[held]
+    )
+    assert [net.net for net in exchange.book_nets()] == [65]
+    assert exchange.funds_paise == 1_000_00
+    exchange.set_loss_exit(65 * 4_000, at(0))
+    exchange.on_tick(told(0))
+    taken = rows(exchange.place(oid("S"), stop(Side.SELL, 9_000, 8_500), at(1)))
+    assert [row.status for row in taken] == [BrokerStatus.WORKING]
+    assert exchange.book_foreign() == ()
+    exchange.assert_conserved()

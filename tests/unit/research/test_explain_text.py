@@ -4,7 +4,7 @@ import pytest
 
 from holdfast.research.explain import explain
 from holdfast.research.explain_text import render
-from tests.support.trades import a_day
+from tests.support.trades import a_day, beginning, resumed
 
 TRADE = """\
 Signal s1, 09:31:01: supertrend expects NIFTY to go up
@@ -90,3 +90,16 @@ def test_levels_and_ends_of_other_stories_are_told(asked: str, part: str) -> Non
     told = explain(a_day(), asked)
     assert told is not None
     assert part in render(told)
+
+
+@pytest.mark.proves("T24")
+def test_what_is_carried_tells_where_its_beginning_stands() -> None:
+    """The intent with its plan of today, and the day and number that the rest is told under."""
+    diary = beginning()
+    diary.decided("09:05:00", resumed())
+    told = explain(diary.records, "1")
+    assert told is not None
+    text = render(told)
+    assert "Position 1: BUY 130 NIFTY 25 Nov 26000 CE" in text
+    assert "Carried from 2026-11-19, there position 3, opened on 2026-11-18" in text
+    assert "  130 contracts at 150.20, stop 140.00" in text

@@ -6,7 +6,16 @@ import pytest
 from holdfast.research import report_text
 from holdfast.research.parts import Outage, Report, StaleAct
 from holdfast.research.report import fold_report
-from tests.support.trades import Diary, a_day, at, beginning, denied_signal, unfilled_entry
+from tests.support.trades import (
+    Diary,
+    a_day,
+    at,
+    beginning,
+    closed,
+    denied_signal,
+    resumed,
+    unfilled_entry,
+)
 
 DAY = """\
 Report of 2026-11-20, sim, rupees, times of India
@@ -184,3 +193,28 @@ def test_an_outage_tells_what_became_of_entries() -> None:
     assert "11:00:00 to the end, 30.0 s" in render(
         msgspec.structs.replace(only(), outages=(endless,))
     )
+
+
+@pytest.mark.proves("T24")
+def test_what_is_carried_and_held_says_since_which_day() -> None:
+    """Still open: the day on which it was opened stands beside it, and it counts as exposure."""
+    diary = beginning()
+    diary.decided("09:05:00", resumed())
+    report = fold_report(iter(diary.records))
+    assert "1 NIFTY 25 Nov 26000 CE: STILL OPEN, BUY 130 at 150.20, carried from 2026-11-18" in (
+        report_text.render(report, "sim")
+    )
+    assert report.exposure.premium_paise_max == 130 * 150_20
+
+
+@pytest.mark.proves("T24")
+def test_what_is_carried_and_closed_was_in_since_that_day() -> None:
+    """The table of round trips shows the day in the place of today's clock."""
+    diary = beginning()
+    diary.decided("09:05:00", resumed())
+    ended = closed(1, "take_profit", "09:40:00", exit_paise=187_50, opened="09:31:01")
+    diary.decided("09:40:00", ended)
+    report = fold_report(iter(diary.records))
+    (trade,) = report.trades
+    assert trade.carried_from == "2026-11-18"
+    assert "BUY   130  2026-11-18  150.20  09:40:00" in report_text.render(report, "sim")

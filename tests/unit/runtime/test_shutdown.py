@@ -27,7 +27,7 @@ class Ledger:
     def __init__(
         self, diary: list[str], *, save: str = "", verify: str = "", tidy: str = ""
     ) -> None:
-        """Each may be told to "raise", to "hang" or to "dawdle"."""
+        """Each may be told to "raise", to "hang", to "lag" (1.3 s) or to "dawdle" (4.5 s)."""
         self.diary = diary
         self.acts = {"save": save, "verify": verify, "tidy": tidy}
         self.tidied_s: float | None = None
@@ -37,6 +37,8 @@ class Ledger:
     async def _act(self, what: str) -> None:
         self.diary.append(what)
         await asyncio.sleep(0.1)
+        if self.acts[what] == "lag":
+            await asyncio.sleep(1.2)
         if self.acts[what] == "dawdle":
             await asyncio.sleep(4.45)
         if self.acts[what] == "hang":
@@ -328,6 +330,15 @@ def test_a_state_that_could_not_be_saved_is_not_verified(act: str) -> None:
     assert "save" in stage.report.cleanup_status
     assert stage.report.cleanup_status["store"] == "stopped"
     assert "cleanup store" in diary
+
+
+@pytest.mark.parametrize("lagging", ["save", "verify"])
+def test_a_slow_disk_may_use_what_the_groups_before_have_left(lagging: str) -> None:
+    """Saving and reading back have half a second each, and nobody else needed the other four."""
+    diary: list[str] = []
+    stage = stopped(chain(diary), Ledger(diary, **{lagging: "lag"}))
+    assert (stage.report.exit_code, stage.report.final_state_verified) == (0, True)
+    assert 1.3 <= stage.seconds <= 2.0
 
 
 @pytest.mark.proves("APP-10", "B-04")

@@ -6,7 +6,7 @@ from itertools import groupby
 import pytest
 from msgspec.structs import replace
 
-from holdfast.domain.audit import Difference, Halted, ReducedOutside, Remedied
+from holdfast.domain.audit import Difference, Halted, PositionResumed, ReducedOutside, Remedied
 from holdfast.domain.decision import HaltLevel
 from holdfast.domain.event import (
     Action,
@@ -27,6 +27,7 @@ from tests.unit.store.samples import (
     T0,
     a_day,
     beginning,
+    intent,
     placed,
     recorded,
     refusals,
@@ -305,3 +306,30 @@ def test_contracts_that_left_without_an_order_of_ours_are_a_fill(
     assert (fill.quantity, fill.value_paise, fill.venue_at_ns) == (65, 585_000, T0 + 1)
     posted = {one.account: one.amount_paise for one in held.held(rows.Posting)}
     assert posted == {"premium": -585_000, "cash": 585_000}
+
+
+@pytest.mark.proves("T24")
+def test_what_is_carried_is_an_open_position_that_today_did_not_pay() -> None:
+    """Its own day and cost; told again by a start before anything came of the day, it is the same."""
+    told = PositionResumed(
+        intent=intent(1),
+        day="2026-11-19",
+        earlier=4,
+        opened_day="2026-11-18",
+        opened_at_ns=T0 - 9,
+        quantity=65,
+        cost_paise=650_000,
+        stop_paise=9_100,
+        peak_paise=11_000,
+    )
+    decided = Decided(at_ns=T0 + 2, cause=1, commands=(), audits=(told,))
+    records: list[Record] = [BEGUN, decided]
+    held = folded([*records, *records])
+    [position] = held.held(rows.Position)
+    assert (position.state, position.carried_from) == ("open", "2026-11-18")
+    assert (position.quantity, position.entry_value_paise) == (65, 650_000)
+    assert (position.stop_paise, position.peak_paise) == (9_100, 11_000)
+    assert position.opened_at_ns == T0 - 9
+    posted = [(one.account, one.amount_paise) for one in held.held(rows.Posting)]
+    assert posted == [("premium", 650_000), ("carried", -650_000)]
+    assert held.held(rows.Signal) == []

@@ -93,6 +93,7 @@ def _positions(view: View) -> list[str]:
 
 def _held(one: Held) -> str:
     closing = f"being closed ({one.exit_rule})" if one.exit_rule else "held"
+    closing += "" if one.carried_from is None else f", carried from {one.carried_from}"
     stop = "stop seen at the broker" if one.is_stop_seen else "no stop at the broker"
     bare = "" if one.unprotected_ms is None else f", unprotected for {one.unprotected_ms} ms"
     was = f", {one.was_unprotected_ms} ms in all" if one.was_unprotected_ms else ""

@@ -117,7 +117,7 @@ def positions(frame: Frame, *, run: str | None, as_json: bool) -> int:
             symbols.get(p.instrument, p.instrument),
             p.side,
             str(p.quantity),
-            p.state,
+            p.state if p.carried_from is None else f"{p.state}, carried from {p.carried_from}",
             average(p.entry_value_paise, p.quantity or p.planned_quantity),
             rupees(p.stop_paise),
             _rupees(p.target_paise),

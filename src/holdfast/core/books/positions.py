@@ -9,6 +9,7 @@ from typing import NamedTuple
 from holdfast.core.books.charges import Charges
 from holdfast.core.orders.order import Fill
 from holdfast.domain.decision import Exit, Intent
+from holdfast.domain.event import PositionCarried
 from holdfast.domain.instrument import BrokerKey, Instrument, InstrumentId
 from holdfast.domain.order import OrderId, Refusal, Side
 
@@ -56,10 +57,12 @@ class Position:
     (T13). `stop_touched_ns` is when somebody first cancelled or changed a stop of ours;
     `stop_is_owners`: it was done again, and no stop of ours stands against it (T14). `missing` are
     the signed contracts that our fills say are held and the broker does not hold: no fill of ours
-    changes their number; 0 where books agree.
+    changes their number; 0 where books agree. One that an earlier day left open was `carried`; no
+    order of today has opened it, and it has no entries.
     """
 
-    def __init__(self, intent: Intent, instrument: Instrument, entry: OrderId) -> None:
+    def __init__(self, intent: Intent, instrument: Instrument, entry: OrderId | None) -> None:
+        """`entry`: `None` where no order of today opens it."""
         self.number = intent.position
         self.intent = intent
         self.plan = intent.plan
@@ -67,7 +70,8 @@ class Position:
         self.key = BrokerKey(instrument.id, intent.product)
         self.side = intent.side
         self.sign = intent.side.sign
-        self.entries: list[OrderId] = [entry]
+        self.entries: list[OrderId] = [] if entry is None else [entry]
+        self.carried: PositionCarried | None = None
         self.fills = 0
         self.is_closed = False
         self._begin()
@@ -144,7 +148,7 @@ class Position:
 
     @property
     def entry(self) -> OrderId:
-        """The first piece of its entry."""
+        """The first piece of its entry. A carried one has none."""
         return self.entries[0]
 
     @property
@@ -201,6 +205,24 @@ class Position:
         self.realised_paise += realised_paise
         self.closed_at_ns = at_ns
         return realised_paise
+
+    def take_carried(self, carried: PositionCarried) -> None:
+        """Hold what an earlier day left: its fills count as made, at what they cost.
+
+        An excess was left by what closed too much.
+        """
+        self.carried = carried
+        self.stop_paise, self.peak_paise = carried.stop_paise, carried.peak_paise
+        self.holding = Holding(carried.quantity, carried.cost_paise)
+        self.fills = 1
+        self.opened_at_ns = carried.opened_at_ns
+        if self.is_excess:
+            self.exit_quantity, self.exit_value_paise = self._taken_over()
+        else:
+            self.entry_quantity, self.entry_value_paise = self._taken_over()
+
+    def _taken_over(self) -> tuple[int, int]:
+        return self.open_quantity, abs(self.holding.cost_paise)
 
     def begin_again(self) -> None:
         """It had ended and comes alive: what is told of its next end is only what came since."""

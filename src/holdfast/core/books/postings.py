@@ -1,7 +1,8 @@
 """Double entry: every fill moves money between accounts, and what moves sums to zero.
 
 Amounts are 1/10,000 paisa, debits positive: cash and premium are what is owned, charges and
-rounding what is spent, and `realised` is credited (negative) with a profit.
+rounding what is spent, and `realised` is credited (negative) with a profit. What an earlier day left
+open enters at what it cost.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,13 +15,17 @@ from holdfast.domain.instrument import InstrumentId
 
 
 class Account(StrEnum):
-    """Where money is. `premium` is the cost of what is held, negative while options are short."""
+    """Where money is. `premium` is the cost of what is held, negative while options are short.
+
+    `carried` is what earlier days paid for what today begins with.
+    """
 
     CASH = "cash"
     PREMIUM = "premium"
     CHARGES = "charges"
     REALISED = "realised"
     ROUNDING = "rounding"
+    CARRIED = "carried"
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +81,12 @@ def postings_of_fill(
             Account.REALISED: -realised_paise * PAISA_E4,
         }
     )
+
+
+def postings_of_carried(cost_paise: int) -> tuple[Posting, ...]:
+    """The opening entry of what an earlier day left: its cost, paid then and not from today's cash."""
+    moved_e4 = cost_paise * PAISA_E4
+    return _entry({Account.PREMIUM: moved_e4, Account.CARRIED: -moved_e4})
 
 
 def day_statement(

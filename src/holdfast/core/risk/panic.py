@@ -156,7 +156,7 @@ def is_flat(state: State, before: BookRead, read: BookRead) -> bool:
 
     What orders that are not ours have made is the owner's.
     """
-    if read.began_at_ns - _touched_ns(state) < SETTLED_NS:
+    if read.began_at_ns - state.touched_ns < SETTLED_NS:
         return False
     if bookread.unstable_keys(before, read):
         return False
@@ -168,11 +168,6 @@ def is_flat(state: State, before: BookRead, read: BookRead) -> bool:
         if net not in (0, ration.outside(state, key)):
             return False
     return True
-
-
-def _touched_ns(state: State) -> int:
-    """When something last happened to an order of ours, or was asked of one."""
-    return max((order.touched_ns for order in state.orders.values()), default=0)
 
 
 def _when_flat(state: State) -> None:

@@ -7,6 +7,8 @@ answered for five seconds is none.
 
 from typing import Final
 
+from holdfast.core import bookread
+from holdfast.core.books.positions import Position
 from holdfast.core.orders.order import Order
 from holdfast.core.settings import MINUTE_NS, SECOND_NS
 from holdfast.core.state import State
@@ -85,7 +87,15 @@ def _poll(state: State) -> None:
         return
     _expect_answer(state)
     if not due and anchor is not None:
-        state.send(FindOrder(order_id=anchor))
+        _try_path(state, anchor)
+
+
+def _try_path(state: State, position: Position) -> None:
+    """Ask for what must be answered: its entry, or the book where no order of today opened it."""
+    if position.entries:
+        state.send(FindOrder(order_id=state.orders[position.entry].id))
+    else:
+        bookread.ask_soon(state)
 
 
 def _due(state: State) -> list[Order]:
@@ -96,11 +106,15 @@ def _due(state: State) -> list[Order]:
     return [state.orders[name] for name in (*after, *before)[:POLLS_MAX]]
 
 
-def _hangs_on_path(state: State) -> OrderId | None:
-    """The entry of the first open position that no stop at the broker protects."""
+def _hangs_on_path(state: State) -> Position | None:
+    """The first open position that no stop at the broker protects, once the day has opened for it."""
     for position in state.live:
-        if position.is_open and not position.verified:
-            return state.orders[position.entry].id if position.entry in state.orders else None
+        if not position.is_open or position.verified:
+            continue
+        if position.entries:
+            return position if position.entry in state.orders else None
+        if not state.is_before_open(position.instrument.exchange):
+            return position
     return None
 
 
@@ -131,13 +145,11 @@ def _judge_path(state: State) -> None:
     since_ns = path.waiting_since_ns
     if since_ns is None or state.now_ns - since_ns < PATH_NS or path.is_told:
         return
-    held = [position.number for position in state.live if position.is_open]
+    held = sum(position.is_open for position in state.live)
     if held:
         path.is_told = True
-        values: Values = {
-            "silent_ms": (state.now_ns - since_ns) // 1_000_000,
-            "positions": len(held),
-        }
+        silent_ms = (state.now_ns - since_ns) // 1_000_000
+        values: Values = {"silent_ms": silent_ms, "positions": held}
         state.alarm("calls to the broker are not answered, no exit could leave", values)
 
 

@@ -194,10 +194,18 @@ def is_local_rule_live(state: State, position: Position) -> bool:
     return fault is None and polling.is_path_working(state)
 
 
+def _counted_until_ns(state: State, position: Position) -> int:
+    """Now, or when it ended; what is carried is counted from the opening: the night is told (T24)."""
+    if not position.is_open:
+        return min(position.closed_at_ns, state.now_ns)
+    session = state.session(position.instrument.exchange)
+    return state.now_ns if session is None else max(state.now_ns, session.open_ns)
+
+
 def _run_clock(state: State, position: Position, *, is_local_live: bool) -> None:
     # What others have closed needs no protection: the broker does not hold it (T5).
     is_exposed = position.closable_quantity > 0
-    now = state.now_ns if position.is_open else min(position.closed_at_ns, state.now_ns)
+    now = _counted_until_ns(state, position)
     if not position.verified and is_exposed:
         if position.stop_missing_since_ns is None:
             position.stop_missing_since_ns = now

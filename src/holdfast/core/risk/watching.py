@@ -63,10 +63,10 @@ def mark_held(
 ) -> None:
     """Mark the positions of one instrument by its packet, and judge the day's loss (T17).
 
-    A late feed or a one-sided book marks nothing.
+    A late feed, a one-sided book and what was traded before the day's opening mark nothing.
     """
     bid, ask = quote.bid_paise, quote.ask_paise
-    if bid is None or ask is None:
+    if bid is None or ask is None or state.is_before_open(quote.instrument.exchange):
         return
     if quote.connection.fault(state.now_ns, state.settings.freshness) is not None:
         return
@@ -100,6 +100,8 @@ def evaluate(
 
 def _decide(state: State, rules: Sequence[ExitRule], position: Position, tick: Tick | None) -> None:
     quote = state.quote(position.id)
+    if state.is_before_open(position.instrument.exchange):
+        tick = None  # no price of before the opening touches anything (T24)
     view = _view(state, position, quote, tick, _touched(state, position, quote, tick))
     if leaving.is_hedge(state, position):
         rules = [rule for rule in rules if rule.name in leaving.HEDGE_RULES]
@@ -117,6 +119,8 @@ def _decide(state: State, rules: Sequence[ExitRule], position: Position, tick: T
 
 def _touched(state: State, position: Position, quote: Quote, tick: Tick | None) -> int | None:
     now = state.now_ns
+    if state.is_before_open(position.instrument.exchange):
+        return None
     if tick is None:
         spike = touch.confirmed_spike(position, quote, now)
         return spike if spike is not None else touch.stood_beyond(position, quote, now)

@@ -47,6 +47,17 @@ def test_a_position_is_shown_with_its_protection() -> None:
     assert "stop seen at the broker, unprotected for 1500 ms" in text
 
 
+def test_a_carried_position_says_since_which_day() -> None:
+    """Whoever reads it looks for its beginning there."""
+    before = Desk(day="2026-11-19")
+    before.hold()
+    desk = Desk(ready=False)
+    desk.load(carried=before.engine.left_over, nets={CALL: 195})
+    assert f"195 {CALL.symbol} INTRADAY, held, carried from 2026-11-19; stop" in (
+        shown(desk.engine.view)
+    )
+
+
 def test_what_is_not_ours_is_told_by_a_late_read_only() -> None:
     """An early one may not know of our own sale: who sells by it sells twice (T5, T14)."""
     desk = Desk()

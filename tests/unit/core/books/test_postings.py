@@ -9,6 +9,7 @@ from holdfast.core.books.postings import (
     Ledger,
     Posting,
     day_statement,
+    postings_of_carried,
     postings_of_fill,
 )
 from holdfast.domain.instrument import InstrumentId
@@ -71,7 +72,26 @@ def test_a_ledger_adds_up_a_round_trip() -> None:
         "charges": 14,
         "realised": -30_00_0000,
         "rounding": 0,
+        "carried": 0,
     }
+
+
+def test_what_is_carried_takes_nothing_from_todays_cash() -> None:
+    """It was paid on an earlier day: premium stands against what was carried, short or long."""
+    ledger = Ledger()
+    ledger.post(postings_of_carried(100_00))
+    ledger.post(postings_of_fill(-100_00, -10_00, Charges()))
+    assert balances(ledger) == {
+        "cash": 90_00_0000,
+        "premium": 0,
+        "charges": 0,
+        "realised": 10_00_0000,
+        "rounding": 0,
+        "carried": -100_00_0000,
+    }
+    short = Ledger()
+    short.post(postings_of_carried(-70_00))
+    assert short.balance_e4(Account.CARRIED) == 70_00_0000
 
 
 def test_an_entry_out_of_balance_is_not_taken() -> None:
@@ -105,6 +125,7 @@ def test_a_day_is_stated_per_contract_and_the_difference_is_posted() -> None:
         "charges": 48_57_5675 + 25_35_6400,
         "realised": 0,
         "rounding": 4325 + 15_3600,
+        "carried": 0,
     }
 
 
