@@ -28,7 +28,7 @@ from tests.support.command import START, environment
 from tests.support.restless import main as restless
 from tools import CHECKOUT
 
-READY_S: Final = 60
+READY_S: Final = 180
 READY: Final = "everything is ready"
 SECOND_NS: Final = 1_000_000_000
 
