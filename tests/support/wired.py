@@ -394,9 +394,10 @@ def content(tick: Tick) -> tuple[Any, ...]:
 
 
 def strange(heard: Iterable[Tick], told: Iterable[Tick]) -> tuple[int, list[Tick]]:
-    """How many ticks were compared, and those that are no state of the market's, in its order.
+    """How many ticks were compared, and those that are no state in which the market stood by then.
 
-    A feed leaves states out, and says again what stands; it makes nothing up and never goes back.
+    A feed leaves states out and says again what stands. Where two connections bring one contract,
+    the later of them may tell an older book of the same trade; no trade ever goes back.
     """
     states: dict[InstrumentId, list[tuple[Any, ...]]] = {}
     for tick in told:
@@ -404,10 +405,15 @@ def strange(heard: Iterable[Tick], told: Iterable[Tick]) -> tuple[int, list[Tick
     places: Counter[InstrumentId] = Counter()
     found, compared = [], 0
     for tick in heard:
-        own, place = states.get(tick.instrument, []), places[tick.instrument]
+        own, state = states.get(tick.instrument, []), content(tick)
+        place = places[tick.instrument]
         compared += 1
-        try:
-            places[tick.instrument] = own.index(content(tick), place)
-        except ValueError:
+        if state in own[place:]:
+            places[tick.instrument] = own.index(state, place)
+        elif state not in own or state[:TRADE] != own[place][:TRADE]:
             found.append(tick)
     return compared, found
+
+
+TRADE: Final = 3
+"""So many of the figures of a state tell its last trade: price, time, volume of the day."""

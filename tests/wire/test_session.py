@@ -143,7 +143,7 @@ def test_paper_trades_on_the_brokers_feed_and_sends_nothing(tmp_path: Path) -> N
     taped = (tick for tick in read_tape(run.folder / TAPES / DAY).ticks() if tick.count == 1)
     compared, made_up = strange(taped, shown)
     told(made, books, pace=at, compared=compared, asked=truth["counts"])
-    assert not made_up, made_up[:2]
+    assert not made_up, f"{len(made_up)}: {made_up[:2]}"
     assert compared >= 15_000
     assert not {"place", "modify", "cancel", "exit_all"} & {*truth["counts"]}
     assert (truth["orders"], truth["trades"]) == ([], [])
