@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,14 @@ AGREES_S: Final = 90.0
 
 RISE: Final = {"kind": "gap", "bps": 1_500, "for_s": 40}
 FALL: Final = {"kind": "gap", "bps": -2_000, "for_s": 40}
+
+
+FALLS: Final = 4
+"""A stop is touched by a trade, our own rule by a bid that stands: every other fall is its own."""
+
+
+class NeverStruck(Missed):
+    """What was to go wrong found nothing to strike."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,8 +69,7 @@ class Player:
         begun, self._watch, self._number = time.monotonic(), Watch(), 0
         strikes = bare_ms = unprotected_ms = 0
         try:
-            self._approach(row)
-            strikes = self._strike(row)
+            strikes = self._meet(row)
             self._heal(row)
             bare_ms, unprotected_ms = self._judge(row)
             wrong = "; ".join(self._watch.faults)
@@ -80,6 +88,15 @@ class Player:
         )
 
     # -- until it strikes
+
+    def _meet(self, row: Scenario) -> int:
+        """Approach and strike; a fall that our own rule was faster than is waited for again (T18)."""
+        for _ in range(FALLS - 1 if row.moment is Moment.TRIGGER else 0):
+            self._approach(row)
+            with suppress(NeverStruck):
+                return self._strike(row)
+        self._approach(row)
+        return self._strike(row)
 
     def _approach(self, row: Scenario) -> None:
         if row.moment is Moment.ENTRY:
@@ -154,7 +171,7 @@ class Player:
         struck = self._struck(row, truth)
         missed = [kind for kind, n in struck.items() if n <= 0]
         if missed:
-            raise Missed(f"{', '.join(missed)} never struck")
+            raise NeverStruck(f"{', '.join(missed)} never struck")
         return sum(struck.values()) + (row.act is not Act.NOTHING)
 
     def _act(self, act: Act, held: dict[str, Any]) -> None:
