@@ -12,6 +12,7 @@ from holdfast.core.state import State
 from holdfast.domain.audit import Halted
 from holdfast.domain.command import AnyCommand, Notify
 from holdfast.domain.event import (
+    AccountChecked,
     AnyEvent,
     FactsLoaded,
     InstrumentsLoaded,
@@ -24,6 +25,7 @@ from holdfast.domain.event import (
     ServiceChanged,
     ServiceState,
 )
+from holdfast.exchange.faults import FaultKind
 from holdfast.exchange.market_faults import MarketFaultKind
 from holdfast.runtime.clock import VirtualClock
 from holdfast.runtime.day import Begun, Day
@@ -56,6 +58,9 @@ if TYPE_CHECKING:
 
 SLOT_NS = SECOND // 2
 """So often the feed brings what has come, and everything else gets its turn."""
+
+CHECK_NS = 10 * SECOND
+"""So long after a refusal for our address the broker is asked whether it takes orders again (T27)."""
 
 
 class WatchedEngine(Engine):
@@ -244,6 +249,7 @@ class Process:
 
     def _schedule(self) -> None:
         self._next_slot()
+        self._later(CHECK_NS, self._check_address)
         for act in self.world.script.acts:
             at_ns = BEGIN_NS + act.at_ns
             if at_ns > self.began_ns or (at_ns == self.began_ns and not isinstance(act, Kill)):
@@ -273,6 +279,18 @@ class Process:
             self.day.inbox.end_market()
             return
         self._at(min(now_ns + SLOT_NS, self.world.end_ns), self._next_slot)
+
+    def _check_address(self) -> None:
+        """The broker itself says whether it takes orders from here, as the account's watch asks it."""
+        if self.engine.state.access.is_refused:
+            at_ns = self.now_ns - BEGIN_NS
+            faults = (act for act in self.world.script.acts if isinstance(act, BrokerFault))
+            stands = any(
+                act.kind is FaultKind.IP_REFUSED and act.at_ns <= at_ns < act.until_ns
+                for act in faults
+            )
+            self.day.tell(AccountChecked(at_ns=self.clock_ns, orders_allowed=not stands))
+        self._later(CHECK_NS, self._check_address)
 
     def _take(self, act: AnyAct) -> None:
         self.world.tell(act)
