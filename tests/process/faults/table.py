@@ -653,7 +653,7 @@ SESSIONS: Final = (
         moment=Moment.HELD,
         faults=(fault("token_dead"),),
         disarmed=("token", "links", "services", "feed", "book"),
-        heals_s=0.0,
+        heals_s=300.0,
         ends=End.OPEN,
         is_last=True,
     ),
