@@ -232,7 +232,7 @@ class Engine:
         if quote is None:
             state.alarm("tick of an unknown instrument", {"instrument": tick.instrument})
             return
-        quote.take(tick)
+        believed = quote.take(tick)
         connection = quote.connection
         exchange = quote.instrument.exchange
         held = state.held.get(tick.instrument)
@@ -245,8 +245,8 @@ class Engine:
             connection.is_armed = True
             watch.judge(state, exchange)
         builders = self._builders.get(tick.instrument)
-        if builders is not None:
-            self._on_underlying(tick, builders)
+        if builders is not None and believed is not None:
+            self._on_underlying(believed, builders)
 
     def _on_underlying(self, tick: Tick, builders: Sequence[CandleBuilder]) -> None:
         """Candles and strategies of an underlying: after exits, and the only source of signals."""
