@@ -68,9 +68,13 @@ class Breaker:
         """A call was answered. Returns whether that closed it.
 
         The answer to a request about an order (`is_order`) does so at once: it is the best probe.
-        That to a read does while it is probed.
+        That to a read does while it is probed; before, it brings the next probe forward, however
+        long the wait has become.
         """
-        if self.is_closed or not (is_order or self.state is BreakerState.HALF_OPEN):
+        if self.is_closed:
+            return False
+        if not is_order and self._due_ns is not None and self.state is BreakerState.OPEN:
+            self._due_ns = min(self._due_ns, at_ns + 2 * PROBE_AFTER_NS)
             return False
         self.state, self._due_ns, self._closed_ns = BreakerState.CLOSED, None, at_ns
         return True

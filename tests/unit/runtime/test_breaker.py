@@ -98,3 +98,19 @@ def test_one_that_opens_again_soon_waits_longer_and_later_does_not() -> None:
         breaker.fail(later_ns)
     assert breaker.due_ns == later_ns + PROBE_AFTER_NS
     assert breaker.opened == 3
+
+
+def test_a_read_that_is_answered_while_it_is_open_brings_the_next_probe_forward() -> None:
+    """However long the wait has grown; one that comes sooner is not put off."""
+    breaker = opened()
+    at_ns = 0
+    for _ in range(4):
+        assert breaker.due_ns is not None
+        at_ns = breaker.due_ns
+        breaker.turn(at_ns)
+        breaker.fail(at_ns)
+    assert breaker.due_ns == at_ns + PROBE_AFTER_NS_MAX
+    assert not breaker.answer(at_ns + 1, is_order=False)
+    assert breaker.due_ns == at_ns + 1 + 2 * PROBE_AFTER_NS
+    assert not breaker.answer(at_ns + SECOND_NS, is_order=False)
+    assert breaker.due_ns == at_ns + 1 + 2 * PROBE_AFTER_NS
