@@ -151,6 +151,8 @@ def test_an_index_at_a_price_that_cannot_be_names_no_strike_and_forms_no_candle(
     desk.tick(far)
     desk.spot(wrong)
     desk.at(61.6)
+    told = [one.values for one in desk.told(Anomaly)]
+    assert told == [{"instrument": NIFTY.id, "paise": round(wrong * 100), "after": 2_450_000}]
     [signal] = [told.signal for told in desk.told(SignalSeen)]
     assert signal.values["close"] == 24_500
     assert desk.last(PlaceOrder).terms.instrument == CALL.id
