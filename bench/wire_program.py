@@ -23,6 +23,7 @@ from typing import Any, Final
 from typing_extensions import override
 
 from bench.wire_desk import CALLS, PREFIX, fifty_positions, stops_of
+from holdfast.app.log import logging_to
 from holdfast.brokers.dhan.feed import DhanFeed, FeedDay
 from holdfast.brokers.dhan.orderline import OrderLine
 from holdfast.brokers.dhan.quotes import QuoteReader
@@ -72,6 +73,7 @@ class Ours:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-wire-")))
         self.journal = StoreJournal(folder, TapeHeader(day=DAY, source="bench"))
         stack.callback(self.journal.close)
+        stack.enter_context(logging_to(folder))
         contracts = (NIFTY, *CALLS)
         self.rest = Rest(f"http://127.0.0.1:{ports['http']}/v2", Whose(), self.clock)
         reader = QuoteReader(self.rest, self.clock, contracts=lambda: contracts)
