@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from holdfast.brokers.dhan.dialing import Dialing, Ended, Loss
+from holdfast.brokers.dhan.handshake import refuse_redirects
 from holdfast.brokers.dhan.quotes import QuoteReader
 from holdfast.brokers.dhan.sockets import LOOK_S, QUIET_NS, Hours, Line, Place, Speaker
 from holdfast.brokers.dhan.wanted import Wanted
@@ -115,7 +116,7 @@ class DhanFeed:
         """Be ready to be kept: the connections themselves are made when the broker's rules allow."""
         await self.close()
         self._began_ns = self._timing.now_ns()
-        self._session = aiohttp.ClientSession(trust_env=False)
+        self._session = aiohttp.ClientSession(trust_env=False, middlewares=(refuse_redirects,))
         for line in self._lines:
             line.session = self._session
         self._wanted.know(self._day.contracts())
