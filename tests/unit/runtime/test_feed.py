@@ -103,7 +103,7 @@ def test_it_is_ready_at_its_first_packet_and_not_when_it_is_connected() -> None:
     virtually(story())
 
 
-@pytest.mark.proves("RACE-4")
+@pytest.mark.proves("RACE-4", "ACT-1")
 def test_the_first_packet_waits_until_the_day_may_begin() -> None:
     """Nothing that came before is lost, and nothing is taken too early."""
 
@@ -425,7 +425,7 @@ def real_service(stage: Alone, feed: PlayedFeed, *, silent: bool = False) -> Fee
     )
 
 
-@pytest.mark.proves("I-68")
+@pytest.mark.proves("MFH-7")
 def test_a_feed_that_is_lost_is_made_anew_within_its_life() -> None:
     """The engine lives on; what came before and after the loss is all there, and the loss is told."""
 
