@@ -8,11 +8,12 @@ import pytest
 from aiohttp import web
 from typing_extensions import override
 
+from holdfast.brokers.dhan.rest import Answer, CallKind, Rest
 from holdfast.brokers.dhan.rows import OrderWords
 from holdfast.brokers.dhan.updates import UpdateStream
 from holdfast.runtime.clock import ScaledClock
 from tests.support.desk import CALL, SESSION
-from tests.support.dhan_wire import PREFIX, Whose
+from tests.support.dhan_wire import PREFIX, Whose, WireServer, said
 from tests.support.feed_desk import NOON, FeedDesk
 from tests.support.feed_server import FeedServer, until
 
@@ -69,6 +70,39 @@ def test_the_login_of_the_order_stream_is_sent_to_nobody_else(status: int) -> No
             assert len(asked) == 1
             assert "127.0.0.1" not in str(refused.value)
             assert (other.attempts, other.connections) == (0, [])
+
+    asyncio.run(main())
+
+
+def test_no_proxy_that_the_environment_names_sees_a_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither requests nor web sockets go there: whoever sets it would read every order."""
+
+    async def main() -> None:
+        async with (
+            FeedServer() as broker,
+            sending_to("http://127.0.0.1:1/", 302) as (proxy, asked),
+            WireServer(lambda _heard: said(200, {})) as web_broker,
+        ):
+            for name in ("http_proxy", "https_proxy", "ws_proxy", "wss_proxy", "all_proxy"):
+                monkeypatch.setenv(name, proxy.replace("ws:", "http:"))
+            clock = ScaledClock(NOON, 10)
+            rest = Rest(web_broker.base, Whose(), clock)
+            for kind in CallKind:
+                assert isinstance(await rest.call("GET", "/x", kind=kind), Answer)
+            await rest.close()
+            stream = UpdateStream(broker.url, Whose(), clock, words=OrderWords(PREFIX), tell=print)
+            await stream.connect()
+            await stream.close()
+            desk = FeedDesk(broker, start_ns=NOON, sessions=(SESSION,), until_ns=None, speed=10)
+            await desk.feed.connect()
+            keeping = asyncio.ensure_future(desk.feed.keep(desk.hear, desk.told.append))
+            await broker.connected(2)
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            await desk.feed.close()
+            assert asked == []
 
     asyncio.run(main())
 
