@@ -3,6 +3,7 @@
 `make test` plays twelve of them, `make faults` all (HOLDFAST_FAULTS=all).
 """
 
+import json
 import os
 import subprocess
 from collections import Counter
@@ -104,6 +105,7 @@ def test_without_the_list_of_contracts_nothing_begins(
     assert "today's list of contracts could not be fetched" in program.told()
 
 
+@pytest.mark.proves("MFH-6")
 def test_the_reason_is_shown_to_a_person(tmp_path: Path, tape: Path) -> None:
     """`holdfast status --json` names the term that keeps entries off, and its figures."""
     with living(tmp_path, tape=tape, speed=SPEED) as life:
@@ -119,3 +121,5 @@ def test_the_reason_is_shown_to_a_person(tmp_path: Path, tape: Path) -> None:
         )
     assert f'"account": "{CLIENT}"' in done.stdout
     assert '"blocked_by": "' in done.stdout
+    feed = json.loads(done.stdout)["program"]["feed"]
+    assert (feed["is_up"], feed["wanted"] > 0, feed["dials"] > 0) == (False, True, True)

@@ -20,7 +20,7 @@ from holdfast.domain.event import (
     TimerFired,
 )
 from holdfast.domain.market import Tick
-from holdfast.ports import MarketFeed
+from holdfast.ports import FeedStatus, MarketFeed
 from holdfast.runtime.connected import Redial
 from holdfast.runtime.feed import FeedService
 from holdfast.runtime.inbox import Inbox
@@ -334,6 +334,21 @@ class Kept:
             await asyncio.Event().wait()
         finally:
             self.link = self.tell = None
+
+    def status(self) -> FeedStatus:
+        """It has one connection while somebody keeps it."""
+        count = int(self.link is not None)
+        return FeedStatus(
+            is_up=count > 0,
+            connections=count,
+            dials=count,
+            wanted=0,
+            age_ms=None,
+            lag_ms={},
+            flaws={},
+            quotes_read=0,
+            penalty_until_ns=0,
+        )
 
 
 @pytest.mark.proves("MFH-1", "MFH-7")
