@@ -151,6 +151,12 @@ REFUSED: list[tuple[Kind, object, str, str]] = [
 ]
 
 DISGUISED = [
+    *(
+        "https://api.dhan.co@example.com",
+        "https://api.dhan.co\\@example.com",
+        "https://api.dhan.co?",
+    ),
+    *("https://api.dhan.co#", "https://[::1]example.com", "https://api.dhan.co /v2", "https://%2e"),
     *("http://127.0.0.1@example.com", "http://127.0.0.1:80@example.com", "http://@127.0.0.1"),
     *("http://:@example.com", "http://127.0.0.1\\@example.com", "http://127.0.0.1\\.example.com"),
     *("http://localhost.example.com", "http://127.0.0.1.example.com", "http://127.example.com"),
