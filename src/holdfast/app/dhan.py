@@ -77,6 +77,7 @@ class Heard:
     """What the broker said of token, account and clock, for a start and for the day.
 
     Of a token that a single answer calls dead only `suspect` hears: it asks the profile, and tells.
+    `taken` hears that there is a living one.
     """
 
     def __init__(self) -> None:
@@ -84,6 +85,7 @@ class Heard:
         self._newest: dict[type, AnyEvent] = {ClockChanged: ClockChanged(at_ns=0, skew_ms=0)}
         self._tell: Callable[[AnyEvent], None] | None = None
         self.suspect: Callable[[], None] = lambda: None
+        self.taken: Callable[[], None] = lambda: None
 
     def listen(self, tell: Callable[[AnyEvent], None] | None) -> None:
         """Tell everything to `tell` from here on, `None`: to nobody any more."""
@@ -93,6 +95,8 @@ class Heard:
         """Take a word of the adapter."""
         if isinstance(event, _OF_ACCESS):
             self._newest[type(event)] = event
+        if isinstance(event, TokenChanged) and event.is_valid:
+            self.taken()
         if self._tell is not None:
             self._tell(event)
 
@@ -366,6 +370,7 @@ class _Parts:
             reader=self.reader,
             reject=self._reject,
         )
+        self.heard.taken = self.feed.take_token
         self.account = KnownAccount(self.side.account, known.instruments)
 
     def _reject(self, refused: TokenRefused) -> None:

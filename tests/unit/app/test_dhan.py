@@ -159,8 +159,13 @@ def test_one_answer_kills_no_token() -> None:
     heard.answer(dead)
     heard.answer(refused)
     assert (told, suspected) == ([refused], [1])
+    taken: list[int] = []
+    heard.taken = lambda: taken.append(1)
     heard.tell(dead)
-    assert told == [refused, dead]
+    assert (told, taken) == ([refused, dead], [])
+    heard.tell(TokenChanged(at_ns=2, is_valid=True, valid_until_ns=9))
+    assert told.pop() == TokenChanged(at_ns=2, is_valid=True, valid_until_ns=9)
+    assert taken == [1]
     heard.listen(None)
     heard.tell(dead)
     assert len(told) == 2

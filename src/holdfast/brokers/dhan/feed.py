@@ -151,6 +151,11 @@ class DhanFeed:
         self._poke()
         return stay
 
+    def take_token(self) -> None:
+        """The broker takes the token of the moment, by its profile's answer: show it again now."""
+        self._dialing.take_token()
+        self._poke()
+
     def _poke(self) -> None:
         for line in self._lines:
             line.poke()
