@@ -131,6 +131,6 @@ def test_the_reason_is_shown_to_a_person(tmp_path: Path, tape: Path) -> None:
         )
     told = json.loads(done.stdout)
     assert told["account"] == CLIENT
-    assert told["program"]["blocked_by"], "the term, and beside it its figures"
+    assert told["program"]["view"]["blocked_by"], "the term, and beside it its figures"
     feed = told["program"]["feed"]
     assert (feed["is_up"], feed["wanted"] > 0, feed["dials"] > 0) == (False, True, True)
