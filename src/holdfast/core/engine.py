@@ -39,7 +39,7 @@ from holdfast.core.timers import Rank, TimerKey
 from holdfast.core.view import View, view
 from holdfast.domain.audit import Anomaly, AnyAudit, RuleFailed, SelfTested
 from holdfast.domain.command import AnyCommand, Notify, PlaceOrder, Severity, Subscribe
-from holdfast.domain.decision import HaltLevel, Signal
+from holdfast.domain.decision import HaltLevel, Signal, Values
 from holdfast.domain.event import (
     BOOK,
     CARRIED,
@@ -253,7 +253,7 @@ class Engine:
     def _note_refused(self, quote: Quote, tick: Tick) -> None:
         """A print of an index that cannot be true, told once a day: more of them say nothing new."""
         if quote.prints is not None and quote.prints.refused == 1:
-            values = {
+            values: Values = {
                 "instrument": tick.instrument,
                 "paise": tick.last_paise,
                 "after": quote.last_paise,

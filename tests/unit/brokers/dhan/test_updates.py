@@ -266,6 +266,33 @@ def test_many_lives_leave_nothing_behind() -> None:
     streaming(act, broker=broker)
 
 
+@pytest.mark.proves("I-106", "OUH-4")
+def test_it_may_be_stopped_from_within_what_it_tells() -> None:
+    """Whoever hears a word closes it before the next one: nothing waits for itself."""
+
+    async def main() -> None:
+        broker, stops = Broker(), list[asyncio.Task[None]]()
+
+        def hear(_event: AnyEvent) -> None:
+            stops.append(asyncio.ensure_future(stream.close()))
+
+        async with broker.serving() as url:
+            stream = UpdateStream(
+                url, Whose(), ScaledClock(NOW_NS, 20), words=OrderWords(PREFIX), tell=hear
+            )
+            await stream.connect()
+            await until(lambda: broker.sockets)
+            for _ in range(2):
+                await broker.sockets[-1].send_str(alert())
+            async with asyncio.timeout(2):
+                await until(lambda: stops and all(stop.done() for stop in stops))
+            assert not stream.is_up
+            assert [stop.exception() for stop in stops] == [None] * len(stops)
+            await until(lambda: broker.sockets[-1].closed)
+
+    asyncio.run(main())
+
+
 # -- words
 
 
