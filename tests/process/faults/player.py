@@ -99,9 +99,9 @@ class Player:
         return self._strike(row)
 
     def _approach(self, row: Scenario) -> None:
-        if row.moment is Moment.ENTRY:
+        if row.moment is Moment.ENTRY or row.is_fresh:
             self._leave()
-        else:
+        if row.moment is not Moment.ENTRY:
             view = self._until(_is_calm, "a calm position", APPROACH_S)
             self._number = view["positions"][0]["position"]
         view = self._watch.last

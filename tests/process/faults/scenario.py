@@ -48,7 +48,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     shown while it lasted; empty: none has to. `exit_by` is how the program closes. `heals_s` is how
     soon after it entries must be armed again, 0: not on that day. `is_for_test`: `make test` plays
     it too. `is_last`: what it leaves behind lasts for the day, so that nothing can be played after
-    it in the same life.
+    it in the same life. `is_fresh`: a position to which nothing was done before (a stop that was
+    cancelled once is placed again once, T11).
     """
 
     name: str
@@ -63,6 +64,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     heals_s: float = 150.0
     is_for_test: bool = False
     is_last: bool = False
+    is_fresh: bool = False
 
 
 def fault(kind: str, *endpoints: str, **more: Any) -> dict[str, Any]:

@@ -234,12 +234,14 @@ STOPS: Final = (
         ids=("I-39",),
         moment=Moment.HELD,
         faults=(fault("stop_dropped", for_s=1.0),),
+        is_fresh=True,
     ),
     Scenario(
         name="stop: the owner cancels it",
         ids=("B-19",),
         moment=Moment.HELD,
         faults=(fault("owner_cancels_stop"),),
+        is_fresh=True,
     ),
     Scenario(
         name="stop: trailing, the answer is lost",
