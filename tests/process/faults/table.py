@@ -742,6 +742,12 @@ def lanes(rows: Sequence[Scenario], most: int) -> list[list[Scenario]]:
     last = [row for row in rows if row.is_last]
     while len(parts) < len(last):
         parts.append([])
-    for part, row in zip(parts, last, strict=False):
+    # A change of a stop that nobody saw bars changes for the day (T2): exits end a life without one.
+    parts_calm_first = sorted(parts, key=lambda part: any(r.moment is Moment.TRAIL for r in part))
+    exits = [row for row in last if row.moment is Moment.EXIT]
+    others = [row for row in last if row.moment is not Moment.EXIT]
+    for part, row in zip(parts_calm_first, exits, strict=False):
+        part.append(row)
+    for part, row in zip(reversed(parts_calm_first), others, strict=False):
         part.append(row)
     return parts
