@@ -74,7 +74,6 @@ class Broker:
             *("--seed", str(seed), "--speed", str(speed), "--start-ist", "09:20"),
             *("--state", str(home / "broker"), "--cash", "100000000"),
             *("--underlying", underlying, "--logged-out", "--transit-ms", "100", "300"),
-            *("--doubt", "average_decimals=8"),  # money is compared to the paisa, not to T30
         ]
         self._process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] = {}
