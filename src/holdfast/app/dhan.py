@@ -18,7 +18,7 @@ from typing_extensions import override
 from holdfast.app.chain import Market
 from holdfast.app.config import Config, DhanSettings, order_prefix
 from holdfast.brokers.dhan.account import AccountSide, Site, Told, Trading, account_side
-from holdfast.brokers.dhan.charts import read_history
+from holdfast.brokers.dhan.charts import History, read_history
 from holdfast.brokers.dhan.feed import DhanFeed, FeedDay, TokenRefused
 from holdfast.brokers.dhan.ip import check_ip, read_registration, watch_ip
 from holdfast.brokers.dhan.orderline import OrderLine
@@ -43,6 +43,7 @@ from holdfast.domain.event import (
     TokenChanged,
 )
 from holdfast.domain.instrument import Instrument, Kind
+from holdfast.facts.ist import ist_text
 from holdfast.ports import Account, Connection, Profile, Timing, Token
 from holdfast.runtime.beside import Beside
 from holdfast.runtime.day import Day
@@ -221,8 +222,27 @@ async def _candles(
             reason = "no sessions" if found is None else found.reason
             _log.warning("no past candles", underlying=index.underlying, reason=reason)
             continue
+        tell_missing(index.underlying, found)
         loaded += found.loaded(now_ns)
     return tuple(sorted(loaded, key=lambda one: one.candle.start_ns))
+
+
+def tell_missing(underlying: str, found: History) -> None:
+    """Say which closed minutes the charts do not have: strategies go on as over a restart's gap.
+
+    After a start in the session these are the last two or so, because charts lag (dhan.md 3.9). Live
+    candles follow without a break, and none may come before one that was heard.
+    """
+    if not found.missing_ns:
+        return
+    _log.warning(
+        "candles are missing from the past",
+        underlying=underlying,
+        minutes=len(found.missing_ns),
+        first=ist_text(found.missing_ns[0])[:5],
+        last=ist_text(found.missing_ns[-1])[:5],
+        are_late=found.may_come,
+    )
 
 
 async def _order_family(rest: Rest, heard: Heard, day: DhanDay) -> socket.AddressFamily:

@@ -85,7 +85,7 @@ def _table(verdicts: list[Verdict]) -> str:
     return "\n".join([heading, *lines])
 
 
-@pytest.mark.parametrize("kind", ["bad_gateway", "server_error", "empty_body"])
+@pytest.mark.parametrize("kind", ["bad_gateway", "server_error", "empty_body", "half_json"])
 def test_without_the_list_of_contracts_nothing_begins(
     tmp_path: Path, tape: Path, kind: str
 ) -> None:

@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from holdfast.app.config import Config, DhanSettings
-from holdfast.app.dhan import Announced, Heard, KnownAccount, Wire, traded, urls_of
+from holdfast.app.dhan import Announced, Heard, KnownAccount, Wire, tell_missing, traded, urls_of
+from holdfast.brokers.dhan.charts import History
 from holdfast.brokers.dhan.settings import REAL, Urls, is_loopback
 from holdfast.brokers.played import PlayedAccount
 from holdfast.domain.errors import DataRefused
@@ -21,7 +23,7 @@ from holdfast.domain.event import (
 from holdfast.domain.instrument import Instrument, instrument_id
 from holdfast.ports import Profile, Token
 from tests.support.chain import Shown, living
-from tests.support.desk import CALL, DAY, NIFTY, PUT
+from tests.support.desk import CALL, DAY, NIFTY, OPEN, PUT, SECOND
 from tests.support.virtual import virtually
 
 
@@ -67,6 +69,27 @@ def test_a_list_without_what_is_traded_is_refused(lacks: Instrument) -> None:
     """Before anything begins, by the name of what it lacks."""
     with pytest.raises(DataRefused, match="lacks NIFTY or its options"):
         traded([one for one in (NIFTY, CALL) if one != lacks], ["NIFTY"], DAY)
+
+
+@pytest.mark.parametrize(
+    ("missing_ns", "told"),
+    [
+        ((), []),
+        (
+            (OPEN, OPEN + 60 * SECOND),
+            [{"minutes": 2, "first": "09:15", "last": "09:16", "are_late": True}],
+        ),
+    ],
+)
+def test_minutes_that_the_charts_do_not_have_yet_are_named(
+    missing_ns: tuple[int, ...], told: list[dict[str, object]]
+) -> None:
+    """A first start in the session has such a hole; nobody takes it for a quiet market."""
+    found = History(candles=(), left_out={}, missing_ns=missing_ns, may_come=bool(missing_ns))
+    with capture_logs() as logs:
+        tell_missing("NIFTY", found)
+    names = ("minutes", "first", "last", "are_late")
+    assert [{name: one[name] for name in names} for one in logs] == told
 
 
 # -- who hears what
