@@ -80,6 +80,7 @@ class Day:
         self.struck: Counter[str] = Counter()
         self.lives: list[tuple[int, int]] = []
         self.number = 0
+        self.bare = 0
         self.told = ""
 
     def close(self) -> None:
@@ -100,6 +101,7 @@ class Day:
         was_there = self.live.kill()
         truth = self.broker.told()
         self.lives[-1] = (self.lives[-1][0], at_ns)
+        self.bare += Coverage(truth).bare_ns(*self.lives[-1]) != 0
         found = {"shutdown"} if phase == "shutdown" else self._phases(truth, at_ns)
         if was_there:
             self.struck[phase if phase in found else min(found)] += 1
@@ -324,7 +326,8 @@ def violations(day: Day, truth: dict[str, Any]) -> dict[str, Any]:
 
 
 def _has_floor(day: Day) -> bool:
-    return all(day.struck[one] >= FLOOR for one in PHASES)
+    """Every phase was struck often enough, and a start found something without a stop."""
+    return day.bare >= 1 and all(day.struck[one] >= FLOOR for one in PHASES)
 
 
 def differing(truth: dict[str, Any], books: dict[str, Any]) -> list[str]:

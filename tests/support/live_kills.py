@@ -290,7 +290,7 @@ def until(
     while not (found := holds()):
         assert alive.poll() is None, f"ended with {alive.returncode} without {what}"
         assert time.monotonic() < end, f"{what} did not come within {within_s} s"
-        time.sleep(0.002)
+        time.sleep(0.004)
     return found
 
 
