@@ -671,11 +671,11 @@ SESSIONS: Final = (
         ends=End.FLAT,
     ),
     Scenario(
-        name="line: no connection is taken for 10 s",
+        name="line: no connection is taken for 30 s",
         ids=("DEG-2",),
         moment=Moment.HELD,
         faults=(fault("connect_refused"),),
-        for_s=10.0,
+        for_s=30.0,
         disarmed=("links", "services", "stream", "account"),
         heals_s=300.0,
     ),
