@@ -403,6 +403,14 @@ class Engine:
                 do,
             )
 
+    def lack_some(self) -> None:
+        """Of what comes until the next start a part is gone: a fill that a read told, for one.
+
+        Until the broker's book is listed again, what seems to be held is no evidence of too much
+        being closed.
+        """
+        self._state.is_partial = True
+
     def leave_entries(self, step: Step) -> tuple[OrderId, ...]:
         """The last decision was never durable: its entries did not leave; returns which."""
         return record.leave_entries(self._state, step.commands)

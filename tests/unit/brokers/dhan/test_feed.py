@@ -4,7 +4,9 @@ import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
+from typing import Any
 
+import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
@@ -222,6 +224,26 @@ def test_the_broker_pings_and_is_answered_and_never_pinged() -> None:
         assert len(desk.server.connections) == 1
 
     play(story)
+
+
+@pytest.mark.proves("T28")
+def test_nobody_is_pinged_in_an_idle_hour_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client would do so by itself, after any silence that it is told of: it is told of none."""
+    asked: list[object] = []
+    connect = aiohttp.ClientSession.ws_connect
+
+    def noted(self: aiohttp.ClientSession, *args: Any, **how: Any) -> Any:
+        asked.append(how["heartbeat"])
+        return connect(self, *args, **how)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "ws_connect", noted)
+
+    async def story(desk: FeedDesk) -> None:
+        served = await desk.server.connected()
+        await asyncio.sleep(desk.timing.wall_s(5))
+        assert (served.pings, asked) == ([], [None])
+
+    play(story, start_ns=EVENING)
 
 
 @pytest.mark.proves("MFH-3", "MFH-7", "I-71")

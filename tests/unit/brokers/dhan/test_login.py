@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -134,10 +135,14 @@ def test_refused_passwords_are_asked_three_times_and_two_minutes_apart(tmp_path:
     clock = HandClock()
     broker = Broker(clock)
     broker.says = said(200, {"message": "Invalid TOTP", "status": "error"})
+    asked: list[int] = []
     for _ in range(60):
+        before = broker.minted
         assert isinstance(run(tmp_path, opened, broker=broker, clock=clock), NoToken)
+        asked += [clock.now_ns()] * (broker.minted - before)
         clock.pass_s(30)
     assert broker.minted == 3
+    assert [(b - a) // SECOND_NS for a, b in pairwise(asked)] == [120, 120]
     got = run(tmp_path, opened, broker=broker, clock=clock)
     assert isinstance(got, NoToken)
     assert got.again_ns is None

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 from hypothesis import given
@@ -57,6 +58,7 @@ class Broker:
         self.logins: list[dict[str, Any]] = []
         self.sockets: list[web.WebSocketResponse] = []
         self.pongs: list[bytes] = []
+        self.pings: list[bytes] = []
         self.texts: list[str] = []
         self.requests: list[web.Request] = []
 
@@ -87,6 +89,8 @@ class Broker:
         async for message in socket:
             if message.type is WSMsgType.PONG:
                 self.pongs.append(message.data)
+            elif message.type is WSMsgType.PING:
+                self.pings.append(message.data)
             elif message.type is WSMsgType.TEXT:
                 self.texts.append(message.data)
         return socket
@@ -211,7 +215,28 @@ def test_the_brokers_pings_are_answered_and_hours_without_words_are_well() -> No
 
     assert not streaming(act, broker=broker)
     assert broker.pongs == [b"p0", b"p1", b"p2", b"p3"]
-    assert not broker.texts, "we ping nobody"
+    assert (broker.texts, broker.pings) == ([], []), "we ping nobody"
+
+
+@pytest.mark.proves("T28")
+def test_nobody_is_pinged_in_an_idle_hour_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client would do so by itself, after any silence that it is told of: it is told of none."""
+    asked: list[object] = []
+    connect = aiohttp.ClientSession.ws_connect
+
+    def noted(self: aiohttp.ClientSession, *args: Any, **how: Any) -> Any:
+        asked.append(how["heartbeat"])
+        return connect(self, *args, **how)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "ws_connect", noted)
+
+    async def act(stream: UpdateStream, broker: Broker, clock: ScaledClock) -> None:
+        await stream.connect()
+        await asyncio.sleep(clock.wall_s(20))
+        await stream.ping()
+        assert (broker.pings, asked) == ([], [None])
+
+    streaming(act)
 
 
 @pytest.mark.proves("T28")
