@@ -54,7 +54,7 @@ bench: $(READY) ## measure, as ratios to a bare loop in the same run
 wire-day: $(READY) ## trade a whole day live against a simulated broker, twenty times as fast, and compare both books
 	HOLDFAST_WIRE_DAY=1 $(PY) -m pytest -rP tests/wire/test_session.py -k whole_day
 
-kill: $(READY) ## kill -9 at fifty moments of a day and at every write of the journal, and start again
+kill: $(READY) kill-live ## kill -9: fifty moments of a day, every write of the journal, N=200 moments of live mode
 	HOLDFAST_KILLS=50 $(PY) -m pytest -n auto --dist worksteal -rP tests/process/test_kill.py \
 	  tests/process/test_kill_every_write.py tests/process/test_kill_store.py
 	HOLDFAST_BLOCKS=1 HOLDFAST_DOWN_S=60 $(PY) -m pytest -rP tests/process/test_full_disk.py \
@@ -62,8 +62,9 @@ kill: $(READY) ## kill -9 at fifty moments of a day and at every write of the jo
 
 kill-live: $(READY) ## kill -9 in live mode on a simulated broker: N=200 moments, drawn by phase
 	HOLDFAST_LIVE_KILLS=$${N:-200} $(PY) -m pytest -p no:randomly -n 0 -s tests/process/test_kill_live.py
-faults: $(READY) ## strike a live program at a simulated broker by every named fault of the wire
-	HOLDFAST_FAULTS=all $(PY) -m pytest -n 2 --dist worksteal -rP tests/process/faults
+
+faults: $(READY) ## strike a live program at a simulated broker by every named fault of the wire, twenty times as fast
+	HOLDFAST_FAULTS=all HOLDFAST_FAULTS_SPEED=$${HOLDFAST_FAULTS_SPEED:-20} $(PY) -m pytest -n 2 --dist worksteal -rP tests/process/faults
 
 mutants: $(READY) ## break the code on purpose: every break must fail a test
 	$(PY) -m tools.mutants

@@ -1,16 +1,16 @@
 """What every test gets: claims of requirements, recorded data, seeded properties, no network."""
 
 import os
-import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from holdfast.runtime.loopback import VARIABLE, is_loopback
+from holdfast.runtime.loopback import VARIABLE, StrangerRefused, look
+from tests.support.command import GUARD
 from tools import CHECKOUT
 
 pytest_plugins = ["tests.support.claims"]
@@ -49,20 +49,20 @@ def shared_data() -> Path:
 def _loopback_only() -> Iterator[None]:
     """Fail a test that speaks to any other machine; a refusal by `OSError` could be swallowed.
 
-    The programs that it starts refuse by themselves, as the variable tells them.
+    The programs that it starts refuse by themselves, as the variable tells them; so does every
+    other Python, which finds the guard first.
     """
+    path = os.environ.get("PYTHONPATH", "")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, "1")
-        for name in ("connect", "connect_ex", "sendto"):
-            patch.setattr(socket.socket, name, _refusing_strangers(getattr(socket.socket, name)))
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(GUARD), path))))
+        sys.addaudithook(_look)
         yield
 
 
-def _refusing_strangers(call: Callable[..., Any]) -> Callable[..., Any]:
-    def guarded(self: socket.socket, *args: Any) -> Any:
-        address = args[-1]
-        if self.family != socket.AF_UNIX and not is_loopback(address[0]):
-            pytest.fail(f"a test tried to reach {address}; tests speak to this machine only")
-        return call(self, *args)
-
-    return guarded
+def _look(event: str, given: tuple[object, ...]) -> None:
+    """See what any library of this process is about to do; a hook is never taken out again."""
+    try:
+        look(event, given)
+    except StrangerRefused as refused:
+        pytest.fail(f"a test tried to reach another machine: {refused}")

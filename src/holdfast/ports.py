@@ -1,6 +1,6 @@
 """The doors between the runtime and the world. Adapters stand behind them; the core sees none."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -79,6 +79,26 @@ class MarketFeed(Connection, Protocol):
         ...
 
 
+class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a feed is, for people. Ages and lags are milliseconds, `None` before the first packet.
+
+    `lag_ms` is receipt minus the newest trade, by exchange, at the newest packet (T10). `dials`
+    counts connections that were begun, `flaws` what came and could not be used, by its kind.
+    `quotes_read` counts calls beside the connections. `penalty_until_ns` (UTC): the broker wants to
+    be left alone until then.
+    """
+
+    is_up: bool
+    connections: int
+    dials: int
+    wanted: int
+    age_ms: int | None
+    lag_ms: Mapping[str, int]
+    flaws: Mapping[str, int]
+    quotes_read: int
+    penalty_until_ns: int
+
+
 @runtime_checkable
 class KeptFeed(MarketFeed, Protocol):
     """A feed that makes its own connections, and makes them anew, for as long as it is kept.
@@ -94,6 +114,10 @@ class KeptFeed(MarketFeed, Protocol):
         `link` hears each change of whether it comes, and why not; `tell` hears of quotes that were
         read outside the connections meanwhile.
         """
+        ...
+
+    def status(self) -> FeedStatus:
+        """How it is now, from memory."""
         ...
 
 

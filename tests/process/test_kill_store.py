@@ -20,10 +20,10 @@ from holdfast.domain.event import Restarted, TimerFired
 from holdfast.store.audit import audit
 from holdfast.store.halt import HaltFile
 from holdfast.store.schema import FILE_NAME
+from tests.support.command import CODE
 from tests.support.store import Owners, contents, first_missing
 from tests.unit.store.samples import DAY, T0, a_day, play, tick
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("HOLDFAST_KILLS", "50"))
 SEED = int(os.environ.get("HOLDFAST_SEED", "1"))
 LIVES_PER_STORE = 5
@@ -110,7 +110,7 @@ def nursery() -> Iterator[Nursery]:
         [sys.executable, __file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"},
+        env={**os.environ, "PYTHONPATH": CODE},
         text=True,
     ) as process:
         yield Nursery(process)

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from holdfast.runtime.loopback import VARIABLE
+from tests.support.command import CODE, GUARD
 from tests.support.sdk import (
     DEFECTS,
     Shown,
@@ -50,7 +52,7 @@ def server(folder: Path) -> Iterator[dict[str, Any]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "holdfast.app.main", *words, "--ready-file", str(ready)],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT / "src")},
+        env={**os.environ, "PYTHONPATH": CODE},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -97,7 +99,8 @@ def run_sdk(ready: dict[str, Any], folder: Path) -> dict[str, Any]:
         [str(python), str(CHECKOUT / "tests" / "process" / "sdk_client.py")],
         input=json.dumps(plan),
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1,localhost"},
+        env={"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1,localhost"}
+        | {"PYTHONPATH": str(GUARD), VARIABLE: "1"},
         capture_output=True,
         text=True,
         timeout=80,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.command import CODE
 from tests.support.running import Running
-from tools import CHECKOUT
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -318,7 +318,7 @@ def test_the_handlers_need_nothing_heavy() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", text],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT / "src")},
+        env={**os.environ, "PYTHONPATH": CODE},
         capture_output=True,
         text=True,
         check=True,

@@ -13,10 +13,10 @@ from holdfast.store import query
 from holdfast.store.audit import audit
 from holdfast.store.buffers import StoreSettings
 from holdfast.store.schema import FILE_NAME
+from tests.support.command import CODE
 from tests.support.journal import StoreJournal
 from tests.unit.store.samples import DAY, HEADER, T0, a_day, play, tick
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 KILLS = 6
 ANSWERS_FLOOR = 300
 """Commits that were reported before the kills, over all of them."""
@@ -50,7 +50,7 @@ def test_kill_9_in_the_middle_of_commits_leaves_a_valid_prefix(tmp_path: Path) -
         child = subprocess.Popen(
             [sys.executable, __file__, str(tmp_path)],
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"},
+            env={**os.environ, "PYTHONPATH": CODE},
             text=True,
         )
         assert child.stdout is not None

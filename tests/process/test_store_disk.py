@@ -20,11 +20,11 @@ from holdfast.store.buffers import StoreSettings
 from holdfast.store.migrate import open_current, revision_of
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.tape import FOLDER, read_tape
+from tests.support.command import CODE
 from tests.support.journal import StoreJournal
 from tests.support.small_disk import in_memory
 from tests.unit.store.samples import DAY, HEADER, T0, tick
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 NOBODY = 65_534
 TO_THE_LAST_BYTE = StoreSettings(
     db_commit_interval_s=0.01, retry_s=0.05, join_s_max=10, free_bytes_min=0
@@ -191,7 +191,7 @@ def run_child(what: str, folder: Path) -> None:
     """Run one of the functions above in a process of its own, which must end well."""
     ran = subprocess.run(
         [sys.executable, __file__, what, str(folder)],
-        env={**os.environ, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"},
+        env={**os.environ, "PYTHONPATH": CODE},
         capture_output=True,
         text=True,
         check=False,

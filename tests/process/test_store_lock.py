@@ -12,8 +12,8 @@ import pytest
 
 from holdfast.domain.errors import InstanceRunning
 from holdfast.runtime.lock import InstanceLock
+from tests.support.command import CODE
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 CLIENT = "1000000001"
 AT_NS = 1_765_770_300_000_000_000
 
@@ -36,7 +36,7 @@ def child(folder: Path) -> Iterator["subprocess.Popen[str]"]:
         [sys.executable, __file__, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT / "src")},
+        env={**os.environ, "PYTHONPATH": CODE},
         text=True,
     ) as process:
         try:

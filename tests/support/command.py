@@ -9,6 +9,12 @@ from typing import Final
 from holdfast.runtime.loopback import VARIABLE
 from tools import CHECKOUT
 
+GUARD: Final = CHECKOUT / "tests" / "guard"
+"""In `PYTHONPATH` it keeps whatever Python is started from every other machine."""
+
+CODE: Final = os.pathsep.join(map(str, (GUARD, CHECKOUT / "src", CHECKOUT)))
+"""The `PYTHONPATH` of a program of the tests' own: the guard, the code, and the tests."""
+
 START: Final = (sys.executable, "-m", "holdfast.app.main")
 
 
@@ -19,7 +25,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         **kept,
         VARIABLE: "1",
         "HOME": str(home),
-        "PYTHONPATH": str(CHECKOUT / "src"),
+        "PYTHONPATH": os.pathsep.join(map(str, (GUARD, CHECKOUT / "src"))),
         **more,
     }
 

@@ -21,7 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tools import CHECKOUT
+from holdfast.runtime.loopback import VARIABLE
+from tests.support.command import CODE
 
 FENCE: Final = re.compile(
     r"^(?P<mark>```+)(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=mark)[ \t]*$", re.MULTILINE | re.DOTALL
@@ -85,7 +86,7 @@ def missing_line(expected: tuple[str, ...], printed: str) -> str | None:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What a fresh user has: an empty home, no settings of ours, this checkout's code."""
+    """What a fresh user has: an empty home, this checkout's code, no settings; no other machine."""
     inherited = {
         name: text for name, text in os.environ.items() if not name.startswith("HOLDFAST_")
     }
@@ -94,7 +95,8 @@ def environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / ".config"),
         "XDG_DATA_HOME": str(home / ".local" / "share"),
-        "PYTHONPATH": str(CHECKOUT / "src"),
+        VARIABLE: "1",
+        "PYTHONPATH": CODE,
         "COLUMNS": "120",
         "NO_COLOR": "1",
     }

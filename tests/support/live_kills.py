@@ -74,7 +74,6 @@ class Broker:
             *("--seed", str(seed), "--speed", str(speed), "--start-ist", "09:20"),
             *("--state", str(home / "broker"), "--cash", "100000000"),
             *("--underlying", underlying, "--logged-out", "--transit-ms", "100", "300"),
-            *("--doubt", "average_decimals=8"),  # money is compared to the paisa, not to T30
         ]
         self._process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] = {}
@@ -291,7 +290,7 @@ def until(
     while not (found := holds()):
         assert alive.poll() is None, f"ended with {alive.returncode} without {what}"
         assert time.monotonic() < end, f"{what} did not come within {within_s} s"
-        time.sleep(0.002)
+        time.sleep(0.004)
     return found
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from holdfast.runtime.loopback import VARIABLE
+from tests.support.command import CODE
 from tests.support.program import intact
 from tools import CHECKOUT
 
@@ -39,7 +41,8 @@ class Running:
                 cwd=CHECKOUT,
                 env={
                     **{name: os.environ[name] for name in KEPT if name in os.environ},
-                    "PYTHONPATH": str(CHECKOUT / "src"),
+                    "PYTHONPATH": CODE,
+                    VARIABLE: "1",
                     **environ,
                 },
                 stdout=subprocess.PIPE if plan.get("fill") else stdout,

@@ -14,6 +14,7 @@ from holdfast.domain.audit import (
     EntryEnded,
     EntryFilled,
     ExitDecided,
+    FillsCorrected,
     Halted,
     IntentFormed,
     LevelMoved,
@@ -270,6 +271,24 @@ def closed(number: int, rule: str, out: str, *, exit_paise: int, opened: str) ->
         closed_at_ns=at(out),
         unprotected_ns=250_000_000,
         without_stop_ns=1_500_000_000,
+    )
+
+
+def corrected(*, is_over: bool = True) -> FillsCorrected:
+    """The trade book: the first trade's 130 contracts were bought for 1.30 rupees more in all."""
+    gross = 130 * (187_50 - 150_21)
+    return FillsCorrected(
+        position=1,
+        order_id=order("E0001-1-0"),
+        side=Side.BUY,
+        quantity=130,
+        value_paise=130 * 150_21,
+        by_paise=130,
+        entry_value_paise=130 * 150_21,
+        exit_value_paise=130 * 187_50 if is_over else 0,
+        gross_paise=gross if is_over else None,
+        charges=CHARGES if is_over else None,
+        net_paise=gross - sum(CHARGES.values()) if is_over else None,
     )
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from datetime import date, datetime, time
 from enum import Enum
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -269,28 +268,43 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return value
 
 
+PORT_MAX: Final = 65_535
+_ADDRESS: Final = re.compile(
+    r"(?P<scheme>[a-z]+)://(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?(?:/[A-Za-z0-9._~-]+)*/?"
+)
+"""The whole of an address, so that no two parsers can read another host out of it: a name or a
+number, a port and a plain path; no user, query, mark, blank or escape."""
+
+
 def is_here(url: str) -> bool:
     """Whether an address is on this machine: only then may time be scaled (decisions 2.15).
 
     "localhost" counts by its name; any other name does not, whatever it resolves to.
     """
+    parts = _ADDRESS.fullmatch(url)
+    if parts is None:
+        return False
+    host = parts["host"].strip("[]").lower()
+    return host == "localhost" or (_is_number(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _is_number(host: str) -> bool:
     try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
         return False
+    return True
 
 
 def _fits(url: str, schemes: tuple[str, str]) -> bool:
     plain, secure = schemes
-    try:
-        parts = urlsplit(url)
-        has_port = parts.port is None or parts.port > 0
-    except ValueError:
+    parts = _ADDRESS.fullmatch(url)
+    if parts is None or not 0 < int(parts["port"] or 1) <= PORT_MAX:
         return False
-    is_bare = not (parts.query or parts.fragment or parts.username or parts.password)
-    is_safe = parts.scheme == secure or (parts.scheme == plain and is_here(url))
-    return is_safe and is_bare and has_port and bool(parts.hostname) and url.isascii()
+    if parts["host"].startswith("[") and not _is_number(parts["host"].strip("[]")):
+        return False
+    return parts["scheme"] == secure or (parts["scheme"] == plain and is_here(url))
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):

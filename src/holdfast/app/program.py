@@ -21,6 +21,7 @@ from holdfast.domain.command import Notify
 from holdfast.domain.dated import Session
 from holdfast.domain.errors import BrokerUnavailable, HoldfastError, StepGivenUp
 from holdfast.domain.event import ServiceChanged, ServiceState
+from holdfast.ports import FeedStatus, KeptFeed
 from holdfast.runtime.application import Application, Parts
 from holdfast.runtime.book import Compare
 from holdfast.runtime.clock import DayClock, WallClock
@@ -277,11 +278,17 @@ class Program:
         assert self._starting is not None, "it runs"
         return {
             "services": self.application.status(),
+            "feed": self._feed_status(),
             "shutting_down": self.application.shutting_down,
             "standing": self._day.standing,
             "recovered": self._starting.recovered,
             "view": self.view,
         }
+
+    def _feed_status(self) -> FeedStatus | None:
+        """How a feed is that keeps its own connections; a played one has none."""
+        feed = None if self._market is None else self._market.feed
+        return feed.status() if isinstance(feed, KeptFeed) else None
 
 
 def _refusal(failed: StartFailed) -> BaseException:

@@ -154,8 +154,11 @@ def room(state: State, key: BrokerKey, side: Side) -> int:
 def check_ration(state: State) -> None:
     """Halt entries where closing orders could fill more than our fills say is held (T4).
 
-    It is told once, until it is over. What only the broker lacks is the reconciliation's to tell.
+    It is told once, until it is over. What only the broker lacks is the reconciliation's to tell;
+    and where a part of the record is gone, our fills say nothing until the book has been listed.
     """
+    if state.is_partial:
+        return
     over = _over_offered(state)
     for key in sorted(over - state.over_offered):
         values: Values = {"key": key.instrument, "product": key.product.value}

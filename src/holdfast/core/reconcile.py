@@ -51,7 +51,7 @@ def _reconcile(state: State, before: BookRead, read: BookRead) -> None:
     orphans = _cancel_orphans(state, read, agreed)
     book.is_applying = False
     if not book.is_listed and own == own_before and _is_listing(state, read):
-        book.is_listed = True
+        book.is_listed, state.is_partial = True, False
         book.awaited = {key for key in book.moving if bookread.may_settle(state, key)}
     if not book.moving:
         state.funds_paise, state.funds_at_fills = read.funds_paise, state.fills

@@ -29,7 +29,7 @@ from holdfast.domain.audit import (
     ReducedOutside,
 )
 from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
-from holdfast.domain.decision import HaltLevel, Intent
+from holdfast.domain.decision import Intent
 from holdfast.domain.event import Action
 from holdfast.domain.order import BrokerOrderId, OrderId, Purpose
 
@@ -68,22 +68,11 @@ def stand(
     _stand_exits(state, now[1], recorded[1], do)
     guards.stand(state, tuple(recorded[0]))
     _stand_reductions(state, now[1], recorded[1], do)
-    _leave_halt(state, now[1], recorded[1])
     for audit in recorded[1]:
         if isinstance(audit, Halted):
             state.halt, state.halt_reason = audit.level, audit.reason
         elif isinstance(audit, LevelMoved):
             do(partial(_stand_level, state, audit))
-
-
-def _leave_halt(state: State, now: Sequence[AnyAudit], recorded: Sequence[AnyAudit]) -> None:
-    """What halts now and halted nobody then, most of all half of what was known, halts nobody.
-
-    A halt that was told of is in the record or, where that was lost, in its own file.
-    """
-    halts = [one for one in now if isinstance(one, Halted) and one.level is not HaltLevel.NONE]
-    if halts and not any(isinstance(one, Halted) for one in recorded):
-        state.halt, state.halt_reason = state.halt_before
 
 
 def _placements(commands: Iterable[AnyCommand]) -> dict[OrderId, PlaceOrder]:

@@ -235,9 +235,9 @@ class State:
         self.live_net_paise = 0
         self.halt = HaltLevel.NONE
         self.halt_reason = ""
-        self.halt_before = HaltLevel.NONE, ""
         self.is_stopping = False
         self.rules_failed = False
+        self.is_partial = False
         self.links: dict[Link, bool] = dict.fromkeys(Link, False)
         self.journal_durable = False
         self.services: dict[str, ServiceState] = {}

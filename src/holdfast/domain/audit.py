@@ -127,6 +127,39 @@ class PositionClosed(Audit, frozen=True, kw_only=True):
     without_stop_ns: int
 
 
+class FillsCorrected(Audit, frozen=True, kw_only=True):
+    """The trade book told what an order's fills are worth: a mean price had told it nearly (T30).
+
+    `value_paise` is theirs in all, `by_paise` by how much that differs from what was known; entry
+    and exit value are the position's. Of one that had ended its result is told anew, in paise.
+    """
+
+    position: int
+    order_id: OrderId
+    side: Side
+    quantity: int
+    value_paise: int
+    by_paise: int
+    entry_value_paise: int
+    exit_value_paise: int
+    gross_paise: int | None = None
+    charges: dict[str, int] | None = None
+    net_paise: int | None = None
+
+    def applied_to(self, closed: PositionClosed) -> PositionClosed:
+        """How the end of the position is told now."""
+        if self.gross_paise is None or self.charges is None or self.net_paise is None:
+            return closed
+        return msgspec.structs.replace(
+            closed,
+            entry_value_paise=self.entry_value_paise,
+            exit_value_paise=self.exit_value_paise,
+            gross_paise=self.gross_paise,
+            charges=self.charges,
+            net_paise=self.net_paise,
+        )
+
+
 class ReducedOutside(Audit, frozen=True, kw_only=True):
     """Contracts left a position without an order of its own, on `side`, worth `value_paise` in all.
 
@@ -311,6 +344,7 @@ AnyAudit = (
     | LevelMoved
     | ExitDecided
     | PositionClosed
+    | FillsCorrected
     | ReducedOutside
     | QuotesStale
     | QuotesFresh

@@ -157,7 +157,8 @@ class Refusal(StrEnum):
 class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     """The broker's view of one order: a row of its book or an update. Cumulative, never a delta.
 
-    `filled_value_paise` is the sum of price times quantity over all fills. `venue_at_ns` is the
+    `filled_value_paise` is the sum of price times quantity over all fills; with `is_exact` it is
+    that of the trade book, else as near as a rounded mean price tells (T30). `venue_at_ns` is the
     exchange's stamp of the last thing that happened to the order. A rejected row carries the
     broker's text and, as the adapter read it, its class.
     """
@@ -171,3 +172,4 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     venue_at_ns: int
     refusal: Refusal | None = None
     reason: str = ""
+    is_exact: bool = False

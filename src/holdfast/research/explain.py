@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from holdfast.domain.audit import PositionClosed, PositionResumed
+from holdfast.domain.audit import FillsCorrected, PositionClosed, PositionResumed
 from holdfast.domain.decision import Denial, Intent, Signal
 from holdfast.research.stories import Moment, OrderStory, SignalStory, Stories
 from holdfast.store.records import Record
@@ -33,9 +33,17 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def closed(self) -> PositionClosed | None:
-        """The end of the position, when it has come."""
-        audits = (moment.audit for moment in self.moments)
-        return next((audit for audit in audits if isinstance(audit, PositionClosed)), None)
+        """The end of the position, when it has come, with what was corrected since."""
+        found: PositionClosed | None = None
+        for moment in self.moments:
+            match moment.audit:
+                case PositionClosed() as told:
+                    found = found or told
+                case FillsCorrected() as corrected if found is not None:
+                    found = corrected.applied_to(found)
+                case _:
+                    pass
+        return found
 
 
 def explain(records: Iterable[tuple[int, Record]], asked: str) -> Explanation | None:

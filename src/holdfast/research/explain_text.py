@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from holdfast.domain.audit import (
     EntryEnded,
     ExitDecided,
+    FillsCorrected,
     LevelMoved,
     PositionClosed,
     PositionResumed,
@@ -179,6 +180,9 @@ def _moment(audit: AnyMoment) -> str:  # noqa: C901, PLR0911 one answer for each
             return _reduced(audit)
         case PositionClosed():
             return f"closed by {audit.rule}"
+        case FillsCorrected():
+            price = average(audit.value_paise, audit.quantity)
+            return f"the trade book tells the price of {audit.order_id}: {price}"
 
 
 def _reduced(audit: ReducedOutside) -> str:

@@ -9,6 +9,7 @@ from holdfast.domain.audit import (
     Denied,
     EntryEnded,
     ExitDecided,
+    FillsCorrected,
     IntentFormed,
     LevelMoved,
     PositionClosed,
@@ -105,6 +106,7 @@ AnyMoment = (
     | EntryEnded
     | ReducedOutside
     | PositionClosed
+    | FillsCorrected
 )
 """What is told about a position after its intent."""
 

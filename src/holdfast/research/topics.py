@@ -3,12 +3,15 @@
 from collections import Counter
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from holdfast.domain.audit import (
     Anomaly,
     Denied,
     EntriesBlocked,
     EntryEnded,
     EntryFilled,
+    FillsCorrected,
     Halted,
     IntentFormed,
     PositionClosed,
@@ -219,8 +222,8 @@ class Trading:
                     self._resume(audit, decided.at_ns)
                 case EntryEnded():
                     self._end(audit, decided.at_ns)
-                case PositionClosed():
-                    self._close(audit)
+                case PositionClosed() | FillsCorrected():
+                    self._take_result(audit)
                 case _:
                     pass
 
@@ -283,6 +286,12 @@ class Trading:
             )
         )
 
+    def _take_result(self, told: PositionClosed | FillsCorrected) -> None:
+        if isinstance(told, PositionClosed):
+            self._close(told)
+        else:
+            self._correct(told)
+
     def _close(self, closed: PositionClosed) -> None:
         intent = self._intents[closed.position]
         self._bought.pop(closed.position, None)
@@ -311,6 +320,31 @@ class Trading:
                 carried_from=self._carried.get(closed.position),
             )
         )
+
+    def _correct(self, told: FillsCorrected) -> None:
+        """What the trade book tells of an ended round trip counts for its last one."""
+        filled = self._bought.get(told.position)
+        if filled is not None:
+            self._bought[told.position] = _Bought(filled.quantity, told.entry_value_paise)
+            return
+        for index, trade in reversed(list(enumerate(self.trades))):
+            if trade.position == told.position:
+                self.trades[index] = _corrected(trade, told)
+                return
+
+
+def _corrected(trade: Trade, told: FillsCorrected) -> Trade:
+    if told.gross_paise is None or told.charges is None or told.net_paise is None:
+        return trade
+    return msgspec.structs.replace(
+        trade,
+        entry_value_paise=told.entry_value_paise,
+        exit_value_paise=told.exit_value_paise,
+        gross_paise=told.gross_paise,
+        charges=told.charges,
+        charges_paise=sum(told.charges.values()),
+        net_paise=told.net_paise,
+    )
 
 
 class Readying:

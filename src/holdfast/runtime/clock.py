@@ -3,16 +3,26 @@
 import time
 from typing import Final, Protocol
 
-from holdfast.ports import Timing
-
 SPEED_MAX: Final = 20
 """Above it the host's own jitter is no longer small against the seconds that are promised."""
 
 
-class DayClock(Timing, Protocol):
-    """The time of one trading day. `is_real_time`: it passes by itself, not with what is heard."""
+class DayClock(Protocol):
+    """The time of one trading day. `is_real_time`: it passes by itself, not with what is heard.
+
+    It is a `Timing` of the ports, written out: the signal handlers need this module before anything
+    heavy is imported.
+    """
 
     is_real_time: bool
+
+    def now_ns(self) -> int:
+        """UTC nanoseconds, never going back within a process."""
+        ...
+
+    def wall_s(self, seconds: float) -> float:
+        """How many seconds of the wall so many of its own are."""
+        ...
 
     def move(self, to_ns: int) -> None:
         """Something stamped `to_ns` has happened: it is not earlier than that any more."""

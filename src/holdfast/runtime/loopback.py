@@ -11,7 +11,10 @@ VARIABLE: Final = "HOLDFAST_LOOPBACK_ONLY"
 """Set to anything in the environment, and the program refuses every other machine."""
 
 _SPEAKING: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind"})
-_HERE: Final = frozenset({"localhost", "::1", "::ffff:127.0.0.1"})
+_HERE: Final = frozenset({"localhost", "::1", "0:0:0:0:0:0:0:1"})
+_LOOKING_UP: Final = frozenset(
+    {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo"}
+)
 
 
 class StrangerRefused(RuntimeError):
@@ -20,19 +23,27 @@ class StrangerRefused(RuntimeError):
 
 def refuse_strangers() -> None:
     """From here on this process speaks to its own machine only."""
-    sys.addaudithook(_look)
+    sys.addaudithook(look)
 
 
-def _look(event: str, given: tuple[Any, ...]) -> None:
+def look(event: str, given: tuple[Any, ...]) -> None:
+    """Take one event of the interpreter's audit. Raises `StrangerRefused`."""
     if event in _SPEAKING:
         address = given[1]
         if isinstance(address, tuple) and not is_loopback(address[0]):
             raise StrangerRefused(f"{event} to {address[0]}: this process speaks to itself only")
-    elif event == "socket.getaddrinfo" and given[0] is not None and not is_loopback(given[0]):
-        raise StrangerRefused(f"looking up {given[0]!r}: this process speaks to itself only")
+    elif event in _LOOKING_UP:
+        host = given[0][0] if isinstance(given[0], tuple) else given[0]
+        if host is not None and not is_loopback(host):
+            raise StrangerRefused(f"looking up {host!r}: this process speaks to itself only")
 
 
 def is_loopback(host: str | bytes) -> bool:
-    """Whether a host, by its name or address, is this machine. "" is every interface: it is not."""
+    """Whether a host, by its name or address, is this machine. "" is every interface: it is not.
+
+    Of names only "localhost" counts: 127.example.com is a name like any other.
+    """
     name = host.decode("ascii", "replace") if isinstance(host, bytes | bytearray) else str(host)
-    return name in _HERE or name.startswith("127.")
+    numbers = name.removeprefix("::ffff:").split(".")
+    is_address = len(numbers) == 4 and all(one.isascii() and one.isdecimal() for one in numbers)
+    return name in _HERE or (is_address and numbers[0] == "127")

@@ -232,6 +232,8 @@ class Fold:
     def _take(self, sequence: int, record: Record | AnyEvent, *, is_whole: bool) -> Iterator[str]:
         if self._held is not None and not self._is_failure_of(self._held[0], record):
             self._step_held()
+        if not is_whole and self.engine is not None:
+            self.engine.lack_some()
         if isinstance(record, Decided):
             yield from self._stand(record)
         elif isinstance(record, TapeRange | Stopped):

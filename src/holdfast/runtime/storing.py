@@ -89,8 +89,6 @@ class Store(_Half):
         while True:
             self.beat()
             self.journal.watch()
-            if not self.threaded:
-                self._note(self.journal.check())
             await asyncio.sleep(BEAT_S / 2)
 
     @property

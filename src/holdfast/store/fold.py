@@ -212,7 +212,7 @@ def _order_updated(held: Rows, sequence: int, event: OrderUpdated) -> None:
     if _is_overtaken(order, row):
         return
     quantity = row.filled_quantity - order.filled_quantity
-    value_paise = row.filled_value_paise - order.filled_value_paise
+    value_paise = _added_paise(order, row)
     told = replace(
         order,
         order_type=row.terms.order_type.value,
@@ -222,13 +222,21 @@ def _order_updated(held: Rows, sequence: int, event: OrderUpdated) -> None:
         state=_state_of(row).value,
         broker_id=row.broker_id,
         filled_quantity=row.filled_quantity,
-        filled_value_paise=row.filled_value_paise,
+        filled_value_paise=order.filled_value_paise + value_paise,
         reason=row.reason,
     )
     if told != known:  # it is looked at once a second, and seldom anything has changed
         held.put(replace(told, **_stamp(sequence, event.at_ns)))
     if quantity or value_paise:
         _filled(held, sequence, event, quantity=quantity, value_paise=value_paise)
+
+
+def _added_paise(order: rows.Order, row: OrderRow) -> int:
+    """What a row adds to the value of an order's fills: known ones only the trade book corrects."""
+    change_paise = row.filled_value_paise - order.filled_value_paise
+    if row.filled_quantity > order.filled_quantity:
+        return max(change_paise, 0)
+    return change_paise if row.is_exact else 0
 
 
 def _is_overtaken(order: rows.Order, row: OrderRow) -> bool:
@@ -354,7 +362,12 @@ def _audit(held: Rows, sequence: int, at_ns: int, told: audit.AnyAudit) -> None:
             _remedied(held, sequence, at_ns, told)
         case audit.Halted(level=level):
             _count(held, sequence, halt=level.value)
-        case audit.PositionResumed() | audit.PositionClosed() | audit.ReducedOutside():
+        case (
+            audit.PositionResumed()
+            | audit.PositionClosed()
+            | audit.FillsCorrected()
+            | audit.ReducedOutside()
+        ):
             _move_money(held, sequence, at_ns, told)
         case (
             audit.EntryFilled()
@@ -373,13 +386,17 @@ def _move_money(
     held: Rows,
     sequence: int,
     at_ns: int,
-    told: audit.PositionResumed | audit.PositionClosed | audit.ReducedOutside,
+    told: (
+        audit.PositionResumed | audit.PositionClosed | audit.FillsCorrected | audit.ReducedOutside
+    ),
 ) -> None:
     match told:
         case audit.PositionResumed():
             _resumed(held, sequence, at_ns, told)
         case audit.PositionClosed():
             _closed(held, sequence, at_ns, told)
+        case audit.FillsCorrected():
+            _corrected(held, sequence, at_ns, told)
         case audit.ReducedOutside():
             _reduced(held, sequence, at_ns, told)
 
@@ -539,5 +556,41 @@ def _closed(held: Rows, sequence: int, at_ns: int, told: audit.PositionClosed) -
         net_paise=told.net_paise,
     )
     earned = {"premium": told.gross_paise, "realised": -told.gross_paise}
+    _post(held, sequence, at_ns, told.position, earned)
+    _post(held, sequence, at_ns, told.position, {"charges": charges_paise, "cash": -charges_paise})
+
+
+def _corrected(held: Rows, sequence: int, at_ns: int, told: audit.FillsCorrected) -> None:
+    """A position's figures as they are told now; the result of one that ended by its difference.
+
+    The order's own figures, and what its fills moved, the row of the trade book has told.
+    """
+    position = held.get(rows.Position, held.day, told.position)
+    if position is None:
+        return
+    position = replace(position, entry_value_paise=told.entry_value_paise, sequence=sequence)
+    if told.gross_paise is None or told.net_paise is None:
+        held.put(position)
+        return
+    gross_paise = told.gross_paise - (position.gross_paise or 0)
+    net_paise = told.net_paise - (position.net_paise or 0)
+    charges_paise = gross_paise - net_paise
+    held.put(
+        replace(
+            position,
+            exit_value_paise=told.exit_value_paise,
+            gross_paise=told.gross_paise,
+            charges_paise=told.gross_paise - told.net_paise,
+            net_paise=told.net_paise,
+        )
+    )
+    _count(
+        held,
+        sequence,
+        gross_paise=gross_paise,
+        charges_paise=charges_paise,
+        net_paise=net_paise,
+    )
+    earned = {"premium": gross_paise, "realised": -gross_paise}
     _post(held, sequence, at_ns, told.position, earned)
     _post(held, sequence, at_ns, told.position, {"charges": charges_paise, "cash": -charges_paise})

@@ -3,6 +3,7 @@
 `make test` plays twelve of them, `make faults` all (HOLDFAST_FAULTS=all).
 """
 
+import json
 import os
 import subprocess
 from collections import Counter
@@ -104,6 +105,7 @@ def test_without_the_list_of_contracts_nothing_begins(
     assert "today's list of contracts could not be fetched" in program.told()
 
 
+@pytest.mark.proves("MFH-6")
 def test_the_reason_is_shown_to_a_person(tmp_path: Path, tape: Path) -> None:
     """`holdfast status --json` names the term that keeps entries off, and its figures."""
     with living(tmp_path, tape=tape, speed=SPEED) as life:
@@ -117,5 +119,8 @@ def test_the_reason_is_shown_to_a_person(tmp_path: Path, tape: Path) -> None:
             text=True,
             check=True,
         )
-    assert f'"account": "{CLIENT}"' in done.stdout
-    assert '"blocked_by": "' in done.stdout
+    told = json.loads(done.stdout)
+    assert told["account"] == CLIENT
+    assert told["program"]["view"]["blocked_by"]
+    feed = told["program"]["feed"]
+    assert (feed["is_up"], feed["wanted"] > 0, feed["dials"] > 0) == (False, True, True)

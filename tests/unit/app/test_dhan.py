@@ -1,15 +1,45 @@
 """DhanHQ put together: what is chosen of its list, who hears what it says, what is given back."""
 
 import asyncio
+import socket
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
-from holdfast.app.config import Config, DhanSettings
-from holdfast.app.dhan import Announced, Heard, KnownAccount, Wire, traded, urls_of
+from holdfast.app.chain import Market
+from holdfast.app.config import Config, DhanSettings, Mode
+from holdfast.app.dhan import (
+    Announced,
+    DhanDay,
+    Heard,
+    KnownAccount,
+    Morning,
+    Wire,
+    live_market,
+    paper_market,
+    tell_missing,
+    traded,
+    urls_of,
+)
+from holdfast.brokers.dhan.charts import History
 from holdfast.brokers.dhan.settings import REAL, Urls, is_loopback
+from holdfast.brokers.dhan.token import TokenHolder, token_of
+from holdfast.brokers.paper import PaperBroker
 from holdfast.brokers.played import PlayedAccount
+from holdfast.brokers.simulated import SimulatedVenue
+from holdfast.domain.command import (
+    AnyCommand,
+    BrokerKillSwitch,
+    CancelOrder,
+    ExitAll,
+    ModifyOrder,
+    SetLossExit,
+)
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import (
     AccountChecked,
@@ -19,9 +49,15 @@ from holdfast.domain.event import (
     TokenChanged,
 )
 from holdfast.domain.instrument import Instrument, instrument_id
-from holdfast.ports import Profile, Token
+from holdfast.domain.order import BrokerOrderId
+from holdfast.exchange.latency import Latency
+from holdfast.exchange.venue import SimulatedExchange
+from holdfast.ports import Profile, Token, VenueDriver
+from holdfast.runtime.clock import ScaledClock
 from tests.support.chain import Shown, living
-from tests.support.desk import CALL, DAY, NIFTY, PUT
+from tests.support.desk import CALL, DAY, FACTS, NIFTY, OPEN, PUT, SECOND, SESSION
+from tests.support.dhan_wire import CLIENT_ID, SECRET, WireServer, said
+from tests.support.shell import placement
 from tests.support.virtual import virtually
 
 
@@ -69,6 +105,27 @@ def test_a_list_without_what_is_traded_is_refused(lacks: Instrument) -> None:
         traded([one for one in (NIFTY, CALL) if one != lacks], ["NIFTY"], DAY)
 
 
+@pytest.mark.parametrize(
+    ("missing_ns", "told"),
+    [
+        ((), []),
+        (
+            (OPEN, OPEN + 60 * SECOND),
+            [{"minutes": 2, "first": "09:15", "last": "09:16", "are_late": True}],
+        ),
+    ],
+)
+def test_minutes_that_the_charts_do_not_have_yet_are_named(
+    missing_ns: tuple[int, ...], told: list[dict[str, object]]
+) -> None:
+    """A first start in the session has such a hole; nobody takes it for a quiet market."""
+    found = History(candles=(), left_out={}, missing_ns=missing_ns, may_come=bool(missing_ns))
+    with capture_logs() as logs:
+        tell_missing("NIFTY", found)
+    names = ("minutes", "first", "last", "are_late")
+    assert [{name: one[name] for name in names} for one in logs] == told
+
+
 # -- who hears what
 
 
@@ -102,8 +159,13 @@ def test_one_answer_kills_no_token() -> None:
     heard.answer(dead)
     heard.answer(refused)
     assert (told, suspected) == ([refused], [1])
+    taken: list[int] = []
+    heard.taken = lambda: taken.append(1)
     heard.tell(dead)
-    assert told == [refused, dead]
+    assert (told, taken) == ([refused, dead], [])
+    heard.tell(TokenChanged(at_ns=2, is_valid=True, valid_until_ns=9))
+    assert told.pop() == TokenChanged(at_ns=2, is_valid=True, valid_until_ns=9)
+    assert taken == [1]
     heard.listen(None)
     heard.tell(dead)
     assert len(told) == 2
@@ -184,3 +246,101 @@ def test_everything_is_given_back_after_nobody_listens_any_more() -> None:
 
     virtually(story())
     assert (closed, len(told)) == (["venue", "rest"], 1)
+
+
+# -- paper and live
+
+PLACED = placement()
+NUMBER = BrokerOrderId("512609150001")
+WRITES: tuple[AnyCommand, ...] = (
+    PLACED,
+    ModifyOrder(order_id=PLACED.order_id, broker_id=NUMBER, terms=PLACED.terms),
+    CancelOrder(order_id=PLACED.order_id, broker_id=NUMBER),
+    ExitAll(),
+    BrokerKillSwitch(),
+    SetLossExit(loss_paise=500_000),
+)
+"""Everything that changes something at a broker."""
+
+
+def day_at(server: WireServer, mode: Mode, folder: Path) -> tuple[DhanDay, Morning]:
+    """A day whose every address is the server's, and what is known of it in the morning."""
+    web, socket_url = server.base, server.base.replace("http", "ws")
+    here = DhanSettings(
+        rest_url=web,
+        auth_url=web,
+        feed_url=socket_url,
+        updates_url=socket_url,
+        instruments_url=web,
+    )
+    account = msgspec.structs.replace(Config().account, client_id=CLIENT_ID)
+    clock = ScaledClock(OPEN + 60 * SECOND, 1)
+    holder = TokenHolder(CLIENT_ID)
+    holder.put(token_of(CLIENT_ID, SECRET, minted_ns=OPEN))
+    day = DhanDay(
+        config=Config(mode=mode, account=account, dhan=here),
+        facts=FACTS,
+        session=SESSION,
+        clock=clock,
+        folder=folder,
+        env={},
+        freeze={"NIFTY": 1_800},
+        past=(),
+    )
+    known = Morning(
+        holder=holder,
+        heard=Heard(),
+        instruments=(NIFTY, CALL, PUT),
+        candles=(),
+        order_family=socket.AF_UNSPEC,
+    )
+    return day, known
+
+
+def market_of(mode: Mode, day: DhanDay, known: Morning) -> Market:
+    """As a start makes it."""
+    told = SimpleNamespace(tell=lambda _event: None, call_person=print, touched=frozenset())
+    lived: Any = told
+    if mode.is_live:
+        return live_market(day, known, lived)
+    exchange = SimulatedExchange(known.instruments, FACTS, cash_paise=500_000_00, seed=1)
+    venue = SimulatedVenue(exchange, Latency(seed=1), quotes_available=True)
+    broker = PaperBroker(venue, iter(()), day.folder / "memory", until_ns=None)
+    return paper_market(day, known, broker, lived)
+
+
+def written_to_the_broker(mode: Mode, folder: Path) -> list[str]:
+    """The requests that reach the broker when everything is asked that changes something."""
+    server = WireServer(lambda _heard: said(200, {"orderId": NUMBER, "orderStatus": "TRANSIT"}))
+
+    async def story() -> None:
+        async with server:
+            day, known = day_at(server, mode, folder)
+            market = market_of(mode, day, known)
+            venue: VenueDriver = market.venue
+            await market.orders.connect()
+            server.heard.clear()
+            for command in WRITES:
+                venue.submit(command, day.clock.now_ns())
+            await (market.settle or nothing_to_settle)()
+            assert venue.pop_due(OPEN + 600 * SECOND) or mode.is_live
+            await market.orders.close()
+            for service in market.core:
+                async with living(service):
+                    pass
+
+    asyncio.run(story())
+    return [f"{heard.method} {heard.path}" for heard in server.heard]
+
+
+async def nothing_to_settle() -> None:
+    """What is asked of an exchange of ours is answered by its own time."""
+
+
+@pytest.mark.proves("GWP-1")
+def test_paper_takes_every_order_and_sends_none(tmp_path: Path) -> None:
+    """The same port, the same commands: live sends each of them, and of paper nothing is heard."""
+    live = written_to_the_broker(Mode.LIVE, tmp_path)
+    assert len(live) >= len(WRITES)
+    assert {"POST /orders", f"PUT /orders/{NUMBER}", f"DELETE /orders/{NUMBER}"} <= set(live)
+    assert written_to_the_broker(Mode.PAPER, tmp_path) == []

@@ -18,6 +18,7 @@ from holdfast.app.kinds import (
     Unit,
     Whole,
     Word,
+    is_here,
 )
 
 COUNT = Whole(low=1, high=50)
@@ -148,6 +149,55 @@ REFUSED: list[tuple[Kind, object, str, str]] = [
     (WEB, "", "does not fit", "https://HOST"),
     (WEB, 8080, "does not fit", "https://HOST"),
 ]
+
+DISGUISED = [
+    *(
+        "https://api.dhan.co@example.com",
+        "https://api.dhan.co\\@example.com",
+        "https://api.dhan.co?",
+    ),
+    *("https://api.dhan.co#", "https://[::1]example.com", "https://api.dhan.co /v2", "https://%2e"),
+    *("http://127.0.0.1@example.com", "http://127.0.0.1:80@example.com", "http://@127.0.0.1"),
+    *("http://:@example.com", "http://127.0.0.1\\@example.com", "http://127.0.0.1\\.example.com"),
+    *("http://localhost.example.com", "http://127.0.0.1.example.com", "http://127.example.com"),
+    *("http://[::1]example.com", "http://[::1].example.com", "http://[::1%25.example.com]"),
+    *(
+        "http://[::1%eth0]",
+        "http://[1::2::3]",
+        "https://[1::2::3]",
+        "http://127.0.0.1%2eexample.com",
+    ),
+    *("http://127.0.0.1;example.com", "http://127.0.0.1&@example.com", "http://127.1"),
+    *("http://127.0.0.1?", "http://127.0.0.1#", "http://127.0.0.1?@example.com"),
+    *("http://127.0.0.1/%2f", "http://127.0.0.1//example.com", "http://127.0.0.1/\\example.com"),
+    *(" http://127.0.0.1", "http://127.0.0.1 ", "http://127.0.0.1\t", "ht\ntp://127.0.0.1"),
+    *(
+        "http://127.0.0.1\x00",
+        "http://127.0.0.1:0",
+        "http://127.0.0.1:65536",
+        "http://127.0.0.1:80:9",
+    ),
+    *("http:127.0.0.1", "http:///127.0.0.1", "//127.0.0.1", "http://0.0.0.0", "http://[::]"),
+    *("http://[::ffff:8.8.8.8]", "http://2130706433", "http://10.0.0.1", "http://\u0661.example"),
+]
+"""What a reader, or another parser, could take for this machine, or for another one than we do."""
+
+
+@pytest.mark.parametrize("given", DISGUISED)
+def test_an_address_that_could_be_read_in_two_ways_is_none(given: str) -> None:
+    """A token would travel in the open to whoever is meant by it."""
+    with pytest.raises(Unfit):
+        WEB.parse("rest_url", given)
+    assert not is_here(given) or given.startswith(("http://127.0.0.1:0", "http://127.0.0.1:65536"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:80/v2", "ws://127.9.9.9", "https://[::1]:1", "http://LOCALHOST:2/"],
+)
+def test_this_machine_is_known_by_each_of_its_addresses(url: str) -> None:
+    """By number, by either family and by its name."""
+    assert is_here(url)
 
 
 @pytest.mark.parametrize(("kind", "given", "what", "remedy"), REFUSED)

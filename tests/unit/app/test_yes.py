@@ -75,7 +75,7 @@ def home_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.proves("T20", "I-58")
+@pytest.mark.proves("T20")
 @pytest.mark.parametrize(("first", "second"), [(Mode.PAPER, Mode.LIVE), (Mode.LIVE, Mode.PAPER)])
 def test_one_program_has_the_account_whatever_mode_and_database(
     home_of_the_user: Path, first: Mode, second: Mode

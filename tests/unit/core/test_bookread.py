@@ -303,6 +303,7 @@ def test_a_mismatch_before_the_opening_bars_entries_until_it_is_seen() -> None:
     assert drift.barring(desk.state) == (key,)
 
 
+@pytest.mark.proves("OUH-3")
 @pytest.mark.parametrize("link", [Link.UPDATES, Link.ORDERS])
 def test_a_connection_that_came_back_has_the_book_read_before_anything_is_entered(
     link: Link,

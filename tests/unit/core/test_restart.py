@@ -74,7 +74,7 @@ def test_the_first_command_subscribes_entries_go_next_then_the_book_is_asked() -
     assert asked[1].order_id == entry.order_id
 
 
-@pytest.mark.proves("I-07")
+@pytest.mark.proves("I-07", "PIX-2", "MFH-4")
 def test_what_is_held_is_subscribed_and_must_be_seen_before_anything_is_entered() -> None:
     """Three positions in three contracts: entries wait for a packet of the last of them."""
     third = option(40_003, 24_600, OptionType.CALL)

@@ -9,7 +9,7 @@ from holdfast.domain.event import Action, Outcome
 from holdfast.domain.order import BrokerStatus
 from holdfast.research.explain import Explanation, explain
 from holdfast.research.stories import Answered, Asked, Failed, Heard, Looked
-from tests.support.trades import CHARGES, a_day, at, beginning, first_trade, order
+from tests.support.trades import CHARGES, a_day, at, beginning, corrected, first_trade, order
 
 
 def explained(asked: str) -> Explanation:
@@ -72,6 +72,19 @@ def test_the_chain_of_a_trade_is_whole() -> None:
     ]
     assert told.closed is not None
     assert told.closed.charges == CHARGES
+
+
+def test_the_result_is_what_the_trade_book_made_of_it() -> None:
+    """The end as it was told, with the money that was corrected since (T30)."""
+    diary = beginning()
+    first_trade(diary)
+    diary.decided("09:40:05", corrected())
+    told = explain(diary.records, "1")
+    assert told is not None
+    assert told.closed is not None
+    assert told.closed.entry_value_paise == 130 * 150_21
+    assert told.closed.net_paise == 130 * (187_50 - 150_21) - sum(CHARGES.values())
+    assert type(told.moments[-1].audit).__name__ == "FillsCorrected"
 
 
 def test_an_orders_turns_stand_in_order_and_news_stand_once() -> None:

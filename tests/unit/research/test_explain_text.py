@@ -4,7 +4,7 @@ import pytest
 
 from holdfast.research.explain import explain
 from holdfast.research.explain_text import render
-from tests.support.trades import a_day, beginning, resumed
+from tests.support.trades import a_day, beginning, corrected, first_trade, order, resumed
 
 TRADE = """\
 Signal s1, 09:31:01: supertrend expects NIFTY to go up
@@ -90,6 +90,17 @@ def test_levels_and_ends_of_other_stories_are_told(asked: str, part: str) -> Non
     told = explain(a_day(), asked)
     assert told is not None
     assert part in render(told)
+
+
+def test_a_corrected_price_is_told_with_its_order() -> None:
+    """Which order's, and what the trade book says that a contract cost."""
+    diary = beginning()
+    first_trade(diary)
+    diary.decided("09:40:05", corrected())
+    told = explain(diary.records, "1")
+    assert told is not None
+    name = order("E0001-1-0")
+    assert f"09:40:05.000  the trade book tells the price of {name}: 150.21" in render(told)
 
 
 @pytest.mark.proves("T24")

@@ -24,6 +24,7 @@ from tests.support.trades import (
     at,
     beginning,
     closed,
+    corrected,
     first_trade,
     intent,
     second_trade,
@@ -71,6 +72,31 @@ def test_trades_hold_what_the_position_closed_with(report: Report) -> None:
     assert first.net_paise == first.gross_paise - first.charges_paise
     assert (first.unprotected_ns, first.without_stop_ns) == (250_000_000, 1_500_000_000)
     assert first.signal.endswith("up")
+
+
+def test_a_trade_is_told_as_the_trade_book_corrected_it() -> None:
+    """What its fills were worth, what it made, and the day's sums with it; other trades stay."""
+    diary = Diary()
+    diary.records = list(a_day())
+    before = fold_report(diary.records)
+    diary.decided("15:00:00", corrected())
+    after = fold_report(diary.records)
+    first, second = after.trades
+    assert first.entry_value_paise == 130 * 150_21
+    assert first.net_paise == before.trades[0].net_paise - 130
+    assert first.gross_paise - first.charges_paise == first.net_paise
+    assert second == before.trades[1]
+    assert after.totals.net_paise == before.totals.net_paise - 130
+
+
+def test_what_is_left_open_costs_what_the_trade_book_tells() -> None:
+    """One that has not ended has no result yet."""
+    diary = beginning()
+    first_trade(diary)
+    diary.records = diary.records[:-1]  # its end is not told
+    diary.decided("09:39:00", corrected(is_over=False))
+    [left] = fold_report(diary.records).still_open
+    assert left.entry_value_paise == 130 * 150_21
 
 
 def test_totals_are_the_sums_of_the_trades(report: Report) -> None:

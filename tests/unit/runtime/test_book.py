@@ -118,7 +118,7 @@ def test_books_are_compared_at_once_and_every_half_minute() -> None:
     assert RECONCILE_S == 30.0
 
 
-@pytest.mark.proves("REC-1", "TRK-3")
+@pytest.mark.proves("REC-1", "TRK-3", "ACT-4")
 def test_every_difference_is_told_and_the_comparing_goes_on() -> None:
     """As one event with all of them, each time, until they agree."""
     answers: list[Sequence[str]] = [("one", "two"), ("one",), ()]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 import structlog
@@ -220,7 +221,7 @@ class Away(Line):
             raise ConnectionResetError("by the other side")
 
 
-@pytest.mark.proves("I-68", "MFH-5")
+@pytest.mark.proves("OUH-1", "MFH-7")
 @pytest.mark.parametrize("hours", [0.1, 6])
 def test_a_line_that_was_up_is_made_anew_for_as_long_as_it_takes(hours: float) -> None:
     """Told down at once and up when it is there; no life ends of it, so that nothing is given up."""
@@ -246,7 +247,7 @@ def test_a_line_that_was_up_is_made_anew_for_as_long_as_it_takes(hours: float) -
     virtually(story())
 
 
-@pytest.mark.proves("MFH-6")
+@pytest.mark.proves("B-16", "DEG-2")
 def test_the_pauses_before_it_is_made_anew_double_to_a_bound() -> None:
     """A quarter more or less, and never two services in step."""
     redial = Redial(first_s=1.0, most_s=8.0)
@@ -256,6 +257,39 @@ def test_the_pauses_before_it_is_made_anew_double_to_a_bound() -> None:
     assert pauses == [redial.pause_s("updates", tries) for tries in range(1, 8)]
     assert pauses != [redial.pause_s("feed", tries) for tries in range(1, 8)]
     assert redial.pause_s("updates", 10_000) <= 10
+
+
+@pytest.mark.proves("B-16")
+def test_a_pause_before_it_is_made_anew_ends_with_the_service() -> None:
+    """Nobody waits for the end of it; each service counts its own tries, and anew after a loss."""
+
+    class Twice(Away):
+        """Gone for a while, and later for as long again."""
+
+        @override
+        def require(self) -> None:
+            at_s = asyncio.get_running_loop().time()
+            if 35 <= at_s < 135 or at_s >= 200:
+                raise ConnectionResetError("by the other side")
+
+    line, told, ends = Twice(0, 0), list[AnyEvent](), list[float]()
+
+    async def story() -> None:
+        async with living(redialling(line, told)):
+            await asyncio.sleep(210.5)
+            began_s = asyncio.get_running_loop().time()
+        ends.append(asyncio.get_running_loop().time() - began_s)
+
+    virtually(story())
+    assert ends == [0.0]
+    dials = line.times("connect")
+    first, second = (
+        [after - before for before, after in pairwise(tried)]
+        for tried in ([at for at in dials if 35 <= at < 135], [at for at in dials if at >= 200])
+    )
+    assert max(first) <= 10
+    assert first[0] <= 1.25
+    assert second[0] <= 1.25, "a loss of before is forgotten"
 
 
 def test_a_line_that_was_never_up_ends_its_life() -> None:

@@ -20,7 +20,7 @@ from holdfast.domain.event import (
     TimerFired,
 )
 from holdfast.domain.market import Tick
-from holdfast.ports import MarketFeed
+from holdfast.ports import FeedStatus, MarketFeed
 from holdfast.runtime.connected import Redial
 from holdfast.runtime.feed import FeedService
 from holdfast.runtime.inbox import Inbox
@@ -103,7 +103,7 @@ def test_it_is_ready_at_its_first_packet_and_not_when_it_is_connected() -> None:
     virtually(story())
 
 
-@pytest.mark.proves("RACE-4")
+@pytest.mark.proves("RACE-4", "ACT-1")
 def test_the_first_packet_waits_until_the_day_may_begin() -> None:
     """Nothing that came before is lost, and nothing is taken too early."""
 
@@ -335,6 +335,21 @@ class Kept:
         finally:
             self.link = self.tell = None
 
+    def status(self) -> FeedStatus:
+        """It has one connection while somebody keeps it."""
+        count = int(self.link is not None)
+        return FeedStatus(
+            is_up=count > 0,
+            connections=count,
+            dials=count,
+            wanted=0,
+            age_ms=None,
+            lag_ms={},
+            flaws={},
+            quotes_read=0,
+            penalty_until_ns=0,
+        )
+
 
 @pytest.mark.proves("MFH-1", "MFH-7")
 def test_a_feed_that_makes_its_own_connections_says_itself_when_it_is_down() -> None:
@@ -425,7 +440,7 @@ def real_service(stage: Alone, feed: PlayedFeed, *, silent: bool = False) -> Fee
     )
 
 
-@pytest.mark.proves("I-68")
+@pytest.mark.proves("MFH-7")
 def test_a_feed_that_is_lost_is_made_anew_within_its_life() -> None:
     """The engine lives on; what came before and after the loss is all there, and the loss is told."""
 

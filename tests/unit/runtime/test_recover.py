@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from holdfast.core import record as standing
 from holdfast.core.engine import Engine, Step
 from holdfast.core.settings import ExitSettings
+from holdfast.domain.audit import Halted
 from holdfast.domain.command import ModifyOrder, PlaceOrder
 from holdfast.domain.dated import DayFacts
 from holdfast.domain.decision import HaltLevel
@@ -164,8 +165,25 @@ def test_a_persons_halt_beyond_it_counts() -> None:
     lost = number_of(Tick, after=100)
     asked = OperatorAsked(at_ns=OPEN + 90 * SECOND, request=OperatorRequest.PAUSE, reason="enough")
     rows = [one for one in until(120) if one[0] != lost]
-    engine, _ = recovered([*rows, (121, asked)])
-    assert engine._state.halt is HaltLevel.PAUSE  # noqa: SLF001
+    for more in ([], [(122, replace(asked, request=OperatorRequest.CLOSE))]):
+        engine, _ = recovered([*rows, (121, asked), *more])
+        assert engine._state.halt is HaltLevel.PAUSE  # noqa: SLF001
+
+
+def test_a_stop_whose_fill_is_gone_halts_nobody() -> None:
+    """
+    The fill was told by a read, which does not count beyond a gap; the stop of it was sent. That it
+    sells more than is known to be held is no evidence, until the broker's book has been listed.
+    """
+    number, decided = decided_with(PlaceOrder, purpose=Purpose.STOP)
+    entry, _ = decided_with(PlaceOrder, purpose=Purpose.ENTRY)
+    gone = {n for n, r in until(number) if n > entry and isinstance(r, OrderUpdated)}
+    engine, _ = recovered([one for one in until(number) if one[0] not in gone])
+    start = Restarted(at_ns=decided.at_ns + SECOND, day=DAY, code_version="1", config_sha256="c")
+    step = engine.step(start)
+    assert engine.open_positions == 0
+    assert not [one for one in step.audits if isinstance(one, Halted)]
+    assert engine.halt is HaltLevel.NONE
 
 
 def test_a_decision_whose_tick_is_gone_is_taken_over() -> None:

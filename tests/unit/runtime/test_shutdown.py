@@ -141,7 +141,9 @@ def stopped(
     return Stage(report, logs, seconds)
 
 
-@pytest.mark.proves("APP-5", "APP-8", "APP-10", "APP-11", "APP-13", "STM-2", "SUP-10", "EXE-4")
+@pytest.mark.proves(
+    "APP-5", "APP-8", "APP-10", "APP-11", "APP-13", "STM-2", "SUP-10", "EXE-4", "ACT-5"
+)
 def test_a_clean_stop_is_in_order_and_its_record_says_so() -> None:
     """Drain, order, price, save, state, verify; two texts, and the last has every field."""
     diary: list[str] = []

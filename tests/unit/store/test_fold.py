@@ -1,12 +1,20 @@
 """The projections' rules: records in, rows out."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
 import pytest
 from msgspec.structs import replace
 
-from holdfast.domain.audit import Difference, Halted, PositionResumed, ReducedOutside, Remedied
+from holdfast.domain.audit import (
+    Difference,
+    FillsCorrected,
+    Halted,
+    PositionResumed,
+    ReducedOutside,
+    Remedied,
+)
 from holdfast.domain.decision import HaltLevel
 from holdfast.domain.event import (
     Action,
@@ -128,17 +136,74 @@ def test_fills_are_what_each_word_added() -> None:
 
 def test_a_corrected_price_is_a_fill_of_no_quantity() -> None:
     """The trade book makes provisional prices final; the difference is booked, not lost."""
+    exact = word(BrokerStatus.FILLED, 75, 750_300)
+    exact = replace(exact, row=replace(exact.row, is_exact=True))
+    another = word(BrokerStatus.FILLED, 75, 749_900)
+    held = folded([BEGUN, ENTRY, word(BrokerStatus.FILLED, 75, 750_000), exact, another])
+    (order,) = held.held(rows.Order)
+    assert order.filled_value_paise == 750_300, "another mean price is no better"
+    assert [(f.quantity, f.value_paise) for f in held.held(rows.Fill)] == [(75, 750_000), (0, 300)]
+
+
+def test_a_fill_that_mean_prices_tell_is_never_worth_less_than_nothing() -> None:
+    """They have two digits: more contracts may seem to be worth less."""
     held = folded(
-        [
-            BEGUN,
-            ENTRY,
-            word(BrokerStatus.FILLED, 75, 750_000),
-            word(BrokerStatus.FILLED, 75, 750_300),
-        ]
+        [BEGUN, ENTRY, word(BrokerStatus.WORKING, 65, 520), word(BrokerStatus.WORKING, 70, 455)]
     )
     (order,) = held.held(rows.Order)
-    assert order.filled_value_paise == 750_300
-    assert [(f.quantity, f.value_paise) for f in held.held(rows.Fill)] == [(75, 750_000), (0, 300)]
+    assert (order.filled_quantity, order.filled_value_paise) == (70, 520)
+
+
+def test_the_result_of_an_ended_position_is_corrected_with_the_days_sums() -> None:
+    """Bought 75 at 100.04 after all: 372.00 gross; the premium stays empty, cash is what moved."""
+    records = recorded([*beginning(), *trade(1, T0)])
+    bought = updated("P001E1", T0 + 5, status=BrokerStatus.FILLED, filled=(75, 750_300))
+    bought = replace(bought, row=replace(bought.row, is_exact=True))
+    told = FillsCorrected(
+        position=1,
+        order_id=OrderId("P001E1"),
+        side=Side.BUY,
+        quantity=75,
+        value_paise=750_300,
+        by_paise=300,
+        entry_value_paise=750_300,
+        exit_value_paise=787_500,
+        gross_paise=37_200,
+        charges={"stt": 9_190},
+        net_paise=28_010,
+    )
+    held = folded(
+        [*records, bought, Decided(at_ns=T0, cause=len(records) + 1, commands=(), audits=(told,))]
+    )
+    (position,) = held.held(rows.Position)
+    assert (position.entry_value_paise, position.exit_value_paise) == (750_300, 787_500)
+    result = (position.gross_paise, position.charges_paise, position.net_paise)
+    assert result == (37_200, 9_190, 28_010)
+    (day,) = held.held(rows.Day)
+    assert (day.trades, day.gross_paise, day.charges_paise, day.net_paise) == (1, *result)
+    totals: Counter[str] = Counter()
+    for line in held.held(rows.Posting):
+        totals[line.account] += line.amount_paise
+    assert totals == {"premium": 0, "realised": -37_200, "charges": 9_190, "cash": 28_010}
+
+
+def test_what_an_open_position_cost_is_corrected() -> None:
+    """Its row tells what is paid for what is held."""
+    records = recorded([*beginning(), *list(trade(1, T0))[:4]])
+    told = FillsCorrected(
+        position=1,
+        order_id=OrderId("P001E1"),
+        side=Side.BUY,
+        quantity=75,
+        value_paise=750_300,
+        by_paise=300,
+        entry_value_paise=750_300,
+        exit_value_paise=0,
+    )
+    held = folded([*records, Decided(at_ns=T0, cause=len(records), commands=(), audits=(told,))])
+    (position,) = held.held(rows.Position)
+    assert (position.entry_value_paise, position.state) == (750_300, "open")
+    assert position.gross_paise is None
 
 
 def test_an_order_whose_placement_was_lost_is_kept_without_its_position() -> None:

@@ -22,6 +22,7 @@ from holdfast.app.cli.reading import (
 from holdfast.control.socket import ask, socket_path
 from holdfast.core.view import View
 from holdfast.domain.errors import DataRefused
+from holdfast.ports import FeedStatus
 from holdfast.research import explain_text, report_text
 from holdfast.research.explain import explain as explained
 from holdfast.research.report import fold_report
@@ -40,6 +41,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[ServiceStatus, ...]
     shutting_down: bool
     standing: Standing
+    feed: FeedStatus | None = None
     view: View | None = None
 
 
@@ -50,6 +52,7 @@ run_argument = click.argument("run", required=False)
     example="holdfast status",
     shape='{"account": "...", "running": {"pid": 1, "since_ns": 0, "purpose": "..."} | null,\n'
     ' "program": {"services": [{"name": "...", "state": "...", "tasks": [...], ...}, ...],\n'
+    '  "feed": {"is_up": true, "age_ms": 0, "lag_ms": {"NSE": 0}, ...} | null,\n'
     '  "shutting_down": false, "standing": {...}, "view": {...} | null} | null,\n'
     ' "run": "MODE/NAME" | null, "day": {...} | null, "positions_open": 0,\n'
     ' "halt": {"is_halted": false, "level": "...", "reason": "...", ...} | null,\n'
@@ -275,7 +278,20 @@ def _services(program: Program | None) -> str:
     ]
     stopping = "  it is being stopped\n" if program.shutting_down else ""
     services = "\n".join(table(headings, rows, left=(0, 1, 4, 5)))
-    return f"{stopping}{services}\n{_orders(program.standing.router)}"
+    feed = _feed(program.feed) if program.feed is not None else ""
+    return f"{stopping}{services}\n{feed}{_orders(program.standing.router)}"
+
+
+def _feed(feed: FeedStatus) -> str:
+    lags = [f"{name} {lag_ms} ms" for name, lag_ms in sorted(feed.lag_ms.items())]
+    flaws = [f"{count} {kind}" for kind, count in sorted(feed.flaws.items())]
+    newest = "nothing yet" if feed.age_ms is None else f"newest packet {feed.age_ms} ms ago"
+    return (
+        f"  feed: {'up' if feed.is_up else 'down'}, {newest},"
+        f" behind the exchange {', '.join(lags) or '-'}; {feed.wanted} instruments over"
+        f" {feed.connections} connections, {feed.dials} made, {feed.quotes_read} quotes read beside,"
+        f" flaws {', '.join(flaws) or 'none'}\n"
+    )
 
 
 def _orders(router: RouterCounts) -> str:

@@ -244,7 +244,7 @@ def _worth(row: OrderRow, trades: Sequence[BookTrade]) -> OrderRow:
     if not own or sum(one.quantity for one in own) != row.filled_quantity:
         return row
     value = sum(one.value_paise for one in own)
-    return msgspec.structs.replace(row, filled_value_paise=value)
+    return msgspec.structs.replace(row, filled_value_paise=value, is_exact=True)
 
 
 def _funds(found: Sequence[rows.Row]) -> int:

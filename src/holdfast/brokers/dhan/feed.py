@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import aiohttp
-import msgspec
 import structlog
 
 from holdfast.brokers.dhan.dialing import Dialing, Ended, Loss
 from holdfast.brokers.dhan.doubled import Doubled
+from holdfast.brokers.dhan.handshake import refuse_redirects
 from holdfast.brokers.dhan.quotes import QuoteReader
 from holdfast.brokers.dhan.sockets import LOOK_S, QUIET_NS, Hours, Line, Place, Speaker
 from holdfast.brokers.dhan.wanted import Wanted
@@ -24,7 +24,7 @@ from holdfast.domain.event import AnyEvent, QuotesRead
 from holdfast.domain.instrument import Exchange, Instrument, InstrumentId
 from holdfast.domain.market import Tick
 from holdfast.facts.ist import SECOND_NS
-from holdfast.ports import Timing
+from holdfast.ports import FeedStatus, Timing
 
 _log = structlog.get_logger("feed")
 
@@ -52,23 +52,6 @@ class FeedDay(NamedTuple):
     sessions: Sequence[Session]
     held: Callable[[], Collection[InstrumentId]] = frozenset
     until_ns: int | None = None
-
-
-class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How the feed is, for people. Ages and lags are milliseconds, `None` before the first packet.
-
-    `lag_ms` is receipt minus the newest trade, by exchange, at the newest packet (T10).
-    """
-
-    is_up: bool
-    connections: int
-    dials: int
-    wanted: int
-    age_ms: int | None
-    lag_ms: Mapping[str, int]
-    flaws: Mapping[str, int]
-    quotes_read: int
-    penalty_until_ns: int
 
 
 class DhanFeed:
@@ -116,7 +99,7 @@ class DhanFeed:
         """Be ready to be kept: the connections themselves are made when the broker's rules allow."""
         await self.close()
         self._began_ns = self._timing.now_ns()
-        self._session = aiohttp.ClientSession(trust_env=False)
+        self._session = aiohttp.ClientSession(trust_env=False, middlewares=(refuse_redirects,))
         for line in self._lines:
             line.session = self._session
         self._wanted.know(self._day.contracts())
@@ -167,6 +150,11 @@ class DhanFeed:
         stay = self._wanted.drop(instruments)
         self._poke()
         return stay
+
+    def take_token(self) -> None:
+        """The broker takes the token of the moment, by its profile's answer: show it again now."""
+        self._dialing.take_token()
+        self._poke()
 
     def _poke(self) -> None:
         for line in self._lines:

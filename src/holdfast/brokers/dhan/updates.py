@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from holdfast.brokers.dhan.fields import Unreadable, objects, shown
+from holdfast.brokers.dhan.handshake import refuse_redirects
 from holdfast.brokers.dhan.rest import Credentials
 from holdfast.brokers.dhan.rows import OrderWords, lowered
 from holdfast.domain.event import (
@@ -90,7 +91,9 @@ class UpdateStream:
         await self.close()
         if not self._credentials.secret:
             raise ConnectionError("order updates: no token")
-        session = self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        session = self._session = aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(), middlewares=(refuse_redirects,)
+        )
         try:
             self._socket = await session.ws_connect(
                 self._url, autoping=False, heartbeat=None, max_msg_size=MESSAGE_MAX

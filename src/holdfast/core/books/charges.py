@@ -92,6 +92,25 @@ def fill_charges(
     )
 
 
+def corrected_charges(
+    charges: Charges, rates: ChargeRates, side: Side, *, before_paise: int, after_paise: int
+) -> Charges:
+    """`charges` where the fills of an order among them are worth `after_paise`, not `before_paise`.
+
+    None becomes negative: each is rounded by the fill, and what is taken away by the order.
+    """
+    was, is_ = (
+        msgspec.structs.asdict(
+            fill_charges(
+                rates, side, value_paise=value, order_value_before_paise=0, first_fill=True
+            )
+        )
+        for value in (before_paise, after_paise)
+    )
+    borne = msgspec.structs.asdict(charges)
+    return Charges(**{name: max(borne[name] + is_[name] - was[name], 0) for name in borne})
+
+
 def exercise_charges(rates: ChargeRates, side: Side, value_paise: int) -> Charges:
     """What a settlement costs: tax on the intrinsic value of a long that is exercised, no order.
 

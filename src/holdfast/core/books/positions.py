@@ -46,6 +46,18 @@ def fold_fill(holding: Holding, side: Side, fill: Fill) -> tuple[Holding, int]:
     return fold_fill(rest, side, opened)[0], realised
 
 
+def fold_correction(holding: Holding, side: Side, change_paise: int) -> tuple[Holding, int]:
+    """What fills on `side` were worth turned out to be more by `change_paise`, contracts the same.
+
+    Returns the new holding and by how much the realised profit changed. What is held of that side
+    bears it, whatever of it was closed since: by its end the sum is the same.
+    """
+    held, cost = holding
+    if held and (held > 0) is (side.sign > 0):
+        return Holding(held, cost + side.sign * change_paise), 0
+    return holding, -side.sign * change_paise
+
+
 class Position:
     """One intent's position, from before its first fill to its end. Owned by the engine.
 
@@ -204,6 +216,19 @@ class Position:
         self.holding, realised_paise = fold_fill(self.holding, side, fill)
         self.realised_paise += realised_paise
         self.closed_at_ns = at_ns
+        return realised_paise
+
+    def correct(self, side: Side, change_paise: int) -> int:
+        """Take that fills on `side` were worth more by so much (T30).
+
+        Returns by how much the realised profit changed, in paise, before charges.
+        """
+        if side is self.side:
+            self.entry_value_paise += change_paise
+        else:
+            self.exit_value_paise += change_paise
+        self.holding, realised_paise = fold_correction(self.holding, side, change_paise)
+        self.realised_paise += realised_paise
         return realised_paise
 
     def take_carried(self, carried: PositionCarried) -> None:

@@ -72,7 +72,13 @@ def postings_of_fill(
     Cash moves by what the fill was worth: a purchase adds its value to the cost; a sale that
     closes releases the cost and realises what it brought beyond it.
     """
-    charges_e4 = charges.total_e4
+    return postings_of_correction(cost_change_paise, realised_paise, charges.total_e4)
+
+
+def postings_of_correction(
+    cost_change_paise: int, realised_paise: int, charges_e4: int
+) -> tuple[Posting, ...]:
+    """The same where fills turned out to be worth something else: each figure by its change."""
     return _entry(
         {
             Account.CASH: (realised_paise - cost_change_paise) * PAISA_E4 - charges_e4,

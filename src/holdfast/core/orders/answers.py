@@ -4,7 +4,7 @@ A fill is applied the moment it is heard, whatever else its row says and whateve
 was in: the money wins.
 """
 
-from holdfast.core import adoption, bookread, ration, reduction
+from holdfast.core import adoption, bookread, correction, ration, reduction
 from holdfast.core.books.charges import fill_charges, statement
 from holdfast.core.books.positions import Position
 from holdfast.core.books.postings import postings_of_fill
@@ -104,6 +104,7 @@ def take_row(state: State, event: OrderUpdated) -> None:
         _reopen(state, position)
     if fill is not None:
         _apply(state, position, order, fill, value_before)
+    correction.take_correction(state, position, order)
     if order.purpose is not Purpose.ENTRY:
         _take_closer(state, position, order, event.row, is_progress=fill is not None)
     if was_live and not order.is_live:
@@ -129,6 +130,7 @@ def fold_books(state: State, row: OrderRow) -> None:
         if position.is_closed:
             _reopen(state, position)
         _apply(state, position, order, fill, value_before)
+    correction.take_correction(state, position, order)
 
 
 def order_of(state: State, row: OrderRow) -> Order | None:

@@ -42,7 +42,8 @@ _OPEN = (OrderEvent.OPEN, OrderEvent.OPEN_UNCHANGED)
 class Fill(NamedTuple):
     """What one word of the broker added: contracts, and their value in paise (price x quantity).
 
-    The quantity is final; the value is the broker's cumulative figure minus what we had.
+    The quantity is final; the value is the broker's cumulative figure minus what we had, never below
+    nothing: cumulative figures that come of mean prices may go back (T30).
     """
 
     quantity: int
@@ -62,7 +63,8 @@ class Order:
     the `unseen` modifications: those of which neither a row nor a no has told yet. `own_terms` are
     all that we ever asked, in order. `was_changed`: the last row showed terms that nobody here
     asked for. `must_replace`: it is cancelled and placed anew rather than modified. `has_rested`: a
-    row has shown it working. `is_ordinary`: what is in flight only trails (T7).
+    row has shown it working. `is_ordinary`: what is in flight only trails (T7). `corrected_paise`:
+    by so much the last row changed the value of fills that were known, none added (T30).
     """
 
     __slots__ = (
@@ -72,6 +74,7 @@ class Order:
         "asked_first_ns",
         "asked_times",
         "broker_id",
+        "corrected_paise",
         "filled_quantity",
         "filled_value_paise",
         "has_rested",
@@ -120,6 +123,7 @@ class Order:
         self.broker_id: BrokerOrderId | None = None
         self.filled_quantity = 0
         self.filled_value_paise = 0
+        self.corrected_paise = 0
         self.modifications = 0
         self.asked: Action | None = None
         self.asked_at_ns = 0
@@ -371,12 +375,16 @@ class Order:
         )
 
     def _fold_quantities(self, row: OrderRow) -> Fill | None:
+        """Quantities never go back; the value of what is known only the trade book corrects."""
         quantity = row.filled_quantity - self.filled_quantity
+        change_paise = row.filled_value_paise - self.filled_value_paise
+        self.corrected_paise = change_paise if quantity == 0 and row.is_exact else 0
+        self.filled_value_paise += self.corrected_paise
         if quantity <= 0:
             return None
-        fill = Fill(quantity, row.filled_value_paise - self.filled_value_paise)
-        self.filled_quantity = row.filled_quantity
-        self.filled_value_paise = row.filled_value_paise
+        fill = Fill(quantity, max(change_paise, 0))
+        self.filled_quantity += fill.quantity
+        self.filled_value_paise += fill.value_paise
         return fill
 
     def _classify(self, row: OrderRow, *, in_doubt: bool) -> OrderEvent:

@@ -13,8 +13,6 @@ def raise_halt(state: State, level: HaltLevel, reason: str) -> None:
     """Halt at least to `level`. A lower level than the present one changes nothing."""
     if _ORDER.index(level) <= _ORDER.index(state.halt):
         return
-    if not any(isinstance(one, Halted) for one in state.out.audits):
-        state.halt_before = state.halt, state.halt_reason
     state.halt, state.halt_reason = level, reason
     state.tell(Halted(level=level, reason=reason))
     state.send(Notify(severity=Severity.ALARM, text=f"halted ({level.value}): {reason}"))

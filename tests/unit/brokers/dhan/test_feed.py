@@ -4,7 +4,9 @@ import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
+from typing import Any
 
+import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
@@ -126,6 +128,71 @@ def test_only_differences_are_sent_on_a_connection() -> None:
     play(story)
 
 
+@pytest.mark.proves("I-57", "MFH-2")
+def test_what_is_wanted_before_a_late_connection_is_asked_for_with_it() -> None:
+    """The broker takes nobody at first: the wish waits, and its first packet is told."""
+
+    async def story(desk: FeedDesk) -> None:
+        desk.server.refuse = [502] * 3
+        desk.feed.want([CALL.id, PUT.id])
+        await until(lambda: not desk.server.refuse)
+        served = await desk.server.connected()
+        await until(lambda: asked(served) == ALL)
+        served.send(frames.full("NSE_FNO", 40_001, 101.4, desk.now()))
+        await until(lambda: len(desk.ticks) == 1)
+        assert desk.ticks[0].instrument == CALL.id
+
+    play(story)
+
+
+@pytest.mark.proves("I-58")
+def test_wishes_from_within_what_it_tells_block_nobody() -> None:
+    """Whoever hears that it is up asks for more, and for less, before the call returns."""
+
+    async def story(desk: FeedDesk) -> None:
+        def hear(is_up: bool, reason: str) -> None:  # noqa: FBT001 a callback
+            desk.links.append((is_up, reason))
+            desk.feed.want([CALL.id, PUT.id] if is_up else [])
+            desk.feed.drop([PUT.id])
+
+        served = await desk.server.connected()
+        desk.feed._link = hear  # noqa: SLF001 who hears, from here on
+        await until(lambda: asked(served) == [("IDX_I", "13")])
+        desk.tick_index(served)
+        await until(lambda: asked(served) == ALL[:2], within_s=2)
+        served.send(frames.full("NSE_FNO", 40_001, 101.4, desk.now()))
+        await until(lambda: len(desk.ticks) == 2)
+        assert desk.feed.status().wanted == 2
+
+    play(story)
+
+
+@pytest.mark.proves("I-106", "MFH-5")
+def test_it_may_be_stopped_from_within_what_it_tells() -> None:
+    """Whoever hears of the first packet ends it there and then: nothing waits for itself."""
+
+    async def main() -> None:
+        async with FeedServer() as server:
+            desk = FeedDesk(server, start_ns=NOON, sessions=(SESSION,), until_ns=None, speed=10)
+            stops: list[asyncio.Task[None]] = []
+
+            def hear(_is_up: bool, _reason: str) -> None:  # noqa: FBT001 a callback
+                keeping.cancel()
+                stops.append(asyncio.ensure_future(desk.feed.close()))
+
+            await desk.feed.connect()
+            keeping = asyncio.ensure_future(desk.feed.keep(hear, desk.told.append))
+            served = await server.connected()
+            desk.tick_index(served)
+            async with asyncio.timeout(2):
+                await asyncio.wait([keeping])
+                await until(lambda: bool(stops) and stops[0].done() and served.is_over)
+            with pytest.raises(ConnectionError):
+                await desk.feed.ping()
+
+    asyncio.run(main())
+
+
 @pytest.mark.proves("I-62")
 def test_held_instruments_stay_subscribed() -> None:
     """Whoever drops them hears that they stay; the others are unsubscribed."""
@@ -159,6 +226,26 @@ def test_the_broker_pings_and_is_answered_and_never_pinged() -> None:
     play(story)
 
 
+@pytest.mark.proves("T28")
+def test_nobody_is_pinged_in_an_idle_hour_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client would do so by itself, after any silence that it is told of: it is told of none."""
+    asked: list[object] = []
+    connect = aiohttp.ClientSession.ws_connect
+
+    def noted(self: aiohttp.ClientSession, *args: Any, **how: Any) -> Any:
+        asked.append(how["heartbeat"])
+        return connect(self, *args, **how)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "ws_connect", noted)
+
+    async def story(desk: FeedDesk) -> None:
+        served = await desk.server.connected()
+        await asyncio.sleep(desk.timing.wall_s(5))
+        assert (served.pings, asked) == ([], [None])
+
+    play(story, start_ns=EVENING)
+
+
 @pytest.mark.proves("MFH-3", "MFH-7", "I-71")
 def test_a_reset_is_answered_by_a_new_connection_with_everything_that_is_wanted() -> None:
     """The link is down meanwhile, and up with the first packet of the new one."""
@@ -180,6 +267,7 @@ def test_a_reset_is_answered_by_a_new_connection_with_everything_that_is_wanted(
     play(story)
 
 
+@pytest.mark.proves("I-68")
 def test_nothing_from_before_an_outage_looks_new_after_it() -> None:
     """Open interest alone tells no price until the new connection has told one."""
 
@@ -520,6 +608,23 @@ def test_no_log_and_no_reason_shows_the_token() -> None:
 
     with capture_logs() as lines:
         play(story, speed=20)
+
+
+@pytest.mark.proves("I-93")
+def test_data_comes_again_as_soon_as_the_refused_token_is_taken() -> None:
+    """Not a minute later: a price that old closes a position (T16)."""
+
+    async def story(desk: FeedDesk) -> None:
+        desk.server.refuse = [403]
+        await until(lambda: len(desk.rejected) == 1)
+        begun_ns = desk.now()
+        desk.feed.take_token()
+        served = await desk.server.connected()
+        desk.tick_index(served)
+        await until(lambda: len(desk.ticks) == 1)
+        assert desk.now() - begun_ns < 30 * SECOND
+
+    play(story)
 
 
 def test_the_day_ends_when_it_is_over() -> None:

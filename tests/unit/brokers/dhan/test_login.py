@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -134,10 +135,14 @@ def test_refused_passwords_are_asked_three_times_and_two_minutes_apart(tmp_path:
     clock = HandClock()
     broker = Broker(clock)
     broker.says = said(200, {"message": "Invalid TOTP", "status": "error"})
+    asked: list[int] = []
     for _ in range(60):
+        before = broker.minted
         assert isinstance(run(tmp_path, opened, broker=broker, clock=clock), NoToken)
+        asked += [clock.now_ns()] * (broker.minted - before)
         clock.pass_s(30)
     assert broker.minted == 3
+    assert [(b - a) // SECOND_NS for a, b in pairwise(asked)] == [120, 120]
     got = run(tmp_path, opened, broker=broker, clock=clock)
     assert isinstance(got, NoToken)
     assert got.again_ns is None
@@ -290,6 +295,28 @@ def test_a_restart_knows_which_tokens_died(tmp_path: Path) -> None:
     assert isinstance(run(tmp_path, opened, broker=broker, clock=clock), NoToken)
     clock.pass_s(31)
     assert isinstance(run(tmp_path, opened, broker=broker, clock=clock), StoredToken)
+
+
+def test_a_dead_one_in_the_file_is_doubted_while_no_other_is_alive(tmp_path: Path) -> None:
+    """Until its own end, and until it was replaced."""
+    clock = HandClock()
+    broker = Broker(clock)
+
+    async def act(desk: Desk) -> None:
+        login = desk.side.login
+        token = await opened(desk)
+        assert isinstance(token, StoredToken)
+        assert login.doubted() is None
+        login.record.died(token, clock.at_ns)
+        assert login.doubted() == token
+        login.lives(token)
+        assert login.doubted() is None
+        assert not login.record.is_dead(token)
+        login.record.died(token, clock.at_ns)
+        clock.pass_s(25 * 3_600)
+        assert login.doubted() is None
+
+    run(tmp_path, act, broker=broker, clock=clock)
 
 
 def test_a_person_gives_a_token(tmp_path: Path) -> None:

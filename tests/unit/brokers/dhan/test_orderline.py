@@ -8,7 +8,7 @@ import pytest
 from holdfast.brokers.dhan.orderline import WARM_NS, OrderLine
 from holdfast.brokers.dhan.rest import Answer, CallKind, Rest
 from holdfast.runtime.clock import ScaledClock
-from tests.support.dhan_wire import Cut, Silence, Whose, WireServer, said
+from tests.support.dhan_wire import Cut, Heard, Said, Silence, Whose, WireServer, said
 
 NOW_NS = 1_763_700_000 * 1_000_000_000
 OK = said(200, {"availabelBalance": 1.0})
@@ -118,6 +118,31 @@ def test_it_comes_back_with_the_broker() -> None:
 
     on_line(server, act)
     assert server.connections == 4
+
+
+@pytest.mark.proves("T26", "DEG-1")
+def test_what_was_dead_unnoticed_is_made_anew_by_the_ping_that_notices() -> None:
+    """The gateway took the request and hung up: an order must not be the first to find out."""
+    cuts: list[int] = []
+
+    def answer(_heard: Heard) -> Said:
+        if cuts:
+            cuts.pop()
+            return Cut()
+        return OK
+
+    server = WireServer(answer)
+
+    async def act(line: OrderLine, rest: Rest, clock: ScaledClock) -> None:
+        await line.connect()
+        await asyncio.sleep(clock.wall_s(WARM_NS / 1e9) + 0.01)
+        cuts.extend((1, 2))
+        await line.ping()
+        assert cuts == []
+        assert isinstance(await rest.call("PUT", "/orders/1", kind=CallKind.CHANGE), Answer)
+
+    on_line(server, act)
+    assert [heard.connection for heard in server.heard][2:] == [1, 2, 3, 4, 4]
 
 
 @pytest.mark.proves("T26")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 from hypothesis import given
@@ -57,6 +58,7 @@ class Broker:
         self.logins: list[dict[str, Any]] = []
         self.sockets: list[web.WebSocketResponse] = []
         self.pongs: list[bytes] = []
+        self.pings: list[bytes] = []
         self.texts: list[str] = []
         self.requests: list[web.Request] = []
 
@@ -87,6 +89,8 @@ class Broker:
         async for message in socket:
             if message.type is WSMsgType.PONG:
                 self.pongs.append(message.data)
+            elif message.type is WSMsgType.PING:
+                self.pings.append(message.data)
             elif message.type is WSMsgType.TEXT:
                 self.texts.append(message.data)
         return socket
@@ -211,7 +215,28 @@ def test_the_brokers_pings_are_answered_and_hours_without_words_are_well() -> No
 
     assert not streaming(act, broker=broker)
     assert broker.pongs == [b"p0", b"p1", b"p2", b"p3"]
-    assert not broker.texts, "we ping nobody"
+    assert (broker.texts, broker.pings) == ([], []), "we ping nobody"
+
+
+@pytest.mark.proves("T28")
+def test_nobody_is_pinged_in_an_idle_hour_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client would do so by itself, after any silence that it is told of: it is told of none."""
+    asked: list[object] = []
+    connect = aiohttp.ClientSession.ws_connect
+
+    def noted(self: aiohttp.ClientSession, *args: Any, **how: Any) -> Any:
+        asked.append(how["heartbeat"])
+        return connect(self, *args, **how)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "ws_connect", noted)
+
+    async def act(stream: UpdateStream, broker: Broker, clock: ScaledClock) -> None:
+        await stream.connect()
+        await asyncio.sleep(clock.wall_s(20))
+        await stream.ping()
+        assert (broker.pings, asked) == ([], [None])
+
+    streaming(act)
 
 
 @pytest.mark.proves("T28")
@@ -264,6 +289,33 @@ def test_many_lives_leave_nothing_behind() -> None:
         await until(lambda: all(socket.closed for socket in broker.sockets))
 
     streaming(act, broker=broker)
+
+
+@pytest.mark.proves("I-106", "OUH-4")
+def test_it_may_be_stopped_from_within_what_it_tells() -> None:
+    """Whoever hears a word closes it before the next one: nothing waits for itself."""
+
+    async def main() -> None:
+        broker, stops = Broker(), list[asyncio.Task[None]]()
+
+        def hear(_event: AnyEvent) -> None:
+            stops.append(asyncio.ensure_future(stream.close()))
+
+        async with broker.serving() as url:
+            stream = UpdateStream(
+                url, Whose(), ScaledClock(NOW_NS, 20), words=OrderWords(PREFIX), tell=hear
+            )
+            await stream.connect()
+            await until(lambda: broker.sockets)
+            for _ in range(2):
+                await broker.sockets[-1].send_str(alert())
+            async with asyncio.timeout(2):
+                await until(lambda: stops and all(stop.done() for stop in stops))
+            assert not stream.is_up
+            assert [stop.exception() for stop in stops] == [None] * len(stops)
+            await until(lambda: broker.sockets[-1].closed)
+
+    asyncio.run(main())
 
 
 # -- words

@@ -21,6 +21,7 @@ def quote(*, at: int = NOW, venue: int | None = NOW) -> Quote:
 # -- the connection
 
 
+@pytest.mark.proves("T10")
 @pytest.mark.parametrize(
     ("silence_ns", "fault"), [(0, None), (2 * SECOND, None), (2 * SECOND + 1, "connection quiet")]
 )
@@ -29,6 +30,7 @@ def test_a_connection_may_be_silent_for_two_seconds(silence_ns: int, fault: str 
     assert quote().connection.fault(NOW + silence_ns, LIMITS) == fault
 
 
+@pytest.mark.proves("T10")
 @pytest.mark.parametrize(
     ("lag_ns", "fault"), [(0, None), (3 * SECOND, None), (3 * SECOND + 1, "feed lags")]
 )
@@ -37,6 +39,7 @@ def test_a_connection_may_lag_three_seconds(lag_ns: int, fault: str | None) -> N
     assert quote(venue=NOW - lag_ns).connection.fault(NOW, LIMITS) == fault
 
 
+@pytest.mark.proves("T10")
 def test_lag_is_receipt_less_the_newest_trade_of_the_whole_connection() -> None:
     """A quiet strike's old trade is illiquidity while another instrument trades now."""
     connection = Connection()
@@ -98,6 +101,7 @@ def alive(one: Quote, at: int) -> None:
     one.connection.take(packet(at=at, venue=at))
 
 
+@pytest.mark.proves("T10")
 @pytest.mark.parametrize(
     ("age_ns", "fault"), [(0, None), (5 * SECOND - 1, None), (5 * SECOND, "packet old")]
 )
@@ -110,6 +114,7 @@ def test_an_instruments_own_packet_must_be_younger_than_five_seconds(
     assert one.fault(NOW + age_ns, LIMITS) == fault
 
 
+@pytest.mark.proves("T10")
 @pytest.mark.parametrize(
     ("age_ns", "fault"), [(0, None), (5 * SECOND, None), (5 * SECOND + 1, "packet old")]
 )
@@ -124,6 +129,7 @@ def test_a_read_within_the_last_five_seconds_shows_the_same_book(
     assert one.has_read(NOW + age_ns, LIMITS) is (fault is None)
 
 
+@pytest.mark.proves("T10")
 def test_a_read_renews_the_price_and_not_the_connection() -> None:
     """Its price is shown, but a dead stream stays dead (T10)."""
     one = quote()

@@ -96,6 +96,7 @@ def test_a_live_connection_is_armed_again_and_says_nothing() -> None:
     assert state.timers.deadline_ns == NOW + LIMIT + 1
 
 
+@pytest.mark.proves("I-66")
 def test_silence_is_told_once_with_what_is_held_and_once_when_it_ends() -> None:
     """Since its last packet; an entry that has not filled is not held (I-66)."""
     state = held(ready_state(), a_position(3), a_position(4, quantity=0), a_position(5))

@@ -111,6 +111,7 @@ def test_a_planned_order_has_asked_and_heard_nothing() -> None:
         "broker_id": None,
         "filled_quantity": 0,
         "filled_value_paise": 0,
+        "corrected_paise": 0,
         "modifications": 0,
         "asked": None,
         "asked_at_ns": 0,
@@ -668,3 +669,44 @@ def test_the_same_end_told_again_moves_nothing(word: BrokerStatus, filled: int) 
         replace(row, reason="another"),
     )
     assert [order.has_ended_as(other) for other in others] == [False] * len(others)
+
+
+@pytest.mark.proves("T30")
+def test_only_the_trade_book_corrects_what_known_fills_are_worth() -> None:
+    """Contracts are final when they are heard; their price is, once an exact row tells it."""
+    order = working()
+    row = OrderRow(
+        order_id=order.id,
+        broker_id=BrokerOrderId("B1"),
+        status=BrokerStatus.WORKING,
+        terms=STOP,
+        filled_quantity=65,
+        filled_value_paise=6_500,
+        venue_at_ns=40,
+    )
+    assert order.fold_row(row, is_read=False, at_ns=40) == Fill(65, 6_500)
+    for value, is_exact, expected in [(6_400, False, 0), (6_530, True, 30), (6_530, True, 0)]:
+        told = replace(row, filled_value_paise=value, is_exact=is_exact)
+        assert order.fold_row(told, is_read=True, at_ns=40) is None
+        assert order.corrected_paise == expected
+    assert (order.filled_quantity, order.filled_value_paise) == (65, 6_530)
+
+
+@pytest.mark.proves("T30")
+def test_a_fill_is_never_worth_less_than_nothing() -> None:
+    """Mean prices with two digits may tell of more contracts for less; the trade book mends it."""
+    order = working()
+    row = OrderRow(
+        order_id=order.id,
+        broker_id=BrokerOrderId("B1"),
+        status=BrokerStatus.WORKING,
+        terms=STOP,
+        filled_quantity=65,
+        filled_value_paise=520,
+        venue_at_ns=40,
+    )
+    order.fold_row(row, is_read=False, at_ns=40)
+    more = replace(row, filled_quantity=130, filled_value_paise=455)
+    assert order.fold_row(more, is_read=False, at_ns=40) == Fill(65, 0)
+    order.fold_row(replace(more, is_exact=True), is_read=True, at_ns=40)
+    assert (order.filled_value_paise, order.corrected_paise) == (455, -65)

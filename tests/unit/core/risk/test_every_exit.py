@@ -18,7 +18,16 @@ from holdfast.core.risk.exits import RULES
 from holdfast.domain.audit import ExitDecided, PositionClosed
 from holdfast.domain.command import ModifyOrder
 from holdfast.domain.decision import Trail
-from holdfast.domain.event import JournalChanged, Link, LinkChanged, OperatorRequest, StopAsked
+from holdfast.domain.event import (
+    AccountChecked,
+    ClockChanged,
+    JournalChanged,
+    Link,
+    LinkChanged,
+    OperatorRequest,
+    StopAsked,
+    TokenChanged,
+)
 from holdfast.domain.instrument import Exchange
 from holdfast.domain.order import BrokerStatus, OrderState, OrderType, Purpose, Side
 from tests.property.test_exit_life import Kept, MoodyBroker
@@ -337,7 +346,22 @@ def _unprotected(desk: Desk) -> None:
     desk.state.positions[1].unprotected_since_ns = desk.now - 3 * SECOND
 
 
+def _dead_token(desk: Desk) -> None:
+    desk.tell(TokenChanged(at_ns=desk.now, is_valid=False, valid_until_ns=0, reason="test"))
+
+
+def _refused_address(desk: Desk) -> None:
+    desk.tell(AccountChecked(at_ns=desk.now, orders_allowed=False, reason="test"))
+
+
+def _skewed_clock(desk: Desk) -> None:
+    desk.tell(ClockChanged(at_ns=desk.now, skew_ms=60_000))
+
+
 BARS: dict[str, Callable[[Desk], object]] = {
+    "token": _dead_token,
+    "account": _refused_address,
+    "clock": _skewed_clock,
     "halted": lambda desk: desk.ask_operator(OperatorRequest.PAUSE),
     "rules": _failed_rule,
     "daily_loss": _confirmed_loss,

@@ -97,6 +97,28 @@ def test_an_entry_that_works_is_read_each_second() -> None:
     assert polls(desk) == [(entry.order_id, True)]
 
 
+@pytest.mark.proves("B-18", "PRM-4", "OUH-3")
+def test_a_fill_while_the_stream_is_down_is_found_by_reading_and_protected_at_once() -> None:
+    """No word will ever come: the next read by id, a second later, brings fill and stop."""
+    desk = Desk()
+    desk.at(60).spot()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.tell(LinkChanged(at_ns=desk.now, link=Link.UPDATES, is_up=False, reason="reset"))
+    desk.forget()
+    desk.at(61.5)
+    assert polls(desk) == [(entry.order_id, True)]
+    desk.row(
+        entry.order_id, BrokerStatus.FILLED, terms=entry.terms, filled=195, price=100, is_read=True
+    )
+    stop = desk.last(PlaceOrder)
+    assert (stop.purpose, stop.terms.side, stop.terms.quantity) == (Purpose.STOP, Side.SELL, 195)
+    desk.acknowledge(stop.order_id)
+    desk.forget()
+    desk.at(62.7)
+    assert [name for name, _ in polls(desk)] == [stop.order_id], "and so is what becomes of it"
+
+
 def test_more_orders_than_reads_take_turns() -> None:
     """Twenty reads a second are allowed: those read longest ago go first."""
     state = ready_state()

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from holdfast.domain.market import Tick
+from holdfast.domain.market import Candle, Tick
 from holdfast.exchange.checks import Behaviour
 from holdfast.exchange.latency import MILLISECOND_NS, Latency
 from holdfast.simbroker.dhan.clock import ServerClock
@@ -160,12 +160,13 @@ async def serving(  # noqa: PLR0913 what may differ between servers
     at_ns: int = OPEN + SECOND,
     static_ip: str = "127.0.0.1",
     cash_paise: int = 2_00_000_00,
+    history: Sequence[Candle] = (),
 ) -> AsyncIterator[Served]:
     """A server at `at_ns` of the day, one second after the open."""
     hand = wall or HandWall()
     world = World(
         facts=FACTS,
-        source=Script(ticks),
+        source=Script(ticks, history),
         seed=1,
         cash_paise=cash_paise,
         behaviour=behaviour or Behaviour(quote_age_ns_max=3_600 * SECOND),
