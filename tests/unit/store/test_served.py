@@ -139,11 +139,12 @@ def test_nothing_is_appended_before_both_halves_know_their_numbers(tmp_path: Pat
     with pytest.raises(AssertionError, match="both halves know numbers"):
         journal.append(BEGUN)
     journal.open_database()
-    assert not journal.takes
+    takes = [journal.takes]
     with pytest.raises(AssertionError, match="both halves know numbers"):
         journal.append_market(tick(1))
     journal.open_tape()
-    assert journal.takes
+    takes.append(journal.takes)
+    assert takes == [False, True]
     assert journal.append(BEGUN) == 1
     journal.close_tape()
     journal.close_database()
