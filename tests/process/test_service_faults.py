@@ -63,10 +63,13 @@ def test_a_critical_service_that_does_not_start_undoes_the_start(
     assert fault in f"{failed['error']}: {failed['message']}"
     assert run.record()["cleanup_status"]["odd"] == "parked"
     assert run.record()["cleanup_status"]["store"] == "stopped"
+    assert (run.record()["exit_code"], run.record()["final_state_verified"]) == (70, True)
+    assert run.record()["db_connections"] == 0
     assert fault.rsplit(": ", maxsplit=1)[-1] in run.stderr
     story = _stories(run, "odd")
     assert story.count(S.STARTING) == 3
     assert S.PARKED in story
+    assert run.is_intact()
 
 
 @pytest.mark.proves("SUP-5", "SUP-8", "SUP-19")

@@ -65,7 +65,7 @@ class DayEnd:
         if not self._day.has_begun and self._left.had_past:
             return Saved(state=None, open_positions=None, is_halted=self._halt.stands)
         standing = self._day.standing
-        if self._store.is_open:
+        if self._store.is_open and self._store.journal.takes:
             if not self._day.has_begun:
                 self._day.keep_unbegun(self._store.journal)
             await self._write()
@@ -88,6 +88,8 @@ class DayEnd:
             reason="the day is over" if self._day.is_over else "stopped",
         )
         sequence = journal.append_stopped(stopped)
+        if not self._store.is_written:
+            await self._threads.call("FinalRecord", journal.write_rest, owner="application")
         await asyncio.wrap_future(journal.wait_durable(sequence))
         self._written = sequence, stopped
 

@@ -91,6 +91,11 @@ class Store(_Half):
             self.journal.watch()
             await asyncio.sleep(BEAT_S / 2)
 
+    @property
+    def is_written(self) -> bool:
+        """Whether somebody writes what is appended: after a start that was undone nobody does."""
+        return not self.threaded or "JournalWriter" in self._threads.alive(self.name)
+
     def _check(self, flag: StopFlag) -> None:
         """What `JournalCheck` runs: what is read back now the stop need not read."""
         with suppress(Interrupted):

@@ -138,6 +138,11 @@ class ServedJournal:
         )
 
     @property
+    def takes(self) -> bool:
+        """Whether both halves were opened: before, nothing can be appended."""
+        return self._is_database_read and self._is_tape_read
+
+    @property
     def last_sequence(self) -> int:
         """The last number given."""
         return self._last
@@ -309,6 +314,12 @@ class ServedJournal:
                 self._tell()
                 beat()
             self._room.is_end = True
+            self._commit_all()
+            self._tell()
+
+    def write_rest(self) -> None:
+        """Write what is left, where no writer is at work. Raises `DataRefused` while one is."""
+        with self._records_turn.taken():
             self._commit_all()
             self._tell()
 

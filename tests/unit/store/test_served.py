@@ -139,9 +139,12 @@ def test_nothing_is_appended_before_both_halves_know_their_numbers(tmp_path: Pat
     with pytest.raises(AssertionError, match="both halves know numbers"):
         journal.append(BEGUN)
     journal.open_database()
+    takes = [journal.takes]
     with pytest.raises(AssertionError, match="both halves know numbers"):
         journal.append_market(tick(1))
     journal.open_tape()
+    takes.append(journal.takes)
+    assert takes == [False, True]
     assert journal.append(BEGUN) == 1
     journal.close_tape()
     journal.close_database()
@@ -269,6 +272,19 @@ def test_a_writer_that_hangs_keeps_the_next_one_out(
             attempt()
     leave.set()
     assert waiting.result(timeout=LONG_S) is None
+
+
+def test_what_comes_after_its_writer_is_written_by_whoever_is_left(owners: Owners) -> None:
+    """The last words of a start that was undone; never beside a writer."""
+    journal = owners.journal
+    with pytest.raises(DataRefused, match="has not ended yet"):
+        journal.write_rest()
+    assert owners.stop("JournalWriter") == ()
+    waiting = journal.wait_durable(journal.append(BEGUN))
+    assert not waiting.done()
+    journal.write_rest()
+    assert waiting.result(timeout=0) is None
+    assert journal.durable == journal.last_sequence
 
 
 def test_a_database_that_somebody_else_wrote_to_is_not_gone_on_with(owners: Owners) -> None:
