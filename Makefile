@@ -62,8 +62,8 @@ kill: $(READY) ## kill -9 at fifty moments of a day and at every write of the jo
 
 kill-live: $(READY) ## kill -9 in live mode on a simulated broker: N=200 moments, drawn by phase
 	HOLDFAST_LIVE_KILLS=$${N:-200} $(PY) -m pytest -p no:randomly -n 0 -s tests/process/test_kill_live.py
-faults: $(READY) ## strike a live program at a simulated broker by every named fault of the wire
-	HOLDFAST_FAULTS=all $(PY) -m pytest -n 2 --dist worksteal -rP tests/process/faults
+faults: $(READY) ## strike a live program at a simulated broker by every named fault of the wire, twenty times as fast
+	HOLDFAST_FAULTS=all HOLDFAST_FAULTS_SPEED=$${HOLDFAST_FAULTS_SPEED:-20} $(PY) -m pytest -n 2 --dist worksteal -rP tests/process/faults
 
 mutants: $(READY) ## break the code on purpose: every break must fail a test
 	$(PY) -m tools.mutants

@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
+from itertools import chain
 from typing import Any, Final
 
 from bench.wire_desk import CALLS, ENTRY_RUPEES, STOP_BPS
@@ -33,9 +34,12 @@ GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 RATE_S: Final = 1 / 2_000
 PACED_ROUNDS: Final = 21
 BURST_ROUNDS: Final = 7
-TRIGGERS_MIN: Final = 1_000
-CONNECTIONS: Final = {"ours": 2, "floor": 1}
+QUIET_ROUNDS: Final = 11
+TRIGGERS_MIN: Final = 500
+CONNECTIONS: Final = {"floor": 1, "ours": 2}
 """Of the feed: what is held comes over two."""
+
+BOUNDS: Final = (("p50", 500, 8.0), ("p95", 950, 10.0), ("p99", 990, 12.0), ("p99.9", 999, 20.0))
 
 QUIET_TICKS: Final = 600
 EVERY: Final = 29
@@ -177,43 +181,43 @@ class Feed:
 
 
 class Rounds:
-    """All rounds of one program: delays in nanoseconds, and those of each burst's last order."""
+    """All rounds of one program: each one's delays in nanoseconds, and each burst's last order."""
 
-    def __init__(self, kind: str) -> None:
-        """`kind`: which program it is."""
+    def __init__(self, kind: str, stack: ExitStack) -> None:
+        """Start the program; it is ended with `stack`. `kind`: which program it is."""
         self.kind = kind
-        self.delays: list[int] = []
+        self.delays: list[list[int]] = []
         self.bursts: list[int] = []
         self.lost = 0
         self._sent = 0
+        self._orders, self._feed = Orders(), Feed()
+        stack.enter_context(closing(self._orders.server))
+        stack.enter_context(closing(self._feed.server))
+        ports = (str(self._feed.port), str(self._orders.port))
+        command = [sys.executable, "-m", "bench.wire_program", kind, *ports]
+        self._program = stack.enter_context(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
+        stack.callback(self._program.kill)
 
-    def run(self) -> None:
-        """Start the program, play every round to it, and end it."""
-        total = PACED_ROUNDS + BURST_ROUNDS
-        with ExitStack() as stack:
-            orders, self._feed = Orders(), Feed()
-            stack.enter_context(closing(orders.server))
-            stack.enter_context(closing(self._feed.server))
-            ports = (str(self._feed.port), str(orders.port))
-            command = [sys.executable, "-m", "bench.wire_program", self.kind, *ports, str(total)]
-            program = stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            )
-            stack.callback(program.kill)
-            assert program.stdin is not None
-            assert program.stdout is not None
-            for number in range(total):
-                begun = json.loads(program.stdout.readline())
-                began_ns = time.monotonic_ns()
-                orders.begin(begun["orders"])
-                self._feed.accept(CONNECTIONS[self.kind])
-                self._now_ns, self._began_ns = begun["now_ns"], began_ns
-                self._play(orders, is_burst=number >= PACED_ROUNDS)
-                program.stdin.write("over\n")
-                program.stdin.flush()
-                self._feed.end()
+    def play(self, *, is_burst: bool) -> None:
+        """One round, over connections of its own."""
+        assert self._program.stdout is not None
+        self._say("begin")
+        begun = json.loads(self._program.stdout.readline())
+        self._now_ns, self._began_ns = begun["now_ns"], time.monotonic_ns()
+        self._orders.begin(begun["orders"])
+        self._feed.accept(CONNECTIONS[self.kind])
+        self._trigger(self._orders, is_burst=is_burst)
+        self._say("over")
+        self._feed.end()
 
-    def _play(self, orders: Orders, *, is_burst: bool) -> None:
+    def _say(self, word: str) -> None:
+        assert self._program.stdin is not None
+        self._program.stdin.write(f"{word}\n")
+        self._program.stdin.flush()
+
+    def _trigger(self, orders: Orders, *, is_burst: bool) -> None:
         """Quiet packets, then each contract through its stop: one by one, or all in one frame."""
         self._quiet(QUIET_TICKS)
         if is_burst:
@@ -236,7 +240,7 @@ class Rounds:
         if is_burst and delays:
             self.bursts.append(max(delays))
         elif not is_burst:
-            self.delays += delays
+            self.delays.append(delays)
 
     def _quiet(self, count: int, *, above: int = 0) -> None:
         """So many packets at their pace; `above`: of the index alone, which nobody holds."""
@@ -245,13 +249,15 @@ class Rounds:
             left_s = due_s - time.monotonic()
             if left_s > 0:
                 time.sleep(left_s)
-            self._sent += 1
-            self._feed.send(self._packet(self._sent % 50, QUIET_RUPEES, is_index=above > 0))
+            number = (self._sent + 1) % 50
+            self._feed.send(self._packet(number, QUIET_RUPEES, is_index=above > 0))
             self._sent_s = max(due_s, time.monotonic() - 0.005)
 
     _sent_s = 0.0
 
     def _packet(self, number: int, rupees: float, *, is_index: bool = False) -> bytes:
+        """A trade: each one makes the day's volume grow, or it would be none to whoever reads it."""
+        self._sent += 1
         at_ns = self._now_ns + time.monotonic_ns() - self._began_ns
         if is_index:
             return frames.ticker("IDX_I", 13, 24_500.0, at_ns)
@@ -270,21 +276,37 @@ class Rounds:
 
 
 def share(values: list[int], per_mille: float) -> int:
-    """The value below which so many thousandths lie."""
+    """The value below which so many thousandths lie; 0 of nothing."""
+    if not values:
+        return 0
     return sorted(values)[min(round(per_mille / 1_000 * (len(values) - 1)), len(values) - 1)]
 
 
 def rows() -> Iterator[Row]:
-    """p50, p99, p99.9 of single triggers, and the last of fifty in one frame."""
-    floor, ours = Rounds("floor"), Rounds("ours")
-    floor.run()
-    ours.run()
-    done = len(ours.delays)
-    if ours.lost:
-        print(f"  {ours.lost} triggers led to no order")
-    for name, per_mille, bound in (("p50", 500, 8.0), ("p99", 990, 12.0), ("p99.9", 999, 20.0)):
-        ours_ns, bare_ns = share(ours.delays, per_mille), share(floor.delays, per_mille)
+    """Percentiles of single triggers, and the last of fifty in one frame; rounds of both in turn."""
+    with ExitStack() as stack:
+        both = [Rounds(kind, stack) for kind in CONNECTIONS]
+        for number in range(PACED_ROUNDS + BURST_ROUNDS):
+            for one in both:
+                one.play(is_burst=number >= PACED_ROUNDS)
+    floor, ours = both
+    yield from judged(floor, ours)
+
+
+def judged(floor: Rounds, ours: Rounds) -> Iterator[Row]:
+    """One lost trigger is a failure: what never left would only make the others look fast.
+
+    Of the pairs of rounds those count in which the floor was disturbed least: others use the machine.
+    """
+    pairs = sorted(zip(floor.delays, ours.delays, strict=True), key=lambda one: share(one[0], 950))
+    quiet = pairs[:QUIET_ROUNDS]
+    bare, delays = (list(chain.from_iterable(each)) for each in zip(*quiet, strict=True))
+    print(f"  triggers that led to no order: {ours.lost} of ours, {floor.lost} of the floor")
+    print("  the floor's p95 of each round, us:", *(share(one, 950) // 1_000 for one, _ in pairs))
+    done = 0 if ours.lost else len(delays)
+    for name, per_mille, bound in BOUNDS:
+        ours_ns, bare_ns = share(delays, per_mille), share(bare, per_mille)
         yield Row(f"tick to order, {name}", "trigger", done, TRIGGERS_MIN, ours_ns, bare_ns, bound)
-    last, bare = share(ours.bursts, 500), share(floor.bursts, 500)
+    last, first = share(ours.bursts, 500), share(floor.bursts, 500)
     many = len(ours.bursts) * len(CALLS)
-    yield Row("tick to order, last of a burst of 50", "trigger", many, 300, last, bare, 40.0)
+    yield Row("tick to order, last of a burst of 50", "trigger", many, 300, last, first, 40.0)

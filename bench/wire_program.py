@@ -4,7 +4,7 @@ Ours: the adapter's feed, inbox, driver, engine, journal on a disk, router, the 
 together as a live day has them, with fifty positions whose stops rest. The broker's rate is set out
 of the way: it would hold fifty exits back for five seconds, and that is not what is measured.
 
-It prints one JSON line before each round, and begins the round when it is told to by a line.
+A line tells it to begin a round, which it answers with one line of JSON; another one ends the round.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from typing import Any, Final
 from typing_extensions import override
 
 from bench.wire_desk import CALLS, PREFIX, fifty_positions, stops_of
+from holdfast.app.log import logging_to
 from holdfast.brokers.dhan.feed import DhanFeed, FeedDay
 from holdfast.brokers.dhan.orderline import OrderLine
 from holdfast.brokers.dhan.quotes import QuoteReader
@@ -72,6 +73,7 @@ class Ours:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-wire-")))
         self.journal = StoreJournal(folder, TapeHeader(day=DAY, source="bench"))
         stack.callback(self.journal.close)
+        stack.enter_context(logging_to(folder))
         contracts = (NIFTY, *CALLS)
         self.rest = Rest(f"http://127.0.0.1:{ports['http']}/v2", Whose(), self.clock)
         reader = QuoteReader(self.rest, self.clock, contracts=lambda: contracts)
@@ -148,11 +150,11 @@ async def ours(desk: Desk, ports: Mapping[str, int]) -> None:
         await one.trade()
 
 
-def all_of_ours(ports: Mapping[str, int], rounds: int) -> None:
+def all_of_ours(ports: Mapping[str, int]) -> None:
     """Round after round, each in a copy of the process that bought the fifty."""
     set_rates_aside()
     desk = fifty_positions()
-    for _ in range(rounds):
+    while sys.stdin.readline():
         if copy := os.fork():
             os.waitpid(copy, 0)
         else:
@@ -236,11 +238,11 @@ class Socket(asyncio.Protocol):
                 self._http.fire(security_id)
 
 
-async def floor(ports: Mapping[str, int], rounds: int) -> None:
+async def floor(ports: Mapping[str, int]) -> None:
     """Round after round, each over connections of its own."""
     loop = asyncio.get_running_loop()
     clock = ScaledClock(SESSION.open_ns + 3_600 * SECOND, 1)
-    for _ in range(rounds):
+    while await told():
         writer, http = await loop.create_connection(Http, "127.0.0.1", ports["http"])
         orders = {call.security_id: ("", str(call.security_id)) for call in CALLS}
         tell(now_ns=clock.now_ns(), orders=orders)
@@ -257,6 +259,6 @@ if __name__ == "__main__":
     asked = {"feed": int(sys.argv[2]), "http": int(sys.argv[3])}
     os.environ.setdefault("HOLDFAST_LOOPBACK_ONLY", "1")
     if sys.argv[1] == "ours":
-        all_of_ours(asked, int(sys.argv[4]))
+        all_of_ours(asked)
     else:
-        asyncio.run(floor(asked, int(sys.argv[4])))
+        asyncio.run(floor(asked))

@@ -127,6 +127,8 @@ def test_a_running_day_does_what_a_person_asks_and_keeps_it(
     assert "halted (flatten): enough" in told
     assert "holdfast unlock --reason TEXT" in told
     assert "holdfast unlock" in do(path, Deed(do=OperatorRequest.RESUME, reason="x")).refused
+    truth = truth_of(run.folder, after_ns=10_000_000_000)
+    assert (truth.held, truth.working) == ({}, []), "and nothing is entered while it stands"
     assert did(run, "unlock", "--yes", "--reason", "ok")["view"]["halt"] == "none"
     assert did(run, "drift")["drifts"] == []
     assert did(run, "drift", "acknowledge", "NSE_FNO:1:INTRADAY", "--reason", "x", code=7)[
@@ -137,8 +139,6 @@ def test_a_running_day_does_what_a_person_asks_and_keeps_it(
     assert [one.value for one in asked_of(run)] == [
         "pause", "pause", "resume", "close", "flatten", "unlock",
     ]  # fmt: skip
-    truth = truth_of(run.folder)
-    assert (truth.held, truth.working) == ({}, [])
 
 
 def test_nothing_is_told_where_nothing_runs(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_the_managers_tasks_run_by_name_and_none_is_left_after(running: Trading)
     assert all(one["running"] and one["ready"] for one in services.values())
     assert all(one["heartbeat_age_ms"] < 5_000 for one in services.values())
     threads = [name for one in services.values() for name in one["threads"]]
-    assert set(threads) == {"JournalWriter", "TapeWriter", "Notifier"}
+    assert set(threads) == {"JournalWriter", "JournalCheck", "TapeWriter", "Notifier"}
     assert sockets_of(running.process.pid), "the control socket, at least"
     running.signal(signal.SIGINT)
     assert running.wait() == 0, running.told()

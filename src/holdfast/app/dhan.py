@@ -18,7 +18,7 @@ from typing_extensions import override
 from holdfast.app.chain import Market
 from holdfast.app.config import Config, DhanSettings, order_prefix
 from holdfast.brokers.dhan.account import AccountSide, Site, Told, Trading, account_side
-from holdfast.brokers.dhan.charts import read_history
+from holdfast.brokers.dhan.charts import History, read_history
 from holdfast.brokers.dhan.feed import DhanFeed, FeedDay, TokenRefused
 from holdfast.brokers.dhan.ip import check_ip, read_registration, watch_ip
 from holdfast.brokers.dhan.orderline import OrderLine
@@ -43,6 +43,7 @@ from holdfast.domain.event import (
     TokenChanged,
 )
 from holdfast.domain.instrument import Instrument, Kind
+from holdfast.facts.ist import ist_text
 from holdfast.ports import Account, Connection, Profile, Timing, Token
 from holdfast.runtime.beside import Beside
 from holdfast.runtime.day import Day
@@ -76,6 +77,7 @@ class Heard:
     """What the broker said of token, account and clock, for a start and for the day.
 
     Of a token that a single answer calls dead only `suspect` hears: it asks the profile, and tells.
+    `taken` hears that there is a living one.
     """
 
     def __init__(self) -> None:
@@ -83,6 +85,7 @@ class Heard:
         self._newest: dict[type, AnyEvent] = {ClockChanged: ClockChanged(at_ns=0, skew_ms=0)}
         self._tell: Callable[[AnyEvent], None] | None = None
         self.suspect: Callable[[], None] = lambda: None
+        self.taken: Callable[[], None] = lambda: None
 
     def listen(self, tell: Callable[[AnyEvent], None] | None) -> None:
         """Tell everything to `tell` from here on, `None`: to nobody any more."""
@@ -92,6 +95,8 @@ class Heard:
         """Take a word of the adapter."""
         if isinstance(event, _OF_ACCESS):
             self._newest[type(event)] = event
+        if isinstance(event, TokenChanged) and event.is_valid:
+            self.taken()
         if self._tell is not None:
             self._tell(event)
 
@@ -221,8 +226,27 @@ async def _candles(
             reason = "no sessions" if found is None else found.reason
             _log.warning("no past candles", underlying=index.underlying, reason=reason)
             continue
+        tell_missing(index.underlying, found)
         loaded += found.loaded(now_ns)
     return tuple(sorted(loaded, key=lambda one: one.candle.start_ns))
+
+
+def tell_missing(underlying: str, found: History) -> None:
+    """Say which closed minutes the charts do not have: strategies go on as over a restart's gap.
+
+    After a start in the session these are the last two or so, because charts lag (dhan.md 3.9). Live
+    candles follow without a break, and none may come before one that was heard.
+    """
+    if not found.missing_ns:
+        return
+    _log.warning(
+        "candles are missing from the past",
+        underlying=underlying,
+        minutes=len(found.missing_ns),
+        first=ist_text(found.missing_ns[0])[:5],
+        last=ist_text(found.missing_ns[-1])[:5],
+        are_late=found.may_come,
+    )
 
 
 async def _order_family(rest: Rest, heard: Heard, day: DhanDay) -> socket.AddressFamily:
@@ -346,6 +370,7 @@ class _Parts:
             reader=self.reader,
             reject=self._reject,
         )
+        self.heard.taken = self.feed.take_token
         self.account = KnownAccount(self.side.account, known.instruments)
 
     def _reject(self, refused: TokenRefused) -> None:

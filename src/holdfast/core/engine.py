@@ -37,9 +37,9 @@ from holdfast.core.state import State
 from holdfast.core.strategy import Fed, Opinion, Strategy
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.core.view import View, view
-from holdfast.domain.audit import AnyAudit, RuleFailed, SelfTested
+from holdfast.domain.audit import Anomaly, AnyAudit, RuleFailed, SelfTested
 from holdfast.domain.command import AnyCommand, Notify, PlaceOrder, Severity, Subscribe
-from holdfast.domain.decision import HaltLevel, Signal
+from holdfast.domain.decision import HaltLevel, Signal, Values
 from holdfast.domain.event import (
     BOOK,
     CARRIED,
@@ -232,7 +232,7 @@ class Engine:
         if quote is None:
             state.alarm("tick of an unknown instrument", {"instrument": tick.instrument})
             return
-        quote.take(tick)
+        believed = quote.take(tick)
         connection = quote.connection
         exchange = quote.instrument.exchange
         held = state.held.get(tick.instrument)
@@ -245,8 +245,20 @@ class Engine:
             connection.is_armed = True
             watch.judge(state, exchange)
         builders = self._builders.get(tick.instrument)
-        if builders is not None:
-            self._on_underlying(tick, builders)
+        if believed is None:
+            self._note_refused(quote, tick)
+        elif builders is not None:
+            self._on_underlying(believed, builders)
+
+    def _note_refused(self, quote: Quote, tick: Tick) -> None:
+        """A print of an index that cannot be true, told once a day: more of them say nothing new."""
+        if quote.prints is not None and quote.prints.refused == 1:
+            values: Values = {
+                "instrument": tick.instrument,
+                "paise": tick.last_paise,
+                "after": quote.last_paise,
+            }
+            self._state.tell(Anomaly(what="an index's price is not believed", values=values))
 
     def _on_underlying(self, tick: Tick, builders: Sequence[CandleBuilder]) -> None:
         """Candles and strategies of an underlying: after exits, and the only source of signals."""

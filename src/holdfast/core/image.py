@@ -17,6 +17,7 @@ from holdfast.core.books.positions import Holding, Position
 from holdfast.core.books.postings import Account, Ledger
 from holdfast.core.market.candles import CandleBuilder, CandleSeries, Forming
 from holdfast.core.market.history import HistoryFold
+from holdfast.core.market.prints import Prints
 from holdfast.core.market.quotes import Connection, Quote
 from holdfast.core.orders.order import Fill, Order
 from holdfast.core.settings import EngineSettings
@@ -43,7 +44,7 @@ from holdfast.domain.order import BrokerStatus, OrderState, OrderTerms, Purpose,
 
 _OBJECTS: Final = (
     Access, BookWatch, CandleBuilder, CandleSeries, Connection, DayCount, Forming, GuardWatch,
-    HistoryFold, Ledger, LossWatch, Order, Outbox, PathWatch, Position, Quote, State, Timers,
+    HistoryFold, Ledger, LossWatch, Order, Outbox, PathWatch, Position, Prints, Quote, State, Timers,
 )  # fmt: skip
 _VALUES: Final = (
     BookRead, Candle, Charges, DayFacts, Drifted, EngineSettings, Exit, ExitPlan, Fed, ForeignRow,

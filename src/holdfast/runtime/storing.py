@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
+import structlog
 from typing_extensions import override
 
 from holdfast.domain.event import AnyEvent, JournalChanged
@@ -14,9 +16,15 @@ from holdfast.runtime.service import BEAT_S, Group, Ready, Service
 from holdfast.runtime.snapshots import Snapshots
 from holdfast.runtime.threads import StopFlag
 from holdfast.store.served import ServedJournal
+from holdfast.store.stops import Interrupted
+
+_log = structlog.get_logger("store")
 
 OPENING_S: Final = 60.0
 """How long the checks of a long journal may take."""
+
+CHECK_S: Final = 1.0
+"""So often what was written is read back while the day goes on."""
 
 
 class _Half(Service):
@@ -65,6 +73,7 @@ class Store(_Half):
         super().__init__(journal, threaded=threaded)
         self._tell = tell
         self._clock = clock
+        self._unsound = ""
 
     @override
     async def run(self, ready: Ready) -> None:
@@ -74,12 +83,25 @@ class Store(_Half):
         self.is_open = True
         if self.threaded:
             self.thread("JournalWriter", self.journal.write_records, self.journal.wake_records)
+            self.thread("JournalCheck", self._check)
         self._tell(JournalChanged(at_ns=self._clock.now_ns(), is_durable=True))
         ready()
         while True:
             self.beat()
             self.journal.watch()
             await asyncio.sleep(BEAT_S / 2)
+
+    def _check(self, flag: StopFlag) -> None:
+        """What `JournalCheck` runs: what is read back now the stop need not read."""
+        with suppress(Interrupted):
+            while not flag.wait(CHECK_S):
+                self._note(self.journal.check(flag))
+
+    def _note(self, unsound: str) -> None:
+        """Tell once of a journal that is not as it was written; the stop's verification fails."""
+        if unsound and unsound != self._unsound:
+            _log.error("the journal is not sound", component=self.name, what=unsound)
+        self._unsound = unsound
 
 
 class Recorder(_Half):

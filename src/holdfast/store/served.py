@@ -17,7 +17,8 @@ appended, as virtual time demands.
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -29,14 +30,15 @@ from holdfast.domain.command import AnyCommand
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import InstrumentsLoaded, JournalEvent, TapeEvent
 from holdfast.ports import Clock
+from holdfast.store import schema
 from holdfast.store.buffers import SECOND_NS, RecordBuffer, StoreSettings, TapeBuffer
-from holdfast.store.chain import require_intact
+from holdfast.store.chain import Finding, connect, require_intact, walk_chain
 from holdfast.store.migrate import revision_of, unusable
 from holdfast.store.records import Decided, Record, Stopped, TapeRange
 from holdfast.store.room import Room
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.segment import TapeHeader
-from holdfast.store.stops import Stops
+from holdfast.store.stops import Stops, require_going
 from holdfast.store.tape import FOLDER, TapeWriter, seal_if_possible, seal_leftovers
 from holdfast.store.writer import EventsTable
 
@@ -45,6 +47,9 @@ OnChanged = Callable[[bool, str], None]
 
 SLICE_S: Final = 0.1
 """The longest time that a waiting writer does not look at its stop flag."""
+
+CHECK_ROWS: Final = 5_000
+"""So many rows a check looks at: a few hundredths of a second."""
 
 
 class CloseReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +149,7 @@ class ServedJournal:
 
     @property
     def checked(self) -> int:
-        """The last record that was there, and found sound, when the database was opened."""
+        """The last record that was found sound: when the database was opened, or since."""
         return self._checked
 
     @property
@@ -311,6 +316,25 @@ class ServedJournal:
         """Make the writer of records look at its flag, and whether it has work."""
         with self._lock:
             self._records_due.notify_all()
+
+    def check(self, flag: Stops | None = None) -> str:
+        """Read some of what was written since the last one found sound; returns what is wrong.
+
+        A stop reads what is behind `checked`, and a whole day would take it too long. What is not
+        sound stays behind it. Raises `Interrupted` soon after `flag` was set.
+        """
+        if self.durable <= self._checked:
+            return ""
+        try:
+            with closing(connect(self._path)) as connection:
+                for found in islice(walk_chain(connection, after=self._checked), CHECK_ROWS):
+                    require_going(flag, "the check of the journal")
+                    if isinstance(found, Finding):
+                        return f"{found.where}: {found.what}"
+                    self._checked = found.sequence
+        except schema.UNREADABLE as error:
+            return f"cannot be read: {error}"
+        return ""
 
     def close_database(self) -> CloseReport:
         """Write what is left, fold the log into the file, close; says how the journal ended.

@@ -9,7 +9,6 @@ from tests.process.faults.scenario import Act, End, Moment, Scenario, fault, onc
 BUY: Final = {"transactionType": "BUY"}
 STOP: Final = {"orderType": "STOP_LOSS"}
 SALE: Final = {"transactionType": "SELL", "orderType": "LIMIT"}
-OPTIONS: Final = {"exchangeSegment": "NSE_FNO"}
 ORDERS: Final = ("place", "modify", "cancel")
 BOOK: Final = ("orders", "trades", "positions")
 REPLACE: Final = "replace"
@@ -533,9 +532,9 @@ FEEDS: Final = (
         ids=("I-64",),
         moment=Moment.HELD,
         faults=(
-            fault("feed_zero", share=0.1, only=OPTIONS),
-            fault("feed_nan", share=0.1, only=OPTIONS),
-            fault("feed_spike", share=0.05, only=OPTIONS),
+            fault("feed_zero", share=0.1),
+            fault("feed_nan", share=0.1),
+            fault("feed_spike", share=0.05),
         ),
         ends=End.EITHER,
     ),
@@ -653,7 +652,7 @@ SESSIONS: Final = (
         moment=Moment.HELD,
         faults=(fault("token_dead"),),
         disarmed=("token", "links", "services", "feed", "book"),
-        heals_s=0.0,
+        heals_s=300.0,
         ends=End.OPEN,
         is_last=True,
     ),

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from holdfast.app.chain import Market
 from holdfast.app.config import Config, DhanSettings, Mode
@@ -21,9 +22,11 @@ from holdfast.app.dhan import (
     Wire,
     live_market,
     paper_market,
+    tell_missing,
     traded,
     urls_of,
 )
+from holdfast.brokers.dhan.charts import History
 from holdfast.brokers.dhan.settings import REAL, Urls, is_loopback
 from holdfast.brokers.dhan.token import TokenHolder, token_of
 from holdfast.brokers.paper import PaperBroker
@@ -102,6 +105,27 @@ def test_a_list_without_what_is_traded_is_refused(lacks: Instrument) -> None:
         traded([one for one in (NIFTY, CALL) if one != lacks], ["NIFTY"], DAY)
 
 
+@pytest.mark.parametrize(
+    ("missing_ns", "told"),
+    [
+        ((), []),
+        (
+            (OPEN, OPEN + 60 * SECOND),
+            [{"minutes": 2, "first": "09:15", "last": "09:16", "are_late": True}],
+        ),
+    ],
+)
+def test_minutes_that_the_charts_do_not_have_yet_are_named(
+    missing_ns: tuple[int, ...], told: list[dict[str, object]]
+) -> None:
+    """A first start in the session has such a hole; nobody takes it for a quiet market."""
+    found = History(candles=(), left_out={}, missing_ns=missing_ns, may_come=bool(missing_ns))
+    with capture_logs() as logs:
+        tell_missing("NIFTY", found)
+    names = ("minutes", "first", "last", "are_late")
+    assert [{name: one[name] for name in names} for one in logs] == told
+
+
 # -- who hears what
 
 
@@ -135,8 +159,13 @@ def test_one_answer_kills_no_token() -> None:
     heard.answer(dead)
     heard.answer(refused)
     assert (told, suspected) == ([refused], [1])
+    taken: list[int] = []
+    heard.taken = lambda: taken.append(1)
     heard.tell(dead)
-    assert told == [refused, dead]
+    assert (told, taken) == ([refused, dead], [])
+    heard.tell(TokenChanged(at_ns=2, is_valid=True, valid_until_ns=9))
+    assert told.pop() == TokenChanged(at_ns=2, is_valid=True, valid_until_ns=9)
+    assert taken == [1]
     heard.listen(None)
     heard.tell(dead)
     assert len(told) == 2

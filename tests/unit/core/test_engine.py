@@ -42,13 +42,14 @@ from holdfast.domain.event import (
     Action,
     CandleLoaded,
     FactsLoaded,
+    InstrumentsLoaded,
     OperatorRequest,
     Outcome,
     ProjectionDiffers,
     QuotesRead,
     TimerFired,
 )
-from holdfast.domain.instrument import InstrumentId, Product, Segment, instrument_id
+from holdfast.domain.instrument import InstrumentId, OptionType, Product, Segment, instrument_id
 from holdfast.domain.market import Candle, Tick
 from holdfast.domain.order import BrokerStatus, OrderTerms, OrderType, Purpose, Refusal, Side
 from tests.support.desk import (
@@ -61,6 +62,7 @@ from tests.support.desk import (
     SECOND,
     SESSION,
     Desk,
+    option,
     settings,
 )
 
@@ -129,6 +131,31 @@ def test_direction_chooses_the_option_and_only_that() -> None:
         desk.signal(direction)
         entry = desk.last(PlaceOrder)
         assert (entry.terms.instrument, entry.terms.side) == (contract.id, Side.BUY)
+
+
+@pytest.mark.proves("T18")
+@pytest.mark.parametrize("wrong", [73_500.0, 0.0])
+def test_an_index_at_a_price_that_cannot_be_names_no_strike_and_forms_no_candle(
+    wrong: float,
+) -> None:
+    """Three times the index would choose the last strike of the list, and bend every average."""
+    desk = Desk()
+    far = option(40_003, 30_000, OptionType.CALL)
+    desk.tell(InstrumentsLoaded(at_ns=desk.now, sha256="", instruments=(NIFTY, CALL, PUT, far)))
+    desk.at(58).spot()
+    desk.spot(wrong)
+    desk.tick()
+    desk.tick(far)
+    desk.parrot.say = Direction.UP
+    desk.at(60.5).tick()
+    desk.tick(far)
+    desk.spot(wrong)
+    desk.at(61.6)
+    told = [one.values for one in desk.told(Anomaly)]
+    assert told == [{"instrument": NIFTY.id, "paise": round(wrong * 100), "after": 2_450_000}]
+    [signal] = [told.signal for told in desk.told(SignalSeen)]
+    assert signal.values["close"] == 24_500
+    assert desk.last(PlaceOrder).terms.instrument == CALL.id
 
 
 def test_partial_fills_grow_the_stop_with_them() -> None:

@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -16,9 +16,10 @@ from holdfast import ports
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import Restarted, TimerFired
 from holdfast.runtime.threads import StopFlag
-from holdfast.store import query, schema
+from holdfast.store import query, schema, served
 from holdfast.store.audit import audit
 from holdfast.store.buffers import StoreSettings
+from holdfast.store.final import NotAsWritten, require_integrity
 from holdfast.store.records import Decided, Record, TapeRange
 from holdfast.store.schema import FILE_NAME
 from holdfast.store.served import ServedJournal
@@ -290,6 +291,50 @@ def test_a_check_that_takes_long_ends_when_told(finished: Path) -> None:
     with pytest.raises(Interrupted, match="told to end"):
         journal.open_database(flag)
     assert journal.close_database().is_complete
+
+
+def test_what_was_written_is_read_back_while_the_day_goes_on(
+    owners: Owners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some rows at a time; what is left for the stop is what came since."""
+    monkeypatch.setattr(served, "CHECK_ROWS", 40)
+    journal = owners.journal
+    play(journal, a_day(trades=4, ticks=400))
+    journal.wait_durable(journal.last_sequence).result(timeout=LONG_S)
+    seen = [journal.checked]
+    while journal.checked < journal.durable:
+        assert journal.check() == ""
+        seen.append(journal.checked)
+    assert seen == sorted({*seen})
+    assert len(seen) >= 3
+    assert journal.check() == ""
+    require_integrity(owners.journal._path, after=journal.checked)  # noqa: SLF001 where it lies
+
+
+def test_a_row_that_was_damaged_meanwhile_is_told_and_never_passed(owners: Owners) -> None:
+    """Each check says so, the stop's too, until a person has looked at it."""
+    journal = owners.journal
+    for _ in range(5):
+        journal.append(BEGUN)
+    journal.wait_durable(5).result(timeout=LONG_S)
+    path = journal._path  # noqa: SLF001 where it lies
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE events SET payload = x'00' WHERE sequence = 3")
+    for _ in range(2):
+        assert "events row 3: its hash is not that of its content" in journal.check()
+        assert journal.checked == 2
+    with pytest.raises(NotAsWritten, match="row 3"):
+        require_integrity(path, after=journal.checked)
+
+
+def test_a_check_beside_the_day_ends_when_told(owners: Owners) -> None:
+    """A stop does not wait for it."""
+    journal = owners.journal
+    journal.wait_durable(journal.append(BEGUN)).result(timeout=LONG_S)
+    flag = StopFlag()
+    flag.set()
+    with pytest.raises(Interrupted, match="told to end"):
+        journal.check(flag)
 
 
 # -- the breaker

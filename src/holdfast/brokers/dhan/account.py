@@ -73,6 +73,7 @@ class DhanAccount(Account):
         Raises BrokerUnavailable when there is none or nobody answers, DataRefused when a file of
         ours or the account itself cannot be used.
         """
+        await self._ask_for_doubted()
         got = await self._login.open(
             until_ns=self._day.closes_ns + self._day.margin_ns,
             may_replace=self._timing.now_ns() < self._day.opens_ns and self.is_flat(),
@@ -86,6 +87,14 @@ class DhanAccount(Account):
                 raise _unavailable(f"the profile was not answered: {found.reason}")
             got = await self._login.revive(token)
         raise _unavailable("the broker takes none of the tokens that it made")
+
+    async def _ask_for_doubted(self) -> None:
+        """Whether the broker takes again what it had called dead: then none is made anew (T20)."""
+        if (doubted := self._login.doubted()) is None:
+            return
+        self._login.holder.put(doubted)
+        if isinstance(await read_profile(self._client), DhanProfile):
+            self._login.lives(doubted)
 
     def _opened(self, token: StoredToken, found: DhanProfile) -> Token:
         fault = found.fault(self._timing.now_ns())

@@ -133,14 +133,24 @@ class Dialing:
         failures = self._failures[line] = self._failures.get(line, 0) + 1
         match ended.loss:
             case Loss.TOKEN:
-                self._refusals = self._refusals + 1 if mark == self._refused_mark else 1
-                self._refused_mark = mark
-                self._refused_ns = now_ns + cool_off_ns(self._refusals)
+                self._refuse(mark, now_ns)
             case Loss.PENALTY | Loss.REFUSED:
                 self._penalties += 1
                 self.penalty_ns = max(self.penalty_ns, now_ns + cool_off_ns(self._penalties))
             case Loss.RESET | Loss.MUTE:
                 self._free_ns[line] = now_ns + backoff_ns(f"{line}/{now_ns}", failures)
+
+    def _refuse(self, mark: str, now_ns: int) -> None:
+        """The token of `mark` was refused. Two connections that hear of one death hear one."""
+        if mark == self._refused_mark and now_ns < self._refused_ns:
+            return
+        self._refusals = self._refusals + 1 if mark == self._refused_mark else 1
+        self._refused_mark = mark
+        self._refused_ns = now_ns + cool_off_ns(self._refusals)
+
+    def take_token(self) -> None:
+        """The broker takes the token of the moment, whatever it said of it: it is shown again now."""
+        self._refused_mark, self._refusals = None, 0
 
     def is_penalized(self, now_ns: int) -> bool:
         """Whether the broker must be left alone: REST quotes serve what is held only."""

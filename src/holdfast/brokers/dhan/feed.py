@@ -13,6 +13,7 @@ import aiohttp
 import structlog
 
 from holdfast.brokers.dhan.dialing import Dialing, Ended, Loss
+from holdfast.brokers.dhan.doubled import Doubled
 from holdfast.brokers.dhan.handshake import refuse_redirects
 from holdfast.brokers.dhan.quotes import QuoteReader
 from holdfast.brokers.dhan.sockets import LOOK_S, QUIET_NS, Hours, Line, Place, Speaker
@@ -84,7 +85,7 @@ class DhanFeed:
         self._session: aiohttp.ClientSession | None = None
         self._batch: list[Tick] = []
         self._filled = asyncio.Event()
-        self._shown: tuple[dict[InstrumentId, Tick], ...] = ({}, {})
+        self._doubled = Doubled()
         self._link: Callable[[bool, str], None] = lambda _is_up, _reason: None
         self._began_ns = 0
         self._unseen: dict[InstrumentId, int] = {}
@@ -150,6 +151,11 @@ class DhanFeed:
         self._poke()
         return stay
 
+    def take_token(self) -> None:
+        """The broker takes the token of the moment, by its profile's answer: show it again now."""
+        self._dialing.take_token()
+        self._poke()
+
     def _poke(self) -> None:
         for line in self._lines:
             line.poke()
@@ -159,22 +165,9 @@ class DhanFeed:
     def deliver(self, line: Line, ticks: Sequence[Tick]) -> None:
         """Take ticks of one message, but for what the other connection has told already."""
         if self._second.is_connected:
-            ticks = [tick for tick in ticks if self._is_news(line, tick)]
+            ticks = [tick for tick in ticks if self._doubled.is_news(line.number, tick)]
         self._batch.extend(ticks)
         self._filled.set()
-
-    def _is_news(self, line: Line, tick: Tick) -> bool:
-        """Of what two connections bring the first one to do so counts, never the later.
-
-        Each is compared with the newest word of the other only: one wrong stamp is forgotten with
-        the next tick of the connection that brought it, and mutes nobody.
-        """
-        self._shown[line.number][tick.instrument] = tick
-        other = self._shown[1 - line.number].get(tick.instrument)
-        if other is None:
-            return True
-        is_same = _content(tick) == _content(other) and tick.at_ns - other.at_ns < SECOND_NS
-        return not is_same and _moment(tick) >= _moment(other)
 
     def note_link(self, line: Line, reason: str) -> None:
         """Only the connection that brings everything is the feed's link."""
@@ -183,7 +176,7 @@ class DhanFeed:
 
     def note_end(self, line: Line, ended: Ended) -> None:
         """A connection ended, or was refused: whoever logs in hears of a dead token."""
-        self._shown[line.number].clear()
+        self._doubled.forget(line.number)
         if ended.loss is Loss.TOKEN:
             self._reject(TokenRefused(f"the market feed: {ended.reason}\n  the login looks at it"))
 
@@ -307,13 +300,3 @@ class DhanFeed:
             if tick.venue_at_ns is not None:
                 traded[wire.exchange] = max(traded.get(wire.exchange, 0), tick.venue_at_ns)
         return {one: (received[one] - at_ns) // 1_000_000 for one, at_ns in traded.items()}
-
-
-def _content(tick: Tick) -> tuple[object, ...]:
-    """What a tick tells, but for when it came."""
-    return tick.last_paise, tick.venue_at_ns, tick.volume, tick.oi, tick.bids, tick.asks
-
-
-def _moment(tick: Tick) -> tuple[int, int]:
-    """How far the market had come when a tick was made, as far as it tells."""
-    return tick.venue_at_ns or 0, tick.volume

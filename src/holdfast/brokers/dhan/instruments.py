@@ -33,6 +33,9 @@ FETCH_S: Final = 180.0
 SILENT_S: Final = 20.0
 """A download is given up when it takes longer, or brings nothing for that long."""
 
+SHRINKS_MAX: Final = 2
+"""A list that is shorter than the last day's by more than this factor is half of one."""
+
 _CHUNK: Final = 1 << 20
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _REDIRECTS_MAX: Final = 3
@@ -106,7 +109,10 @@ class Instruments:
             async with self._session() as session:
                 try:
                     part.modified = await _download(
-                        session, f"{self._urls.instruments}{WHOLE}", part
+                        session,
+                        f"{self._urls.instruments}{WHOLE}",
+                        part,
+                        least=self._last_size(day) // SHRINKS_MAX,
                     )
                     source = WHOLE
                 except NotFetched as error:
@@ -170,6 +176,15 @@ class Instruments:
                 "rows of ours were left out", component="Instruments", count=count, why=why
             )
 
+    def _last_size(self, day: dt.date) -> int:
+        """How many bytes the whole list had on the last day that it came on; 0: nobody knows."""
+        for beside in sorted(self._folder.glob("*.json"), reverse=True):
+            with suppress(OSError, msgspec.MsgspecError):
+                kept = msgspec.json.decode(beside.read_bytes(), type=Kept)
+                if kept.source == WHOLE and kept.day < day.isoformat():
+                    return kept.size
+        return 0
+
     def _forget_others(self, day: dt.date) -> None:
         today = {self._path(day), self._beside(day)}
         for other in self._folder.glob("*"):
@@ -192,7 +207,7 @@ class _Part:
         self._path = path
         self._file = path.open("wb")
         self._columns = self._head = b""
-        self._is_in_head = True
+        self._is_in_head = self._is_at_line_end = True
         self._began, self._began_as = 0, hashlib.sha256()
         self._digest = hashlib.sha256()
         self.size = 0
@@ -201,7 +216,7 @@ class _Part:
     def begin(self) -> None:
         """A piece is about to come."""
         self._began, self._began_as = self.size, self._digest.copy()
-        self._head, self._is_in_head = b"", True
+        self._head, self._is_in_head, self._is_at_line_end = b"", True, True
 
     def add(self, chunk: bytes) -> None:
         """More of the piece. Raises NotFetched when it is no list, or one of other columns."""
@@ -214,6 +229,8 @@ class _Part:
             if not self._columns:
                 self._columns = self._head
                 self._put(self._head + newline)
+        if chunk:
+            self._is_at_line_end = chunk.endswith(b"\n")
         self._put(chunk)
 
     def _judge_head(self) -> None:
@@ -222,10 +239,19 @@ class _Part:
         if len(self._head) > _CHUNK:
             raise NotFetched("it has no line of columns")
 
-    def end(self) -> None:
-        """The piece has come whole. Raises NotFetched when it held no row or other columns."""
+    def end(self, *, least: int) -> None:
+        """The piece has come whole. Raises NotFetched when it held no row, other columns, or less
+        than the `least` bytes.
+
+        Every line of a list ends, its last one too: where that does not, the host itself had only a
+        part of it, whatever the length that it gave.
+        """
         if self._is_in_head:
             raise NotFetched("it is empty")
+        if not self._is_at_line_end:
+            raise NotFetched("it was cut off in the middle of a line")
+        if self.size - self._began < least:
+            raise NotFetched(f"it has {self.size} bytes, less than half of the last day's")
         if self._head.strip() != self._columns.strip():
             raise NotFetched("its columns are others than those of the segment before")
 
@@ -261,10 +287,12 @@ class _Part:
         self._path.unlink(missing_ok=True)
 
 
-async def _download(session: aiohttp.ClientSession, url: str, part: _Part) -> str:
+async def _download(
+    session: aiohttp.ClientSession, url: str, part: _Part, *, least: int = 0
+) -> str:
     """Take one list as the next piece; returns when it was changed last, in the host's words.
 
-    Raises NotFetched, with `part` as it was.
+    `least` is how many bytes it must have. Raises NotFetched, with `part` as it was.
     """
     part.begin()
     try:
@@ -277,7 +305,7 @@ async def _download(session: aiohttp.ClientSession, url: str, part: _Part) -> st
                 for piece in unpacking.pieces(chunk):
                     part.add(piece)
             unpacking.end()
-            part.end()
+            part.end(least=least)
             return response.headers.get("Last-Modified", "")
     except NotFetched:
         part.undo()

@@ -15,7 +15,7 @@ import pyotp
 import structlog
 from typing_extensions import override
 
-from holdfast.brokers.dhan.authhost import AuthHost, Denied, Granted, Made
+from holdfast.brokers.dhan.authhost import AuthHost, Denied, Granted, Made, without
 from holdfast.brokers.dhan.loginrecord import DEATHS_MAX, Held, LoginRecord
 from holdfast.brokers.dhan.passwords import Passwords
 from holdfast.brokers.dhan.token import (
@@ -59,7 +59,7 @@ class Login:
         timing: Timing,
     ) -> None:
         """`folder` is the account's. A process that may not mint lacks what that takes."""
-        self._holder = holder
+        self.holder = holder
         self.host = host
         self._passwords = passwords
         self._timing = timing
@@ -84,7 +84,7 @@ class Login:
 
     async def make(self) -> Got:
         """A new one by password, whatever is there: a person asked for it. Raises DataRefused."""
-        return await self._mint(self._holder.token)
+        return await self._mint(self.holder.token)
 
     async def revive(self, dead: StoredToken) -> Got:
         """Another token after the broker called `dead` dead. Raises DataRefused.
@@ -99,10 +99,25 @@ class Login:
             self.record.stop(self._timing.now_ns())
         return await self._mint(dead)
 
+    def doubted(self) -> StoredToken | None:
+        """The one that lies in the file, where the broker had called it dead and no other is alive.
+
+        Its word may have been wrong, for seconds or for a client's whole day: ask before another is
+        made. Raises DataRefused when a file of ours cannot be used.
+        """
+        written = self.file.load()
+        if written is None or written.valid_until_ns <= self._timing.now_ns():
+            return None
+        return written if self.record.is_doubted(written) and self._best() is None else None
+
+    def lives(self, token: StoredToken) -> None:
+        """The broker takes it, whatever was said of it before."""
+        self.record.lives(token, self._timing.now_ns())
+
     def newest(self) -> StoredToken | None:
         """A token in the file that is alive and not the one in use: a person's, or another process's."""
         best = self._best()
-        held = self._holder.token
+        held = self.holder.token
         return best if best is not None and (held is None or best.mark != held.mark) else None
 
     def adopt(self, secret: str) -> StoredToken:
@@ -118,7 +133,7 @@ class Login:
     def check(self, secret: str) -> StoredToken:
         """Read a token that a person made. Raises DataRefused as `adopt` does."""
         now_ns = self._timing.now_ns()
-        token = _given(self._holder.client_id, secret.strip(), now_ns)
+        token = _given(self.holder.client_id, secret.strip(), now_ns)
         if token.valid_until_ns <= now_ns:
             raise DataRefused("the token", "has ended", "make a new one on the broker's page")
         return token
@@ -129,11 +144,11 @@ class Login:
         A new one ends the one that was alive: `before`, else the one in use, else the file's.
         """
         if isinstance(made, Granted):
-            self.record.minted(before or self._holder.token or self.file.load())
+            self.record.minted(before or self.holder.token or self.file.load())
             now_ns = self._timing.now_ns()
             return self._keep(
                 token_of(
-                    self._holder.client_id,
+                    self.holder.client_id,
                     made.secret,
                     minted_ns=now_ns,
                     valid_until_ns=made.valid_until_ns,
@@ -165,7 +180,7 @@ class Login:
             return _held(held)
         totp = one_time(self._passwords.totp_secret, now_ns)
         self.record.begin_mint(now_ns)
-        made = await self.host.mint(self._holder.client_id, pin=self._passwords.pin, totp=totp)
+        made = await self.host.mint(self.holder.client_id, pin=self._passwords.pin, totp=totp)
         return self._refusal(made) if isinstance(made, Denied) else self.take(made, before=before)
 
     def _refusal(self, denied: Denied) -> NoToken:
@@ -173,8 +188,9 @@ class Login:
         if not _is_too_soon(denied.message):
             self.record.refused()
         held = self.record.mint_held(self._timing.now_ns())
+        said = without(denied.message, (self._passwords.totp_secret,))
         return NoToken(
-            reason=f"the broker made no token: {denied.message}",
+            reason=f"the broker made no token: {said}",
             again_ns=held.until_ns if held is not None else None,
         )
 
@@ -193,14 +209,14 @@ class Login:
         secret = self._passwords.access_token
         if not secret:
             return None
-        token = _given(self._holder.client_id, secret, self._timing.now_ns())
+        token = _given(self.holder.client_id, secret, self._timing.now_ns())
         if claims_of(secret).exp is not None:
             return token
         # Nobody knows when it was made: any that is written down counts as younger.
         return msgspec.structs.replace(token, minted_ns=0)
 
     def _use(self, token: StoredToken) -> StoredToken:
-        self._holder.put(token)
+        self.holder.put(token)
         return token
 
     def _keep(self, token: StoredToken) -> StoredToken:

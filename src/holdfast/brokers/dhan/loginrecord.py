@@ -164,6 +164,23 @@ class LoginRecord:
         self._write(msgspec.structs.replace(logins, deaths=recent))
         return len(recent)
 
+    def lives(self, token: StoredToken, at_ns: int) -> None:
+        """The broker takes again what it had called dead: nobody had replaced that one.
+
+        Its death does not count any more, nor does the stop that came of it.
+        """
+        logins = self.read()
+        deaths = tuple(one for one in logins.deaths if one.mark != token.mark)
+        recent = [one for one in deaths if at_ns - one.at_ns < DEATHS_WITHIN_NS]
+        stopped_ns = logins.stopped_ns if len(recent) >= DEATHS_MAX else None
+        if deaths != logins.deaths:
+            self._write(msgspec.structs.replace(logins, deaths=deaths, stopped_ns=stopped_ns))
+
+    def is_doubted(self, token: StoredToken) -> bool:
+        """Whether the broker called it dead, and nobody that we know of has replaced it."""
+        logins = self.read()
+        return token.mark not in logins.replaced and token.mark in {m.mark for m in logins.deaths}
+
     def is_dead(self, token: StoredToken) -> bool:
         """Whether the broker called it dead, or we had it replaced, as far as is remembered."""
         logins = self.read()

@@ -219,6 +219,7 @@ class _Columns:
         self.underlying = places.get(form.underlying)
         self.freeze = places.get(form.freeze)
         self.width = 1 + max(places[column] for column in form.needed)
+        self.heading = len(header)
 
     def underlying_of(self, row: Sequence[str]) -> str:
         """The plain name; in the compact form it is the beginning of the symbol."""
@@ -251,8 +252,8 @@ class _Taking:
         """Take it, leave it, or count why it cannot be taken."""
         self.rows += 1
         columns = self._columns
-        self._torn = len(row) < columns.width
-        if self._torn:
+        self._torn = len(row) < columns.heading
+        if len(row) < columns.width:
             self._left_out["a row is too short"] += 1
             return
         is_ours = row[columns.instrument] in _TRADED and columns.underlying_of(row) in self._names

@@ -466,11 +466,15 @@ class Rest:
             changed = self._skew.hear(sent_ns, answer.at_ns, answer.date_ns)
             if changed is not None:
                 self._tell(changed)
-        if self._credentials is None or not (text := text_of(answer.payload)):
+        if self._credentials is None:
+            return
+        if not (text := text_of(answer.payload)):
+            if answer.is_ok and secret == self._dead:
+                self._dead = ""  # it is taken again: its next death is news
             return
         is_newest = secret == self._credentials.secret
         if is_token_dead(text) and is_newest and secret != self._dead:
-            self._dead = secret  # told once: every later answer says the same
+            self._dead = secret  # told once: every later answer says the same, until it is taken
             self._tell(TokenChanged(at_ns=answer.at_ns, is_valid=False, reason=text))
         elif is_address_refused(text):
             self._tell(AccountChecked(at_ns=answer.at_ns, orders_allowed=False, reason=text))

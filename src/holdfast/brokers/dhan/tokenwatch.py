@@ -6,6 +6,7 @@ reset of the update stream. Only the profile's answer makes it one.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -26,6 +27,28 @@ LOOK_S: Final = 5.0
 
 VERIFY_S: Final = 2.0
 """Before asking again when the profile was not answered."""
+
+AGAIN_S: Final = 5.0
+AGAIN_MAX_S: Final = 60.0
+"""After a death: so soon the profile is asked again whether it is one, and then twice as late."""
+
+
+class Asking:
+    """When to ask again whether a token is dead: soon at first, and then twice as late each time."""
+
+    def __init__(self, at_ns: int) -> None:
+        """It was called dead at `at_ns`."""
+        self._pause_s = AGAIN_S
+        self._next_ns = at_ns + int(AGAIN_S * SECOND_NS)
+
+    def is_due(self, at_ns: int, mint_ns: int | None) -> bool:
+        """Whether to ask now; yes, and it is taken as done."""
+        is_last_word = mint_ns is not None and mint_ns <= at_ns
+        if at_ns < self._next_ns and not is_last_word:
+            return False
+        self._pause_s = min(2 * self._pause_s, AGAIN_MAX_S)
+        self._next_ns = at_ns + int(self._pause_s * SECOND_NS)
+        return True
 
 
 class TokenWatch:
@@ -107,8 +130,11 @@ class TokenWatch:
         return False
 
     async def _mend(self, dead: StoredToken) -> None:
-        """Until another token is there: made by us, or written down by somebody else."""
+        """Until another token is there, made by us or written down by somebody else, or this one is
+        taken again: a broker that refuses everybody for a while has killed nobody's.
+        """
         self._say(is_valid=False, until_ns=0, reason="the broker calls the token dead")
+        asking = Asking(self._timing.now_ns())
         while self._holder.token is dead:
             got = await self._revived(dead)
             if isinstance(got, StoredToken):
@@ -118,6 +144,22 @@ class TokenWatch:
                 self._call(got.reason)
             await self._until(got.again_ns)
             self._adopt()
+            if self._holder.token is dead and await self._is_taken(dead, asking, got.again_ns):
+                self._begin(dead, "the broker takes it again")
+                return
+
+    async def _is_taken(self, dead: StoredToken, asking: "Asking", mint_ns: int | None) -> bool:
+        """Whether the profile answers again with what was called dead. Asked now and then, and before
+        another token is made at `mint_ns`: that would kill this one for good (T20).
+        """
+        now_ns = self._timing.now_ns()
+        if dead.valid_until_ns <= now_ns or not asking.is_due(now_ns, mint_ns):
+            return False
+        if isinstance(await read_profile(self._rest), NoAnswer):
+            return False
+        with suppress(DataRefused):  # told by whoever looks at the file next
+            self._login.lives(dead)
+        return True
 
     async def _revived(self, dead: StoredToken) -> Got:
         try:
@@ -129,7 +171,7 @@ class TokenWatch:
         self._holder.put(token)
         self._suspected.clear()
         self._called_for = ""
-        _log.warning("a new token", component="TokenWatch", mark=token.mark, why=why)
+        _log.warning("the token", component="TokenWatch", mark=token.mark, why=why)
         self._say(is_valid=True, until_ns=token.valid_until_ns, reason=why)
 
     def _say(self, *, is_valid: bool, until_ns: int, reason: str) -> None:

@@ -6,8 +6,9 @@ a price from decisions.
 
 from collections import deque
 
+from holdfast.core.market.prints import Prints
 from holdfast.core.settings import SECOND_NS, FreshnessSettings
-from holdfast.domain.instrument import Instrument
+from holdfast.domain.instrument import Instrument, Kind
 from holdfast.domain.market import Tick
 
 QUIET = "connection quiet"
@@ -65,6 +66,7 @@ class Quote:
         "instrument",
         "last_paise",
         "previous_paise",
+        "prints",
         "rest_at_ns",
         "tick",
         "traded",
@@ -75,6 +77,7 @@ class Quote:
     def __init__(self, instrument: Instrument, connection: Connection) -> None:
         self.instrument = instrument
         self.connection = connection
+        self.prints = Prints() if instrument.kind is Kind.INDEX else None
         self.tick: Tick | None = None
         self.at_ns: int | None = None
         self.rest_at_ns: int | None = None
@@ -87,16 +90,21 @@ class Quote:
         self.traded = False
         self._buckets: deque[tuple[int, int, int]] = deque()
 
-    def take(self, tick: Tick) -> None:
-        """Take a packet of the feed."""
+    def take(self, tick: Tick) -> Tick | None:
+        """Take a packet of the feed; returns what is believed of it, `None`: its price is not."""
         self.connection.take(tick)
         self.at_ns = tick.at_ns
-        self._show(tick)
+        believed = tick if self.prints is None else self.prints.believed(tick)
+        if believed is not None:
+            self._show(believed)
+        return believed
 
     def take_read(self, tick: Tick) -> None:
         """Take a quote read outside the feed: it renews the price, not the connection."""
         self.rest_at_ns = tick.at_ns
-        self._show(tick)
+        believed = tick if self.prints is None else self.prints.believed(tick)
+        if believed is not None:
+            self._show(believed)
 
     def _show(self, tick: Tick) -> None:
         stamp_ns = tick.venue_at_ns

@@ -113,6 +113,26 @@ def test_restarts_in_the_session_never_mint(tmp_path: Path) -> None:
     assert set(broker.asked) == {"/v2/profile"}
 
 
+@pytest.mark.proves("T20", "I-93")
+def test_a_start_asks_whether_a_dead_token_is_taken_again_before_it_makes_one(
+    tmp_path: Path,
+) -> None:
+    """The broker refused everybody for a while, and we were killed in that while."""
+    clock = HandClock(OPENS_NS + HOUR_NS)
+    broker = Broker(clock)
+    written(tmp_path, broker.make())
+
+    async def act(desk: Desk) -> None:
+        token = desk.side.login.file.load()
+        assert token is not None
+        desk.side.login.record.died(token, clock.at_ns)
+        await desk.side.account.login()
+        assert desk.holder.secret == broker.alive
+
+    run(tmp_path, act, broker=broker, clock=clock)
+    assert set(broker.asked) == {"/v2/profile"}
+
+
 @pytest.mark.parametrize(("positions", "minted"), [(0, 1), (1, 0)])
 def test_before_the_session_a_short_one_is_replaced_unless_something_is_held(
     tmp_path: Path,

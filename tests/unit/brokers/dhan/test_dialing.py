@@ -106,6 +106,26 @@ def test_a_refused_token_is_not_shown_again_before_somebody_looked_at_it() -> No
     assert may(one, NOON + 120 * SECOND, mark="new"), "another token's refusals are its own"
 
 
+@pytest.mark.proves("I-93")
+def test_two_connections_that_hear_of_one_death_hear_one() -> None:
+    """The second one's refusal is the first one's: a minute, not two."""
+    one = dialing()
+    one.end(0, ended_by_code(807), NOON, mark="t", steady_ns=0)
+    one.end(1, ended_by_code(807), NOON + 1, mark="t", steady_ns=0)
+    assert may(one, NOON + 60 * SECOND, mark="t")
+
+
+@pytest.mark.proves("I-93", "T20")
+def test_a_token_that_is_taken_again_is_shown_at_once() -> None:
+    """The profile answered with it: nobody waits out a minute for nothing."""
+    one = dialing()
+    one.end(0, ended_by_code(807), NOON, mark="t", steady_ns=0)
+    one.take_token()
+    assert may(one, NOON + SECOND, mark="t")
+    one.end(0, ended_by_code(807), NOON + SECOND, mark="t", steady_ns=0)
+    assert may(one, NOON + 61 * SECOND, mark="t"), "it is refused for the first time again"
+
+
 @pytest.mark.proves("T28")
 @pytest.mark.parametrize(
     ("minute", "allowed"), [(-61, True), (-60, False), (0, False), (119, False), (120, True)]

@@ -610,6 +610,23 @@ def test_no_log_and_no_reason_shows_the_token() -> None:
         play(story, speed=20)
 
 
+@pytest.mark.proves("I-93")
+def test_data_comes_again_as_soon_as_the_refused_token_is_taken() -> None:
+    """Not a minute later: a price that old closes a position (T16)."""
+
+    async def story(desk: FeedDesk) -> None:
+        desk.server.refuse = [403]
+        await until(lambda: len(desk.rejected) == 1)
+        begun_ns = desk.now()
+        desk.feed.take_token()
+        served = await desk.server.connected()
+        desk.tick_index(served)
+        await until(lambda: len(desk.ticks) == 1)
+        assert desk.now() - begun_ns < 30 * SECOND
+
+    play(story)
+
+
 def test_the_day_ends_when_it_is_over() -> None:
     """After its last moment nothing comes any more, and whoever takes packets hears so."""
 

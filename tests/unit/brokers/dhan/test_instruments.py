@@ -17,7 +17,7 @@ from holdfast.domain.errors import BrokerUnavailable, DataRefused
 from holdfast.facts.ist import DAY_NS, ist_date
 from tests.support.dhan_account import NOW_NS, HandClock
 from tests.support.dhan_wire import Cut, Heard, Said, WireServer, said
-from tests.unit.brokers.dhan.test_master import CALL, HEADER, INDEX, PUT, ROWS
+from tests.unit.brokers.dhan.test_master import ABB, CALL, HEADER, INDEX, PUT, ROWS
 
 Value = TypeVar("Value")
 Loaded = tuple[Master, Kept]
@@ -132,6 +132,8 @@ def test_it_may_come_packed(tmp_path: Path) -> None:
     [
         Cut(said(200, body=LIST)[:-40]),
         Cut(said(200, body=gzip.compress(LIST)[:-20], headers={"Content-Encoding": "gzip"})),
+        said(200, body=LIST[: len(LIST) // 2]),
+        said(200, body=gzip.compress(LIST[:-1]), headers={"Content-Encoding": "gzip"}),
         said(200, body=LIST, headers={"Content-Encoding": "gzip"}),
         said(200, body=LIST, headers={"Content-Encoding": "br"}),
         said(200, body=b"<html>maintenance</html>\n"),
@@ -143,7 +145,7 @@ def test_it_may_come_packed(tmp_path: Path) -> None:
 def test_the_lists_by_segment_are_taken_when_the_whole_one_does_not_come(
     tmp_path: Path, broken: Said
 ) -> None:
-    """Cut off, a page, empty or refused; a segment that is not needed may be missing."""
+    """Cut off by the wire or by its host, a page, empty or refused; a segment that is not needed may be missing."""
 
     def answers(heard: Heard) -> Said:
         if heard.path == WHOLE:
@@ -158,6 +160,31 @@ def test_the_lists_by_segment_are_taken_when_the_whole_one_does_not_come(
     written = (tmp_path / FOLDER / "2026-11-20.csv").read_bytes()
     assert written == b"\n".join([HEADER.encode(), *(r.encode() for r in (INDEX, CALL, PUT)), b""])
     assert hashlib.sha256(written).hexdigest() == kept.sha256
+
+
+def test_half_a_list_is_none(tmp_path: Path) -> None:
+    """Answered with 200 and with a length that fits: the refusal says where each one was cut."""
+
+    def halves(heard: Heard) -> Said:
+        body = LIST if heard.path == WHOLE else SEGMENTS.get(heard.path, b"")
+        return said(200, body=body[: len(body) // 2])
+
+    with pytest.raises(BrokerUnavailable, match="cut off in the middle of a line"):
+        run(tmp_path, halves, load)
+    assert list((tmp_path / FOLDER).iterdir()) == []
+
+
+def test_a_list_of_less_than_half_of_the_last_days_is_not_believed(tmp_path: Path) -> None:
+    """Cut between two lines nothing else would show it."""
+    long = LIST + b"".join(f"{ABB}\n".encode() for _ in range(len(LIST) // len(ABB) + 2))
+    run(tmp_path, lambda heard: said(200, body=long) if heard.path == WHOLE else said(404), load)
+
+    async def tomorrow(lists: Instruments, clock: HandClock) -> Loaded:
+        clock.at_ns += DAY_NS
+        return await load(lists, clock)
+
+    with pytest.raises(BrokerUnavailable, match="less than half of the last day's"):
+        run(tmp_path, whole, tomorrow)
 
 
 def test_segments_of_other_columns_are_not_mixed(tmp_path: Path) -> None:

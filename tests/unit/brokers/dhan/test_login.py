@@ -297,6 +297,28 @@ def test_a_restart_knows_which_tokens_died(tmp_path: Path) -> None:
     assert isinstance(run(tmp_path, opened, broker=broker, clock=clock), StoredToken)
 
 
+def test_a_dead_one_in_the_file_is_doubted_while_no_other_is_alive(tmp_path: Path) -> None:
+    """Until its own end, and until it was replaced."""
+    clock = HandClock()
+    broker = Broker(clock)
+
+    async def act(desk: Desk) -> None:
+        login = desk.side.login
+        token = await opened(desk)
+        assert isinstance(token, StoredToken)
+        assert login.doubted() is None
+        login.record.died(token, clock.at_ns)
+        assert login.doubted() == token
+        login.lives(token)
+        assert login.doubted() is None
+        assert not login.record.is_dead(token)
+        login.record.died(token, clock.at_ns)
+        clock.pass_s(25 * 3_600)
+        assert login.doubted() is None
+
+    run(tmp_path, act, broker=broker, clock=clock)
+
+
 def test_a_person_gives_a_token(tmp_path: Path) -> None:
     """It is checked, written down and used; what had ended the minting is forgiven."""
     clock = HandClock()

@@ -113,3 +113,32 @@ def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
     next(tmp_path.iterdir()).write_bytes(b"{")
     with pytest.raises(DataRefused, match="two minutes"):
         LoginRecord(tmp_path).mint_held(NOW_NS)
+
+
+@pytest.mark.proves("T20")
+def test_a_death_that_was_none_does_not_count(tmp_path: Path) -> None:
+    """Nor the stop that came of it; that of two others stays."""
+    record = LoginRecord(tmp_path)
+    record.died(token("a"), NOW_NS)
+    assert record.died(token("b"), NOW_NS + 1) == 2
+    record.stop(NOW_NS + 2)
+    assert record.is_doubted(token("b"))
+    record.lives(token("b"), NOW_NS + 3)
+    assert not record.is_doubted(token("b"))
+    assert not LoginRecord(tmp_path).is_dead(token("b"))
+    assert record.mint_held(NOW_NS + 4) is None
+    for number, secret in enumerate("bc"):
+        record.died(token(secret), NOW_NS + 5 + number)
+    record.stop(NOW_NS + 7)
+    record.lives(token("c"), NOW_NS + 8)
+    assert record.mint_held(NOW_NS + 9) is not None
+
+
+def test_a_replaced_token_is_dead_and_not_doubted(tmp_path: Path) -> None:
+    """We know who killed it."""
+    record = LoginRecord(tmp_path)
+    record.died(token("a"), NOW_NS)
+    record.minted(token("a"))
+    assert not record.is_doubted(token("a"))
+    record.lives(token("d"), NOW_NS)
+    assert record.is_dead(token("a"))

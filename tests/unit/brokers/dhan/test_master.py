@@ -220,6 +220,8 @@ def test_a_list_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     """In the middle of its last row."""
     with pytest.raises(DataRefused, match="cut off"):
         read(tmp_path, *ROWS, PUT[:60])
+    with pytest.raises(DataRefused, match="cut off"):
+        read(tmp_path, *ROWS, PUT[:-7])  # all that is needed is there, and yet it is no whole row
     whole = read(tmp_path, INDEX, PUT[:60], CALL)
     assert whole.left_out == (("a row is too short", 1),)
 

@@ -446,6 +446,22 @@ def test_a_dead_token_is_told_once(status: int, payload: object) -> None:
     assert SECRET not in event.reason
 
 
+@pytest.mark.proves("I-93")
+def test_a_death_is_told_again_when_the_token_was_taken_in_between() -> None:
+    """A broker that refuses everybody for a while does so twice on some days."""
+    told: list[AnyEvent] = []
+    dead = said(400, {"errorCode": "DH-906", "errorMessage": "Invalid Token"})
+
+    async def act(rest: Rest) -> Reply:
+        for path in ("/dead", "/dead", "/fine", "/fine"):
+            await rest.call("GET", path)
+        return await rest.call("GET", "/dead")
+
+    server = WireServer(lambda heard: dead if heard.path == "/dead" else said(200, {}))
+    exchange(server, act, told=told)
+    assert [type(event) for event in told] == [TokenChanged, TokenChanged]
+
+
 def test_a_token_that_was_replaced_meanwhile_is_not_told_dead_again() -> None:
     """The answer speaks of the one that was sent with it."""
     told: list[AnyEvent] = []

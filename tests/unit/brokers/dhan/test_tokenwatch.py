@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from holdfast.brokers.dhan.token import StoredToken, TokenFile, token_of
+from holdfast.brokers.dhan.tokenwatch import Asking
 from holdfast.domain.event import FundsRead, TokenChanged
-from tests.support.dhan_account import HOUR_NS, NOW_NS, Broker, Desk, HandClock
-from tests.support.dhan_wire import CLIENT_ID, Cut
+from holdfast.facts.ist import SECOND_NS
+from tests.support.dhan_account import DEAD, HOUR_NS, NOW_NS, Broker, Desk, HandClock
+from tests.support.dhan_wire import CLIENT_ID, Cut, said
 
 
 @asynccontextmanager
@@ -118,6 +120,63 @@ def test_the_second_death_calls_the_person_and_mints_no_more(tmp_path: Path) -> 
         assert desk.broker.minted == 2
 
     session(tmp_path, act)
+
+
+@pytest.mark.proves("T20", "I-93")
+def test_a_token_that_is_taken_again_is_the_sessions_again(tmp_path: Path) -> None:
+    """A broker that refused everybody for a while has killed nobody's: none is made, the person has
+    nothing to do, and its next death is a first one (T20).
+    """
+
+    async def act(desk: Desk) -> None:
+        watch = desk.side.watch
+        desk.broker.make()
+        watch.suspect()
+        await desk.until(lambda: changes(desk) == [False, True])
+        ours = desk.holder.secret
+        desk.clock.pass_s(200)
+        desk.broker.profile = said(400, DEAD)
+        watch.suspect()
+        await desk.until(lambda: bool(desk.called))
+        desk.clock.pass_s(6)
+        await asyncio.sleep(0.05)
+        assert changes(desk) == [False, True, False]
+        desk.broker.profile = None
+        desk.clock.pass_s(11)
+        await desk.until(lambda: changes(desk) == [False, True, False, True])
+        assert (desk.holder.secret, desk.broker.minted) == (ours, 2)
+        desk.broker.make()
+        desk.clock.pass_s(400)
+        watch.suspect()
+        await desk.until(lambda: changes(desk) == [False, True, False, True, False, True])
+        assert desk.broker.minted == 3
+
+    session(tmp_path, act)
+
+
+def test_it_is_asked_for_once_more_before_another_is_made(tmp_path: Path) -> None:
+    """When the broker's two minutes are over: a new one would kill the one that lives again."""
+
+    async def act(desk: Desk) -> None:
+        desk.side.login.record.begin_mint(desk.clock.at_ns)
+        desk.broker.profile = said(400, DEAD)
+        desk.side.watch.suspect()
+        await desk.until(lambda: changes(desk) == [False])
+        desk.broker.profile = None
+        desk.clock.pass_s(121)
+        await desk.until(lambda: changes(desk) == [False, True])
+        assert desk.broker.minted == 1
+
+    session(tmp_path, act)
+
+
+def test_the_asking_grows_rare() -> None:
+    """After 5 s, 10, 20, 40, and once a minute then; and whenever another is about to be made."""
+    asking = Asking(0)
+    asked = [at_s for at_s in range(300) if asking.is_due(at_s * SECOND_NS, None)]
+    assert asked == [5, 15, 35, 75, 135, 195, 255]
+    assert asking.is_due(256 * SECOND_NS, 256 * SECOND_NS)
+    assert not asking.is_due(257 * SECOND_NS, 258 * SECOND_NS)
 
 
 def test_a_token_that_was_written_down_is_used_before_ours_dies(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from holdfast.core.entries.candidate import (
     plan_of,
     start_ns,
 )
+from holdfast.core.market.prints import Prints
 from holdfast.core.settings import EntrySettings, ExitSettings
 from holdfast.domain.dated import Session
 from holdfast.domain.decision import Direction, Signal, Trail
@@ -90,10 +91,12 @@ def test_basis_points_are_ten_thousandths() -> None:
 def test_the_smallest_spot_is_a_spot() -> None:
     """One paisa is a price; nothing yet is none."""
     state = ready_state()
-    state.quote(NIFTY.id).take(packet(NIFTY.id, 1, None, None))
-    assert form(state, signal()).instrument == CALL
+    state.quote(NIFTY.id).prints = Prints()
+    state.quote(NIFTY.id).last_paise = 0
     state.quote(NIFTY.id).take(packet(NIFTY.id, 0, None, None))
     assert form(state, signal()).instrument is None
+    state.quote(NIFTY.id).take(packet(NIFTY.id, 1, None, None))
+    assert form(state, signal()).instrument == CALL
 
 
 def test_a_product_is_fixed_by_the_settings() -> None:
