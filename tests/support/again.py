@@ -8,6 +8,7 @@ import ctypes
 import datetime as dt
 import gc
 import json
+import linecache
 import os
 import sys
 import threading
@@ -66,7 +67,11 @@ def main() -> None:
 
 
 def _trim() -> None:
-    """Give back what the allocator merely keeps: it is nobody's, and how much hangs on the load."""
+    """Give back what is merely kept: it is nobody's, and how much hangs on the load.
+
+    The lines of our sources are kept once the watchdog has shown stacks, the allocator keeps pages.
+    """
+    linecache.clearcache()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
