@@ -217,8 +217,10 @@ class Engine:
         else:
             self._on_event(event)
         out = state.out
-        if out.commands or type(event) is not Tick:
+        if type(event) is not Tick:
             ration.check_ration(state)
+        elif out.commands:
+            ration.check_ration(state, ration.asked_alone(event.instrument, out.commands))
         if not out.commands and not out.audits:
             return NOTHING
         done = Step(commands=tuple(out.commands), audits=tuple(out.audits))

@@ -5,7 +5,7 @@ youngest position first (T4); nothing of ours may close it a second time.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from holdfast.core.bookread import AGAIN_NS, is_near_square_off
 from holdfast.core.books.positions import Position
@@ -13,9 +13,10 @@ from holdfast.core.orders.order import Order
 from holdfast.core.risk.halt import raise_halt
 from holdfast.core.state import State
 from holdfast.domain.book import ForeignRow
+from holdfast.domain.command import AnyCommand, ModifyOrder, OrderRequest, PlaceOrder
 from holdfast.domain.decision import HaltLevel, Values
-from holdfast.domain.instrument import BrokerKey, Product
-from holdfast.domain.order import Purpose, Side
+from holdfast.domain.instrument import BrokerKey, InstrumentId, Product
+from holdfast.domain.order import OrderId, Purpose, Side
 
 
 def missing_of(held: Sequence[tuple[int, int]], *, sold: int, bought: int) -> dict[int, int]:
@@ -151,15 +152,20 @@ def room(state: State, key: BrokerKey, side: Side) -> int:
     return closable - could_close(state, key, side)
 
 
-def check_ration(state: State) -> None:
+def check_ration(state: State, only: InstrumentId | None = None) -> None:
     """Halt entries where closing orders could fill more than our fills say is held (T4).
 
     It is told once, until it is over. What only the broker lacks is the reconciliation's to tell;
     and where a part of the record is gone, our fills say nothing until the book has been listed.
+    `only`: nothing has changed but orders of that instrument, as `asked_alone` tells.
     """
     if state.is_partial:
         return
-    over = _over_offered(state)
+    if only is None:
+        over = _over_offered(state, state.live)
+    else:
+        over = {key for key in state.over_offered if key.instrument != only}
+        over |= _over_offered(state, [one for one in state.live if one.key.instrument == only])
     for key in sorted(over - state.over_offered):
         values: Values = {"key": key.instrument, "product": key.product.value}
         state.alarm("closing orders could fill more than is held", values)
@@ -167,25 +173,55 @@ def check_ration(state: State) -> None:
     state.over_offered = over
 
 
-def _over_offered(state: State) -> set[BrokerKey]:
-    """The keys in which more could be closed on a side than is held: looked at after every step."""
-    if not state.live:
+def asked_alone(one: InstrumentId, commands: Sequence[AnyCommand]) -> InstrumentId | None:
+    """The instrument of a tick, where its step asked something of orders in that alone; or `None`.
+
+    A tick fills nothing: what could close more than before was asked for in its own step.
+    """
+    for command in commands:
+        if isinstance(command, PlaceOrder | ModifyOrder):
+            if command.terms.instrument != one:
+                return None
+        elif isinstance(command, OrderRequest):
+            return None
+    return one
+
+
+def _over_offered(state: State, positions: Sequence[Position]) -> set[BrokerKey]:
+    """The keys in which more could be closed on a side than is held: looked at after every step.
+
+    `positions` are all that live in the keys in question.
+    """
+    if all(_is_covered(state, position) for position in positions):
         return set()
     offered: Counter[tuple[BrokerKey, Side]] = Counter()
-    for position in state.live:
+    for position in positions:
         for order in closing_orders(state, position):
             offered[position.key, order.terms.side] += order.could_fill
-    if not offered:
-        return set()
-    for position in state.live:
+    for position in positions:
         one = (position.key, position.closing_side)
         if one in offered:
             offered[one] -= position.open_quantity
     return {key for (key, _), left in offered.items() if left > 0}
 
 
+def _is_covered(state: State, position: Position) -> bool:
+    """Whether its own orders close no more than it holds: so it makes no key over-offered."""
+    orders = closing_orders(state, position)
+    if not orders:
+        return True
+    side, left = position.closing_side, position.open_quantity
+    for order in orders:
+        if order.terms.side is not side:
+            return False
+        left -= order.could_fill
+    return left >= 0
+
+
 def closing_orders(state: State, position: Position) -> list[Order]:
     """All that could still fill of a position but its entry."""
-    names = dict.fromkeys((*position.closers, *position.strays))
+    names: Iterable[OrderId] = position.closers
+    if position.strays or len(position.closers) > 1:
+        names = dict.fromkeys((*position.closers, *position.strays))
     orders = [state.orders[name] for name in names]
     return [o for o in orders if o.is_live and o.purpose is not Purpose.ENTRY]

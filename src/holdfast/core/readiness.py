@@ -136,9 +136,10 @@ def _book(state: State) -> Values | None:
 
 def _seen(state: State) -> Values | None:
     """Every contract that is held has shown a price since the start."""
+    began_ns = state.book.began_ns
     for position in state.live:
         newest_ns = state.quote(position.id).newest_ns
-        if position.is_open and (newest_ns is None or newest_ns < state.book.began_ns):
+        if position.is_open and (newest_ns is None or newest_ns < began_ns):
             return {"position": position.number, "instrument": position.instrument.symbol}
     return None
 

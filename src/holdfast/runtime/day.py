@@ -9,7 +9,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol
 
 import msgspec
 
@@ -40,6 +41,9 @@ STOP_WORDS_NS = 5 * SECOND_NS
 
 SETTLE_S = 1.0
 """So long a stop waits, of the wall's time, for answers of a broker that is really asked."""
+
+LOG_AFTER_S: Final = 0.002
+"""So long after an order's command its line of the log is written: its bytes have left by then."""
 
 Want = Callable[[Sequence[InstrumentId]], None]
 """Hears which instruments the engine would be told of, the most important first."""
@@ -202,6 +206,8 @@ class Day:
         )
         if self._want is not None:
             self._router.want_by(self._want)
+        if self._clock.is_real_time:
+            self._router.log_by(partial(self._loop.call_later, LOG_AFTER_S))
         self._router.remember(begun.engine.order_ids)
         self._router.resume(begun.sent)
         self._driver = Driver(

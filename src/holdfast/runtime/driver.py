@@ -43,6 +43,9 @@ _log = structlog.get_logger("driver")
 YIELD_EVERY = 256
 """Events between two chances for signals and other tasks."""
 
+SEND_TURNS = 2
+"""Turns of the event loop in which a request's first byte leaves: its task's, and its writer's."""
+
 ON_TAPE = (Tick, CandleLoaded, QuotesRead)
 """Events of the market; all others go into the journal."""
 
@@ -256,13 +259,21 @@ class Driver:
                 self.release()
                 await inbox.wait_event(self._rest_s())
                 continue
+            sent = self._router.sent
             self.take(event)
             taken += 1
+            if self._router.sent != sent and self._clock.is_real_time:
+                await self._let_leave()
             if taken % YIELD_EVERY == 0:
                 beat()
                 progress(self.ticks)
                 await asyncio.sleep(0)
         progress(self.ticks)
+
+    async def _let_leave(self) -> None:
+        """Let what was sent leave before the next event: behind a backlog it would wait for all."""
+        for _ in range(SEND_TURNS):
+            await asyncio.sleep(0)
 
     def _has_come(self, at_ns: int | None) -> bool:
         """Whether it is so late by a clock that moves by itself."""

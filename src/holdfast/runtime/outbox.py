@@ -171,12 +171,17 @@ class Outbox:
         would never find them free while single searches take each as it comes.
         """
         reads_ns = 0
+        free: dict[tuple[Category, bool, int], int] = {}  # fifty that wait ask for a few answers
         for one in self._waiting:
             if one.is_held:
                 yield one.until_ns
                 continue
-            ready_ns = max(one.from_ns, self.free_ns(one))
-            if category_of(one.command) is Category.READS:
+            what = category_of(one.command), is_ordinary(one.command), one.cost
+            free_ns = free.get(what)
+            if free_ns is None:
+                free_ns = free[what] = self.free_ns(one)
+            ready_ns = max(one.from_ns, free_ns)
+            if what[0] is Category.READS:
                 ready_ns = reads_ns = max(ready_ns, reads_ns)
             yield ready_ns if one.until_ns is None else min(ready_ns, one.until_ns)
 

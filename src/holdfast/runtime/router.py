@@ -157,6 +157,7 @@ class Router:
         self._late_ns: int | None = None
         self._is_line_up = False
         self._want: Callable[[Sequence[InstrumentId]], None] | None = None
+        self._later: Callable[[Callable[[], None]], object] = _at_once
         self.sent = 0
 
     # -- what it is told at a start
@@ -164,6 +165,13 @@ class Router:
     def want_by(self, want: Callable[[Sequence[InstrumentId]], None]) -> None:
         """Tell `want` which instruments the engine would hear of; without it the venue is told."""
         self._want = want
+
+    def log_by(self, later: Callable[[Callable[[], None]], object]) -> None:
+        """Have `later` write the line of what was sent; without it that is done at once.
+
+        Where the venue sends by a task, at once is before a byte has left.
+        """
+        self._later = later
 
     def check_by(self, engine: Decider) -> None:
         """Ask `engine` whether what has waited is still wanted."""
@@ -331,7 +339,7 @@ class Router:
         except (OSError, HoldfastError) as error:
             self._take_fault(command, at_ns, error)
         else:
-            _tell(command, at_ns)
+            self._later(partial(_tell, command, at_ns))
 
     def _take_fault(self, command: AnyCommand, at_ns: int, error: Exception) -> None:
         """The venue raised instead of answering: it may have left all the same (ORT-3)."""
@@ -565,6 +573,10 @@ def _is_outdated(command: OrderRequest, engine: Decider) -> bool:
     if isinstance(command, CancelOrder) or command.fills_seen is None or command.position is None:
         return False
     return engine.fills_of(command.position) != command.fills_seen
+
+
+def _at_once(line: Callable[[], None]) -> None:
+    line()
 
 
 def _tell(command: AnyCommand, at_ns: int) -> None:

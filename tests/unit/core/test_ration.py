@@ -3,12 +3,14 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from holdfast.core.engine import NOTHING, Step
-from holdfast.core.ration import missing_of
+from holdfast.core.ration import asked_alone, check_ration, missing_of
+from holdfast.domain.command import CancelOrder, ModifyOrder, ReadFunds
 from holdfast.domain.decision import HaltLevel
-from holdfast.domain.order import BrokerStatus
-from tests.support.desk import Desk
+from holdfast.domain.order import BrokerOrderId, BrokerStatus
+from tests.support.desk import PUT, Desk
 
 HELD = st.lists(st.integers(-500, 500).filter(bool), max_size=5)
 
@@ -74,3 +76,35 @@ def test_with_a_part_of_the_record_gone_the_listed_book_tells_whether_too_much_i
     desk.read_book(entered, desk.book_row(stop), seconds=74)
     assert desk.state.book.is_listed
     assert desk.state.halt is (HaltLevel.NONE if was_filled else HaltLevel.PAUSE)
+
+
+@pytest.mark.proves("T4")
+def test_a_tick_that_asked_in_one_instrument_alone_is_judged_there_and_forgets_no_other() -> None:
+    """What is offered too much of elsewhere was found in the step that did it, and stays known."""
+    desk = Desk()
+    stop = desk.hold()
+    state, one = desk.state, stop.terms.instrument
+    state.orders[stop.order_id].most_quantity += 65
+    check_ration(state, PUT.id)
+    assert not state.over_offered
+    check_ration(state, one)
+    assert {key.instrument for key in state.over_offered} == {one}
+    assert state.halt is HaltLevel.PAUSE
+    check_ration(state, PUT.id)
+    assert {key.instrument for key in state.over_offered} == {one}
+    state.orders[stop.order_id].most_quantity -= 65
+    check_ration(state)
+    assert not state.over_offered
+
+
+def test_a_step_that_asks_of_another_instrument_or_cancels_is_judged_as_a_whole() -> None:
+    """A cancel does not say of what; words and reads ask nothing of an order."""
+    desk = Desk()
+    stop = desk.hold()
+    terms, one = stop.terms, stop.terms.instrument
+    cancel = CancelOrder(order_id=stop.order_id, broker_id=BrokerOrderId("1"))
+    away = replace(terms, instrument=PUT.id)
+    modify = ModifyOrder(order_id=stop.order_id, broker_id=BrokerOrderId("1"), terms=terms)
+    assert asked_alone(one, [modify, ReadFunds()]) == one
+    assert asked_alone(one, [modify, replace(modify, terms=away)]) is None
+    assert asked_alone(one, [modify, cancel]) is None

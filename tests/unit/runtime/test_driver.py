@@ -9,7 +9,14 @@ from msgspec.structs import replace
 
 from holdfast.core.engine import Engine
 from holdfast.domain.audit import Halted
-from holdfast.domain.command import ModifyOrder, PlaceOrder, ReadBook, ReadFunds, Subscribe
+from holdfast.domain.command import (
+    AnyCommand,
+    ModifyOrder,
+    PlaceOrder,
+    ReadBook,
+    ReadFunds,
+    Subscribe,
+)
 from holdfast.domain.decision import HaltLevel
 from holdfast.domain.errors import DataRefused, StepGivenUp
 from holdfast.domain.event import (
@@ -398,6 +405,43 @@ def test_running_takes_from_the_inbox_until_the_market_ends() -> None:
     assert shell.driver.ticks == 2 * YIELD_EVERY + 1
     assert told == [YIELD_EVERY, 2 * YIELD_EVERY, 2 * YIELD_EVERY + 1]
     assert turns >= 2
+
+
+@pytest.mark.parametrize("is_real_time", [True, False])
+def test_in_real_time_what_was_sent_leaves_before_the_next_event_is_taken(
+    *, is_real_time: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes need two turns of the loop: behind a backlog they would wait for all of it."""
+    shell = Shell().begin()
+    monkeypatch.setattr(shell.clock, "is_real_time", is_real_time, raising=False)
+    asked_at: list[int] = []
+    left_at: list[int] = []
+
+    async def write() -> None:
+        left_at.append(shell.driver.ticks)
+
+    async def story() -> None:
+        inbox = Inbox()
+        for one in [*entering(shell.parrot), tick(60.5), tick(60.6)]:
+            inbox.offer(one)
+        async with asyncio.TaskGroup() as group:
+
+            async def send() -> None:
+                group.create_task(write())
+
+            def submit(command: AnyCommand, _at_ns: int) -> None:
+                if isinstance(command, PlaceOrder):
+                    asked_at.append(shell.driver.ticks)
+                    group.create_task(send())
+
+            monkeypatch.setattr(shell.venue, "submit", submit)
+            group.create_task(shell.driver.run(inbox, lambda _ticks: None))
+            inbox.end_market()
+
+    virtually(story())
+    assert len(asked_at) == 1
+    assert shell.driver.ticks > asked_at[0]
+    assert left_at == (asked_at if is_real_time else [shell.driver.ticks])
 
 
 def test_an_idle_driver_says_that_it_lives() -> None:

@@ -1,6 +1,7 @@
 """The router: each id is handed over once, and only an entry waits for the disk."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
 
 import pytest
@@ -281,6 +282,21 @@ def test_what_changes_something_at_the_broker_is_a_line_of_the_log() -> None:
     assert [line["event"] for line in lines] == ["PlaceOrder", "ModifyOrder", "CancelOrder"]
     assert [line["order_id"] for line in lines][1:] == [A, A]
     assert (lines[1]["side"], lines[1]["quantity"]) == (terms.side.value, terms.quantity)
+
+
+@pytest.mark.proves("LOG-2")
+def test_the_line_of_an_order_may_be_written_once_its_bytes_have_left() -> None:
+    """A line costs more than the decision: where a task sends, it would come before the exit."""
+    desk = Desk()
+    later: list[Callable[[], None]] = []
+    desk.router.log_by(later.append)
+    with structlog.testing.capture_logs() as lines:
+        desk.execute(placement(Purpose.EXIT))
+        assert len(desk.venue.submitted) == 1
+        assert not lines
+        for line in later:
+            line()
+    assert [line["event"] for line in lines] == ["PlaceOrder"]
 
 
 # -- the disk

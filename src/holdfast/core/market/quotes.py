@@ -153,8 +153,9 @@ class Quote:
     @property
     def newest_ns(self) -> int | None:
         """When the price was last renewed, by a packet or a read; `None` when it never was."""
-        stamps = [stamp for stamp in (self.at_ns, self.rest_at_ns) if stamp is not None]
-        return max(stamps, default=None)
+        if self.at_ns is None or self.rest_at_ns is None:
+            return self.rest_at_ns if self.at_ns is None else self.at_ns
+        return max(self.at_ns, self.rest_at_ns)
 
     def fault(self, now_ns: int, limits: FreshnessSettings) -> str | None:
         """Why this price is not fresh now, `None` when it is."""

@@ -108,8 +108,11 @@ def note_readiness(state: State) -> None:
         state.blocked_term = term
         state.tell(EntriesBlocked(term=term, values=values))
     for position in state.live:
-        _call(state, position, "position unprotected", unprotected_ns(state, position))
-        _call(state, position, "position not looked at", unwatched_ns(state, position))
+        bare_ns, blind_ns = unprotected_ns(state, position), unwatched_ns(state, position)
+        if bare_ns is None and blind_ns is None and not state.called:
+            continue
+        _call(state, position, "position unprotected", bare_ns)
+        _call(state, position, "position not looked at", blind_ns)
 
 
 def _call(state: State, position: Position, what: str, age_ns: int | None) -> None:

@@ -163,6 +163,8 @@ def _tend_entries(state: State, position: Position) -> None:
         is_met = is_leaving and other.key == position.key
         for name in other.entries:
             entry = state.orders[name]
+            if not entry.is_settled:  # most have filled: each look at one walks over all of them
+                continue
             if asking.may_ask(state, entry) and (is_met or _is_entry_over(state, other, entry)):
                 asking.cancel(state, entry)
 
