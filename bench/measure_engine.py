@@ -7,55 +7,13 @@ steps; far goal: 20.
 
 from collections.abc import Callable, Iterator
 
+from bench.fifty import CALLS, POSITIONS, fifty_positions
 from bench.yardstick import Row, compare
 from holdfast.core.engine import Engine
-from holdfast.core.settings import EntrySettings, ExitSettings, LimitSettings, SizingSettings
-from holdfast.domain.command import PlaceOrder
-from holdfast.domain.decision import Direction
-from holdfast.domain.instrument import Instrument, OptionType
 from holdfast.domain.market import Tick
-from tests.support import desk as desks
 from tests.support.desk import NIFTY, SECOND, Desk
 
-POSITIONS = 50
 TICKS = 100_000
-STRIKES = [23_000 + 50 * n for n in range(POSITIONS)]
-CALLS = [desks.option(50_000 + n, strike, OptionType.CALL) for n, strike in enumerate(STRIKES)]
-
-
-def fifty_positions() -> Desk:
-    """A desk that holds one lot of each of fifty calls, every stop seen at the broker."""
-    desk = Desk(
-        ready=False,
-        entries=EntrySettings(
-            start_s=0, cooldown_s=0, positions_open_max=POSITIONS, trades_per_day_max=POSITIONS
-        ),
-        sizing=SizingSettings(lots_max=1, capital_paise=50_000_000_00),
-        exits=ExitSettings(stop_bps=4_000, target_bps=9_000, trail_arm_bps=500),
-        limits=LimitSettings(loss_per_day_paise_max=10_000_000_00),
-    )
-    desk.load((NIFTY, *CALLS))
-    for minute, (call, strike) in enumerate(zip(CALLS, STRIKES, strict=True), start=1):
-        _hold(desk, call, strike, minute)
-    assert desk.engine.open_positions == POSITIONS
-    return desk
-
-
-def _hold(desk: Desk, call: Instrument, strike: int, minute: int) -> None:
-    desk.at(minute * 60 - 0.5).tick(NIFTY, float(strike))
-    for each in CALLS:
-        desk.tick(each, 1_000.0)
-    desk.parrot.say = Direction.UP
-    desk.at(minute * 60 + 0.2).tick(NIFTY, float(strike))
-    for purpose in ("entry", "stop"):
-        order = desk.last(PlaceOrder)
-        assert order.terms.instrument == call.id, purpose
-        desk.acknowledge(order.order_id)
-        if purpose == "entry":
-            desk.fill(order, price=1_000.05)
-            desk.funds(50_000_000)
-        else:
-            desk.row(order.order_id, terms=order.terms)
 
 
 def quotes(desk: Desk, *, walk: Callable[[int], int]) -> list[Tick]:

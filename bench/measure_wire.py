@@ -26,7 +26,8 @@ from contextlib import ExitStack, closing, suppress
 from itertools import chain
 from typing import Any, Final
 
-from bench.wire_desk import CALLS, ENTRY_RUPEES, STOP_BPS
+from bench.fifty import CALLS, ENTRY_RUPEES
+from bench.wire_desk import STOP_BPS
 from bench.yardstick import Row
 from tests.support import feed_frames as frames
 

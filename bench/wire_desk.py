@@ -1,24 +1,18 @@
-"""Fifty positions of one lot, each with its stop seen at the broker one per cent below its entry."""
+"""The desk of the wire's bench: its orders are numbered as the real broker's, their stops are near."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from typing_extensions import override
 
-from holdfast.core.settings import EntrySettings, ExitSettings, LimitSettings, SizingSettings
 from holdfast.domain.command import PlaceOrder
-from holdfast.domain.decision import Direction
-from holdfast.domain.instrument import Instrument, InstrumentId, OptionType
+from holdfast.domain.instrument import InstrumentId
 from holdfast.domain.order import BrokerOrderId, OrderId
-from tests.support import desk as desks
-from tests.support.desk import NIFTY, Desk
+from tests.support.desk import Desk
 
-POSITIONS: Final = 50
 PREFIX: Final = "SSIM001261120"
-STRIKES: Final = [23_000 + 50 * n for n in range(POSITIONS)]
-CALLS: Final = [desks.option(50_000 + n, one, OptionType.CALL) for n, one in enumerate(STRIKES)]
-ENTRY_RUPEES: Final = 1_000.0
 STOP_BPS: Final = 100
+"""How far below its entry each stop rests."""
 
 
 class NumberedDesk(Desk):
@@ -28,41 +22,6 @@ class NumberedDesk(Desk):
     def broker_id(self, order_id: OrderId) -> BrokerOrderId:
         """The digits of an order's id, which are its own."""
         return BrokerOrderId(f"9{''.join(one for one in order_id if one.isdecimal())}")
-
-
-def fifty_positions() -> Desk:
-    """A desk that holds one lot of each of the calls."""
-    desk = NumberedDesk(
-        ready=False,
-        entries=EntrySettings(
-            start_s=0, cooldown_s=0, positions_open_max=POSITIONS, trades_per_day_max=POSITIONS
-        ),
-        sizing=SizingSettings(lots_max=1, capital_paise=50_000_000_00),
-        exits=ExitSettings(stop_bps=STOP_BPS, target_bps=9_000, trail_arm_bps=500),
-        limits=LimitSettings(loss_per_day_paise_max=10_000_000_00),
-    )
-    desk.load((NIFTY, *CALLS))
-    for minute, (call, strike) in enumerate(zip(CALLS, STRIKES, strict=True), start=1):
-        _hold(desk, call, strike, minute)
-    assert desk.engine.open_positions == POSITIONS
-    return desk
-
-
-def _hold(desk: Desk, call: Instrument, strike: int, minute: int) -> None:
-    desk.at(minute * 60 - 0.5).tick(NIFTY, float(strike))
-    for each in CALLS:
-        desk.tick(each, ENTRY_RUPEES)
-    desk.parrot.say = Direction.UP
-    desk.at(minute * 60 + 0.2).tick(NIFTY, float(strike))
-    for purpose in ("entry", "stop"):
-        order = desk.last(PlaceOrder)
-        assert order.terms.instrument == call.id, purpose
-        desk.acknowledge(order.order_id)
-        if purpose == "entry":
-            desk.fill(order, price=ENTRY_RUPEES)
-            desk.funds(50_000_000)
-        else:
-            desk.row(order.order_id, terms=order.terms)
 
 
 def stops_of(desk: Desk) -> Mapping[InstrumentId, tuple[OrderId, BrokerOrderId]]:

@@ -22,7 +22,8 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from bench.wire_desk import CALLS, PREFIX, fifty_positions, stops_of
+from bench.fifty import CALLS, fifty_positions
+from bench.wire_desk import PREFIX, STOP_BPS, NumberedDesk, stops_of
 from holdfast.app.log import logging_to
 from holdfast.brokers.dhan.feed import DhanFeed, FeedDay
 from holdfast.brokers.dhan.orderline import OrderLine
@@ -153,7 +154,7 @@ async def ours(desk: Desk, ports: Mapping[str, int]) -> None:
 def all_of_ours(ports: Mapping[str, int]) -> None:
     """Round after round, each in a copy of the process that bought the fifty."""
     set_rates_aside()
-    desk = fifty_positions()
+    desk = fifty_positions(NumberedDesk, stop_bps=STOP_BPS)
     while sys.stdin.readline():
         if copy := os.fork():
             os.waitpid(copy, 0)

@@ -17,10 +17,10 @@ def take_correction(state: State, position: Position, order: Order) -> None:
     """Book by how much the last row of an order has corrected the value of its fills, if at all."""
     if not order.corrected_paise:
         return
-    net_before = _net_paise(position)
+    net_before = position.net_paise
     _book(state, position, order)
     if position.is_closed:
-        state.day.realised_net_paise += _net_paise(position) - net_before
+        state.day.realised_net_paise += position.net_paise - net_before
     limits.renew(state, position)
     _tell(state, position, order)
 
@@ -41,11 +41,6 @@ def _book(state: State, position: Position, order: Order) -> None:
     state.ledger.post(postings_of_correction(cost_change, realised, charges_e4))
 
 
-def _net_paise(position: Position) -> int:
-    """What a position has made, as it is told of one that ended."""
-    return position.realised_paise - statement(position.charges)["total"]
-
-
 def _tell(state: State, position: Position, order: Order) -> None:
     charges = statement(position.charges)
     del charges["total"]
@@ -62,6 +57,6 @@ def _tell(state: State, position: Position, order: Order) -> None:
             exit_value_paise=position.exit_value_paise,
             gross_paise=position.realised_paise if is_over else None,
             charges=charges if is_over else None,
-            net_paise=_net_paise(position) if is_over else None,
+            net_paise=position.net_paise if is_over else None,
         )
     )

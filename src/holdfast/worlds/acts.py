@@ -46,6 +46,10 @@ class Lasting(Act, frozen=True, kw_only=True):
         """When it is over."""
         return self.at_ns + self.lasts_ns
 
+    def is_on(self, at_ns: int) -> bool:
+        """Whether it is wrong at a time of the world."""
+        return self.at_ns <= at_ns < self.until_ns
+
 
 class Kill(Act, frozen=True, kw_only=True):
     """kill -9 at a boundary: the first of its kind from `at_ns` on, after `skip` others."""

@@ -195,7 +195,7 @@ class Process:
         """Room may have come while nobody was there to be told."""
         at_ns = self.began_ns - BEGIN_NS
         full = (act for act in self.world.script.acts if isinstance(act, DiskFull))
-        self.world.disk.takes_nothing = any(act.at_ns <= at_ns < act.until_ns for act in full)
+        self.world.disk.takes_nothing = any(act.is_on(at_ns) for act in full)
 
     def _begun(self) -> Begun:
         """The engine that the disk makes, and what this start tells it."""
@@ -285,10 +285,7 @@ class Process:
         if self.engine.state.access.is_refused:
             at_ns = self.now_ns - BEGIN_NS
             faults = (act for act in self.world.script.acts if isinstance(act, BrokerFault))
-            stands = any(
-                act.kind is FaultKind.IP_REFUSED and act.at_ns <= at_ns < act.until_ns
-                for act in faults
-            )
+            stands = any(act.kind is FaultKind.IP_REFUSED and act.is_on(at_ns) for act in faults)
             self.day.tell(AccountChecked(at_ns=self.clock_ns, orders_allowed=not stands))
         self._later(CHECK_NS, self._check_address)
 

@@ -1,6 +1,7 @@
 """Plays scenarios, one after the other, in one life of broker and program, and judges each."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -20,6 +21,9 @@ from tests.process.faults.watching import (
 
 APPROACH_S: Final = 500.0
 """So soon a position is held, or an entry is struck: the market turns every two minutes."""
+
+TOLD_S: Final = 60.0
+"""So soon a stable read tells of what others hold."""
 
 AGREES_S: Final = 90.0
 """So soon after everything is healed the books are equal, trade book and projections read."""
@@ -62,11 +66,13 @@ class Player:
         self._before: dict[str, Any] = {}
         self._mark: Mark
         self._number = 0
+        self._crossed = 0
         self._known: set[int] = set()
 
     def play(self, row: Scenario) -> Verdict:
         """One scenario from its approach to its verdict."""
         begun, self._watch, self._number = time.monotonic(), Watch(), 0
+        self._crossed = 0
         strikes = bare_ms = unprotected_ms = 0
         try:
             strikes = self._meet(row)
@@ -187,7 +193,8 @@ class Player:
                 broker.ask("POST", "/squareoff")
             case Act.SELL_PART | Act.SELL_ALL:
                 quantity = held["quantity"] // (2 if act is Act.SELL_PART else 1)
-                broker.ask("POST", "/owner", _sale(held["instrument"], quantity))
+                broker.ask("POST", "/owner", _trade(held["instrument"], "SELL", quantity))
+                self._crossed = quantity
             case Act.KILL_BROKER:
                 broker.kill()
                 broker.start()
@@ -204,6 +211,9 @@ class Player:
     # -- after it
 
     def _heal(self, row: Scenario) -> None:
+        if self._crossed:
+            self._until(lambda view: self._number in view["closed"], "the end", row.heals_s)
+            self._give_back()
         if row.heals_s:
             self._until(_is_settled, "healing", row.heals_s)
         elif self._watch.last["blocked_by"] not in row.disarmed:
@@ -215,13 +225,27 @@ class Player:
         if row.ends is End.OPEN and self._number not in self._watch.last["live"]:
             raise Missed(f"position {self._number} is not held any more")
 
+    def _give_back(self) -> None:
+        """
+        The owner buys what our exit and his own order sold twice: no more than he sold, and told.
+
+        An exit that left before his sale was heard of cannot know of it. What is then short is his
+        (T14): never ours to trade, a difference that keeps entries in its underlying off.
+        """
+        broker = self._life.broker
+        for instrument, quantity in _shorts(broker.truth()).items():
+            if quantity > self._crossed:
+                raise Missed(f"{quantity} of {instrument} are short, he sold {self._crossed}")
+            self._until(lambda view: _shorts_told(view) == quantity, "word of it", TOLD_S)  # noqa: B023
+            broker.ask("POST", "/owner", _trade(instrument, "BUY", quantity))
+
     def _judge(self, row: Scenario) -> tuple[int, int]:
         """Raises Missed for what did not hold; returns for how long no stop, and nothing, protected."""
         self._until_equal()
         if row.disarmed and not set(row.disarmed) & set(self._watch.terms):
             raise Missed(f"entries were not off for {row.disarmed}: {dict(self._watch.terms)}")
         after = self._life.broker.truth(self._mark)
-        bare_ms = longest_bare_ms(self._before, after)
+        bare_ms = longest_bare_ms(self._before, after, crossed=self._crossed)
         unprotected_ms = min(bare_ms, self._watch.longest_ms)
         if unprotected_ms > PROMISED_MS and not self._watch.terms:
             raise Missed(f"nothing protected for {unprotected_ms} ms, and entries were armed")
@@ -297,6 +321,20 @@ def _moves(moment: Moment, held: dict[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
-def _sale(instrument: str, quantity: int) -> dict[str, Any]:
+def _trade(instrument: str, side: str, quantity: int) -> dict[str, Any]:
     security_id = int(instrument.partition(":")[2])
-    return {"act": "trade", "security_id": security_id, "side": "SELL", "quantity": quantity}
+    return {"act": "trade", "security_id": security_id, "side": side, "quantity": quantity}
+
+
+def _shorts(truth: dict[str, Any]) -> dict[str, int]:
+    """What the account is short of, by the truth: contracts of each instrument."""
+    net = Counter[str]()
+    for key in truth["positions"]:
+        net[key["instrument"]] += key["bought"] - key["sold"]
+    return {name: -quantity for name, quantity in net.items() if quantity < 0}
+
+
+def _shorts_told(view: dict[str, Any]) -> int:
+    """How many contracts the program tells to be short at the broker and not held by us."""
+    told = [one for one in view["drifts"] if one["is_present"] and not one["ours"]]
+    return sum(max(-int(one["theirs"]), 0) for one in told)

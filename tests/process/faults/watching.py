@@ -47,16 +47,17 @@ class Bare(Exception):
     """More was sold than was held."""
 
 
-def longest_bare_ms(before: dict[str, Any], after: dict[str, Any]) -> int:
+def longest_bare_ms(before: dict[str, Any], after: dict[str, Any], *, crossed: int = 0) -> int:
     """The longest time in which resting stops did not cover what was held, by the truth.
 
-    `before` and `after` are the truth at the beginning, and what came behind it. Raises Bare when
-    somebody sold what the account did not have.
+    `before` and `after` are the truth at the beginning, and what came behind it. `crossed` contracts
+    were sold by the owner while our exit was on its way. Raises Bare when somebody sold more than
+    the account had.
     """
     known = {one["order_id"]: one for one in before["orders"]}
     since: dict[str, int] = {}
     longest_ns = 0
-    for at_ns, instrument, is_bare in _steps(known, after):
+    for at_ns, instrument, is_bare in _steps(known, after, crossed):
         if is_bare:
             since.setdefault(instrument, at_ns)
         elif instrument in since:
@@ -66,7 +67,7 @@ def longest_bare_ms(before: dict[str, Any], after: dict[str, Any]) -> int:
 
 
 def _steps(
-    known: dict[str, dict[str, Any]], after: dict[str, Any]
+    known: dict[str, dict[str, Any]], after: dict[str, Any], crossed: int
 ) -> Iterator[tuple[int, str, bool]]:
     """After each word: when, which contract, and whether its stops cover less than is held."""
     for word in after["words"]:
@@ -74,7 +75,7 @@ def _steps(
             known[word["order_id"]] = word
         orders = [one for one in known.values() if one["instrument"] == word["instrument"]]
         net = sum(_signed(one) for one in orders)
-        if net < 0:
+        if net < -crossed:
             raise Bare(f"{word['instrument']} is at {net} by {word['order_id']}")
         covered = sum(_resting(one) for one in orders)
         yield word["at_ns"], word["instrument"], covered < net

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from holdfast.app.config import (
     Config,
+    DhanSettings,
     Mode,
     SimSettings,
     config_sha256,
@@ -350,8 +351,23 @@ def test_time_may_run_faster_against_a_broker_on_this_machine(tmp_path: Path, mo
     config = loaded(tmp_path, text)
     assert (config.clock.speed, config.dhan.is_here, config.clock.is_walls) == (15, True, False)
     assert config.dhan.instruments_url == "http://127.0.0.1:1/api-data"
-    assert not Config().dhan.is_here, "the broker's own addresses are far away"
     assert Config().clock.is_walls
+
+
+@pytest.mark.parametrize("name", [None, *DhanSettings.__struct_fields__])
+def test_one_address_elsewhere_is_enough_for_real_money(name: str | None) -> None:
+    """Loopback is known by its numbers, of either family, and by its name."""
+    here = DhanSettings(
+        rest_url="http://127.0.0.1:1/v2",
+        auth_url="http://localhost:2",
+        feed_url="ws://127.0.0.1:3",
+        updates_url="ws://[::1]:4",
+        instruments_url="http://127.9.9.9:5/api-data",
+    )
+    assert here.is_here
+    assert not DhanSettings().is_here, "the broker's own addresses are far away"
+    for url in ("https://api.dhan.co/v2", "http://127.0.0.1.example/x", "nonsense", ""):
+        assert name is None or not msgspec.structs.replace(here, **{name: url}).is_here
 
 
 def test_a_changed_value_changes_the_hash_and_an_equal_one_does_not(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from holdfast.app.dhan import (
     urls_of,
 )
 from holdfast.brokers.dhan.charts import History
-from holdfast.brokers.dhan.settings import REAL, Urls, is_loopback
+from holdfast.brokers.dhan.settings import REAL, Urls
 from holdfast.brokers.dhan.token import TokenHolder, token_of
 from holdfast.brokers.paper import PaperBroker
 from holdfast.brokers.played import PlayedAccount
@@ -78,8 +78,6 @@ def test_the_addresses_are_the_adapters_own() -> None:
         updates="ws://127.0.0.1:4",
         instruments="http://127.0.0.1:5",
     )
-    assert is_loopback(urls_of(here)) is here.is_here is True
-    assert is_loopback(REAL) is Config().dhan.is_here is False
 
 
 # -- the list

@@ -1,8 +1,6 @@
 """Where the broker is: the real hosts unless the configuration names others."""
 
-import ipaddress
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,19 +20,3 @@ class Urls(msgspec.Struct, frozen=True, kw_only=True):
 
 REAL: Final = Urls()
 """The broker itself, where orders cost money."""
-
-
-def is_loopback(urls: Urls) -> bool:
-    """Whether every one of them is on this machine: only then may time be scaled (decisions 2.15).
-
-    "localhost" counts by its name; any other name does not, whatever it resolves to.
-    """
-    return all(_is_here(getattr(urls, name)) for name in urls.__struct_fields__)
-
-
-def _is_here(url: str) -> bool:
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -6,7 +6,7 @@ clock, and none of it can make a contract appear or vanish.
 
 from typing import NamedTuple
 
-from holdfast.core.books.charges import Charges
+from holdfast.core.books.charges import Charges, statement
 from holdfast.core.orders.order import Fill
 from holdfast.domain.decision import Exit, Intent
 from holdfast.domain.event import PositionCarried
@@ -217,6 +217,11 @@ class Position:
         self.realised_paise += realised_paise
         self.closed_at_ns = at_ns
         return realised_paise
+
+    @property
+    def net_paise(self) -> int:
+        """What it has made after charges, these rounded as a contract note states them."""
+        return self.realised_paise - statement(self.charges)["total"]
 
     def correct(self, side: Side, change_paise: int) -> int:
         """Take that fills on `side` were worth more by so much (T30).

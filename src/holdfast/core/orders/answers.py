@@ -365,8 +365,8 @@ def finish(state: State, position: Position) -> None:
 def _close(state: State, position: Position) -> None:
     state.held[position.id].remove(position)
     charges = statement(position.charges)
-    net_paise = position.realised_paise - charges.pop("total")
-    state.day.realised_net_paise += net_paise
+    del charges["total"]
+    state.day.realised_net_paise += position.net_paise
     signal = position.intent.signal
     state.day.last_exit_ns[signal.underlying, signal.direction] = state.now_ns
     assert position.exit is not None, "contracts were sold that no rule decided to sell"
@@ -379,7 +379,7 @@ def _close(state: State, position: Position) -> None:
             exit_value_paise=position.exit_value_paise,
             gross_paise=position.realised_paise,
             charges=charges,
-            net_paise=net_paise,
+            net_paise=position.net_paise,
             opened_at_ns=position.opened_at_ns,
             closed_at_ns=position.closed_at_ns,
             unprotected_ns=position.unprotected_ns,

@@ -100,9 +100,12 @@ def evaluate(
 
 def _decide(state: State, rules: Sequence[ExitRule], position: Position, tick: Tick | None) -> None:
     quote = state.quote(position.id)
+    touched: int | None = None
     if state.is_before_open(position.instrument.exchange):
         tick = None  # no price of before the opening touches anything (T24)
-    view = _view(state, position, quote, tick, _touched(state, position, quote, tick))
+    else:
+        touched = _touched(state, position, quote, tick)
+    view = _view(state, position, quote, tick, touched)
     if leaving.is_hedge(state, position):
         rules = [rule for rule in rules if rule.name in leaving.HEDGE_RULES]
     exit_, failures = first_exit(rules, position, view)
@@ -119,8 +122,6 @@ def _decide(state: State, rules: Sequence[ExitRule], position: Position, tick: T
 
 def _touched(state: State, position: Position, quote: Quote, tick: Tick | None) -> int | None:
     now = state.now_ns
-    if state.is_before_open(position.instrument.exchange):
-        return None
     if tick is None:
         spike = touch.confirmed_spike(position, quote, now)
         return spike if spike is not None else touch.stood_beyond(position, quote, now)

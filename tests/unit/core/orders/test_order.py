@@ -671,19 +671,24 @@ def test_the_same_end_told_again_moves_nothing(word: BrokerStatus, filled: int) 
     assert [order.has_ended_as(other) for other in others] == [False] * len(others)
 
 
-@pytest.mark.proves("T30")
-def test_only_the_trade_book_corrects_what_known_fills_are_worth() -> None:
-    """Contracts are final when they are heard; their price is, once an exact row tells it."""
-    order = working()
-    row = OrderRow(
+def filled_row(order: Order, *, worth: int) -> OrderRow:
+    """A word of 65 contracts of it, worth so many paise in all."""
+    return OrderRow(
         order_id=order.id,
         broker_id=BrokerOrderId("B1"),
         status=BrokerStatus.WORKING,
         terms=STOP,
         filled_quantity=65,
-        filled_value_paise=6_500,
+        filled_value_paise=worth,
         venue_at_ns=40,
     )
+
+
+@pytest.mark.proves("T30")
+def test_only_the_trade_book_corrects_what_known_fills_are_worth() -> None:
+    """Contracts are final when they are heard; their price is, once an exact row tells it."""
+    order = working()
+    row = filled_row(order, worth=6_500)
     assert order.fold_row(row, is_read=False, at_ns=40) == Fill(65, 6_500)
     for value, is_exact, expected in [(6_400, False, 0), (6_530, True, 30), (6_530, True, 0)]:
         told = replace(row, filled_value_paise=value, is_exact=is_exact)
@@ -696,15 +701,7 @@ def test_only_the_trade_book_corrects_what_known_fills_are_worth() -> None:
 def test_a_fill_is_never_worth_less_than_nothing() -> None:
     """Mean prices with two digits may tell of more contracts for less; the trade book mends it."""
     order = working()
-    row = OrderRow(
-        order_id=order.id,
-        broker_id=BrokerOrderId("B1"),
-        status=BrokerStatus.WORKING,
-        terms=STOP,
-        filled_quantity=65,
-        filled_value_paise=520,
-        venue_at_ns=40,
-    )
+    row = filled_row(order, worth=520)
     order.fold_row(row, is_read=False, at_ns=40)
     more = replace(row, filled_quantity=130, filled_value_paise=455)
     assert order.fold_row(more, is_read=False, at_ns=40) == Fill(65, 0)
