@@ -36,6 +36,31 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
+LONGEST_FIRST = (
+    "tests/wire/",
+    "tests/worlds/",
+    "tests/process/faults/",
+    "tests/process/test_kill",
+    "tests/docs/",
+    "tests/process/",
+    "tests/explorer/",
+    "tests/contract/",
+    "tests/stories/",
+)
+"""Where tests take minutes: begun last, one of them would keep a core busy and all others idle."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin what takes long; within a group the order stays as it was shuffled."""
+    items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def _rank(name: str) -> int:
+    found = (n for n, begin in enumerate(LONGEST_FIRST) if name.startswith(begin))
+    return next(found, len(LONGEST_FIRST))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Recorded market data: `data` in the folder that HOLDFAST_SHARED names, else in ../shared."""

@@ -20,7 +20,7 @@ from tools import CHECKOUT
 
 pytestmark = pytest.mark.timeout(600)
 
-KILLS: Final = int(os.environ.get("HOLDFAST_KILLS", "12"))
+KILLS: Final = int(os.environ.get("HOLDFAST_KILLS", "8"))
 """How many moments: `make kill` asks for fifty."""
 
 FAST = 2_000
