@@ -23,13 +23,14 @@ async def until(is_so: Callable[[], object]) -> None:
 
 
 class Heard(NamedTuple):
-    """One request: `connection` counts from 1."""
+    """One request: `connection` counts from 1, `peer` is the address that it came from."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
     connection: int
+    peer: str
 
     @property
     def json(self) -> dict[str, object]:
@@ -129,7 +130,8 @@ class WireServer:
         pairs = (line.split(": ", 1) for line in lines if line)
         headers = {name.lower(): value for name, value in pairs}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        heard = Heard(method, path, headers, body, number)
+        peer = writer.get_extra_info("peername")[0]
+        heard = Heard(method, path, headers, body, number, peer)
         self.heard.append(heard)
         match self.answer(heard):
             case Silence():

@@ -5,7 +5,6 @@ below: in both the market is the broker's, in paper the exchange is ours.
 """
 
 import asyncio
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from holdfast.brokers.dhan.orderline import OrderLine
 from holdfast.brokers.dhan.passwords import find_passwords
 from holdfast.brokers.dhan.quotes import QuoteReader
 from holdfast.brokers.dhan.reads import NoAnswer
-from holdfast.brokers.dhan.rest import Rest
+from holdfast.brokers.dhan.rest import Rest, Source
 from holdfast.brokers.dhan.rows import OrderWords
 from holdfast.brokers.dhan.settings import Urls
 from holdfast.brokers.dhan.token import TokenHolder
@@ -122,7 +121,7 @@ class Morning(msgspec.Struct, frozen=True, kw_only=True):
     heard: Heard
     instruments: tuple[Instrument, ...]
     candles: tuple[CandleLoaded, ...]
-    order_family: socket.AddressFamily
+    order_sources: tuple[Source, ...]
 
 
 def urls_of(dhan: DhanSettings) -> Urls:
@@ -155,7 +154,7 @@ async def morning(day: DhanDay) -> Morning:
             heard=heard,
             instruments=instruments,
             candles=() if day.begun else await _candles(rest, instruments, day),
-            order_family=await _order_family(rest, heard, day),
+            order_sources=await _order_sources(rest, heard, day),
         )
     finally:
         await rest.close()
@@ -249,14 +248,16 @@ def tell_missing(underlying: str, found: History) -> None:
     )
 
 
-async def _order_family(rest: Rest, heard: Heard, day: DhanDay) -> socket.AddressFamily:
-    """The address family that orders go out by; on paper nobody looks at ours (T27)."""
+async def _order_sources(rest: Rest, heard: Heard, day: DhanDay) -> tuple[Source, ...]:
+    """Where orders leave from, the usual one first; on paper nobody looks at ours (T27)."""
     if not day.config.mode.is_live:
         heard.tell(AccountChecked(at_ns=day.clock.now_ns(), orders_allowed=True))
-        return socket.AF_UNSPEC
+        return ()
     heard.tell(await check_ip(rest, day.clock))
     found = await read_registration(rest)
-    return socket.AF_UNSPEC if isinstance(found, NoAnswer) else found.family
+    if isinstance(found, NoAnswer):
+        return ()
+    return (found.source,) if found.spare is None else (found.source, found.spare)
 
 
 def _say(text: str) -> None:
@@ -352,7 +353,7 @@ class _Parts:
             known.holder,
             clock,
             tell=self.heard.answer,
-            order_family=known.order_family,
+            order_sources=known.order_sources,
         )
         told = Told(tell=self.heard.tell, call_person=lived.call_person)
         self.side = _account(day, known.holder, self.rest, told)

@@ -1,7 +1,6 @@
 """DhanHQ put together: what is chosen of its list, who hears what it says, what is given back."""
 
 import asyncio
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -290,7 +289,7 @@ def day_at(server: WireServer, mode: Mode, folder: Path) -> tuple[DhanDay, Morni
         heard=Heard(),
         instruments=(NIFTY, CALL, PUT),
         candles=(),
-        order_family=socket.AF_UNSPEC,
+        order_sources=(),
     )
     return day, known
 

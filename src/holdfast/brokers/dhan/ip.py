@@ -14,7 +14,7 @@ import msgspec
 
 from holdfast.brokers.dhan.fields import Unreadable, objects, text
 from holdfast.brokers.dhan.reads import NoAnswer, ask
-from holdfast.brokers.dhan.rest import Answer, Rest
+from holdfast.brokers.dhan.rest import Answer, Rest, Source
 from holdfast.domain.event import AccountChecked
 from holdfast.ports import Timing
 
@@ -55,13 +55,21 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
         return ""
 
     @property
-    def family(self) -> socket.AddressFamily:
-        """What order connections are bound to; either where none is registered or it is no address."""
-        try:
-            version = ipaddress.ip_address(self.primary).version
-        except ValueError:
-            return socket.AF_UNSPEC
-        return socket.AF_INET6 if version == 6 else socket.AF_INET
+    def source(self) -> Source:
+        """What order connections are bound to; either family where none is registered."""
+        return Source(_family(self.primary))
+
+    @property
+    def spare(self) -> Source | None:
+        """Another registered address that this machine has: exits are tried from it too (T27).
+
+        Behind a router the machine has neither, and there is nothing to choose.
+        """
+        others = [one for one in (self.secondary, self.primary) if one]
+        for address in others:
+            if not _is_same(address, self.detected) and _is_here(address):
+                return Source(_family(address), address)
+        return None
 
 
 async def read_registration(rest: Rest) -> Registration | NoAnswer:
@@ -93,6 +101,28 @@ def _verdict(row: Mapping[str, object]) -> bool | None:
             return False
         case other:
             raise Unreadable(f"ordersAllowed is neither yes nor no: {other!r:.20}")
+
+
+def _family(address: str) -> socket.AddressFamily:
+    """That of an address, `AF_UNSPEC` where it is none."""
+    try:
+        version = ipaddress.ip_address(address).version
+    except ValueError:
+        return socket.AF_UNSPEC
+    return socket.AF_INET6 if version == 6 else socket.AF_INET
+
+
+def _is_here(address: str) -> bool:
+    """Whether connections can leave by an address: an interface of this machine has it."""
+    family = _family(address)
+    if family is socket.AF_UNSPEC:
+        return False
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def _is_same(one: str, other: str) -> bool:

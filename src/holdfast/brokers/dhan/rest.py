@@ -7,12 +7,13 @@ left. The token goes in headers only, and no redirect is followed with it.
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import aiohttp
 import msgspec
@@ -154,13 +155,27 @@ def _tracing() -> aiohttp.TraceConfig:
     return config
 
 
+class Source(NamedTuple):
+    """Where connections leave from (T27).
+
+    `family` is the only one they connect by, `AF_UNSPEC` for either; `address` one that this machine
+    has, empty: whichever it takes.
+    """
+
+    family: socket.AddressFamily = socket.AF_UNSPEC
+    address: str = ""
+
+
+ANYWHERE: Final = Source()
+
+
 class Line:
     """Connections of ours to one host; `limit` of them, made when needed and kept."""
 
-    def __init__(self, timing: Timing, *, family: socket.AddressFamily, limit: int) -> None:
-        """`family`: the only one it connects by, `AF_UNSPEC` for either (T27)."""
+    def __init__(self, timing: Timing, *, source: Source, limit: int) -> None:
+        """Nothing is connected yet."""
         self._timing = timing
-        self._family = family
+        self._source = source
         self._limit = limit
         self._session: aiohttp.ClientSession | None = None
         self.is_busy = False
@@ -215,7 +230,10 @@ class Line:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=self._limit, family=self._family, keepalive_timeout=KEEPALIVE_S
+                    limit=self._limit,
+                    family=self._source.family,
+                    local_addr=(self._source.address, 0) if self._source.address else None,
+                    keepalive_timeout=KEEPALIVE_S,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
@@ -284,6 +302,7 @@ class WarmLines:
         """`make` gives a line that has one connection."""
         self._make = make
         self._lines: list[Line] = [make() for _ in range(WARM_LINES)]
+        self._is_retired = False
 
     @property
     def spare(self) -> bool:
@@ -329,9 +348,17 @@ class WarmLines:
             await self._shed(line)
 
     async def _shed(self, line: Line) -> None:
-        """Give a line back that was opened because the others were busy."""
-        if line in self._lines[WARM_LINES:]:
-            self._lines.remove(line)
+        """Give a line back that was opened because the others were busy, or that is used no more."""
+        if self._is_retired or line in self._lines[WARM_LINES:]:
+            self._lines = [one for one in self._lines if one is not line]
+            await line.close()
+
+    async def retire(self) -> None:
+        """Give every connection back, those that still carry an order once it is answered."""
+        self._is_retired = True
+        idle = [line for line in self._lines if not line.is_busy]
+        self._lines = [line for line in self._lines if line.is_busy]
+        for line in idle:
             await line.close()
 
     async def close(self) -> None:
@@ -355,13 +382,14 @@ class Rest:
         timing: Timing,
         *,
         tell: Callable[[AnyEvent], None] = lambda _event: None,
-        family: socket.AddressFamily = socket.AF_UNSPEC,
-        order_family: socket.AddressFamily | None = None,
+        source: Source = ANYWHERE,
+        order_sources: Sequence[Source] = (),
     ) -> None:
         """`base` is the address before every path. Without `credentials` no token is sent.
 
-        `tell` hears of a dead token, a refused address and a clock that is off. `order_family` is
-        the address family that is registered with the broker (T27), that of reads without one.
+        `tell` hears of a dead token, a refused address and a clock that is off. `order_sources` are
+        what is registered with the broker (T27), that of reads without any: after an order that was
+        refused for its address the next leave from the next of them, in turn.
         """
         self._base = base
         self._credentials = credentials
@@ -370,9 +398,9 @@ class Rest:
         self._skew = SkewWatch()
         self._dead = ""
         self._is_closed = False
-        self._reads = Line(timing, family=family, limit=READ_CONNECTIONS)
-        ours = family if order_family is None else order_family
-        self._orders = WarmLines(lambda: Line(timing, family=ours, limit=1))
+        self._reads = Line(timing, source=source, limit=READ_CONNECTIONS)
+        self._sources = deque(order_sources or (source,))
+        self._orders = self._lines_from(self._sources[0])
 
     async def call(
         self,
@@ -452,13 +480,29 @@ class Rest:
     async def _ask(self, request: Request, kind: CallKind, secret: str) -> Reply:
         sent_ns = self._timing.now_ns()
         is_order = kind not in (CallKind.READ, CallKind.POLL)
-        if is_order or (kind is CallKind.POLL and self._orders.spare):
-            reply = await self._orders.send(request, is_order=is_order)
+        lines = self._orders
+        if is_order or (kind is CallKind.POLL and lines.spare):
+            reply = await lines.send(request, is_order=is_order)
         else:
             reply = await self._reads.send(request)
         if isinstance(reply, Answer):
             self._notice(reply, sent_ns, secret)
+            if is_order and is_address_refused(text_of(reply.payload)):
+                await self._leave_elsewhere(lines)
         return reply
+
+    async def _leave_elsewhere(self, lines: WarmLines) -> None:
+        """Orders leave from the next source; `lines` are those over which one was refused.
+
+        Of several that were in flight together only the first refusal changes it.
+        """
+        if len(self._sources) > 1 and lines is self._orders and not self._is_closed:
+            self._sources.rotate(-1)
+            self._orders = self._lines_from(self._sources[0])
+            await lines.retire()
+
+    def _lines_from(self, source: Source) -> WarmLines:
+        return WarmLines(lambda: Line(self._timing, source=source, limit=1))
 
     def _notice(self, answer: Answer, sent_ns: int, secret: str) -> None:
         """Tell what an answer says beside what was asked."""

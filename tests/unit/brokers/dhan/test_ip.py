@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,16 @@ from holdfast.brokers.dhan.ip import (
     EVERY_S,
     Registration,
     check_ip,
+    read_registration,
     registration_of,
     watch_ip,
 )
-from holdfast.brokers.dhan.rest import Rest
+from holdfast.brokers.dhan.rest import Answer, CallKind, Rest
 from holdfast.domain.event import AccountChecked
 from holdfast.runtime.clock import ScaledClock
 from tests.support.dhan_account import NOW_NS, HandClock, answer, sample
 from tests.support.dhan_wire import Cut, Heard, Said, Whose, WireServer, said
+from tests.unit.simbroker.dhan.served import CLIENT, Served, in_server, order_body
 
 GOOD = {
     "primaryIP": "192.0.2.10",
@@ -104,9 +107,51 @@ def test_a_check_that_fails_bars_orders(said_back: Said) -> None:
 
 def test_orders_are_bound_to_the_family_that_is_registered() -> None:
     """A host that has both leaves by the other one else."""
-    assert Registration(primary="192.0.2.10").family is socket.AF_INET
-    assert Registration(primary="2001:db8::1").family is socket.AF_INET6
-    assert Registration().family is socket.AF_UNSPEC
+    assert Registration(primary="192.0.2.10").source.family is socket.AF_INET
+    assert Registration(primary="2001:db8::1").source.family is socket.AF_INET6
+    assert Registration().source.family is socket.AF_UNSPEC
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no second loopback address here")
+@pytest.mark.proves("T27")
+def test_another_registered_address_of_this_machine_is_spare() -> None:
+    """Not the one that we are seen at, and none that this machine does not have."""
+    one, two = "127.0.0.1", "127.0.0.2"
+    for seen, other in ((one, two), (two, one)):
+        known = Registration(primary=one, secondary=two, detected=seen)
+        assert known.spare == (socket.AF_INET, other)
+    assert Registration(primary="127.0.0.1", detected="127.0.0.1").spare is None
+    elsewhere = Registration(primary="192.0.2.10", secondary="no address", detected="192.0.2.10")
+    assert elsewhere.spare is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no second loopback address here")
+@pytest.mark.proves("T27")
+def test_exits_leave_from_the_second_address_when_the_first_is_registered_no_more() -> None:
+    """What the broker says of our addresses is enough to know from where."""
+
+    async def test(served: Served) -> None:
+        second = {"dhanClientId": CLIENT, "ip": "127.0.0.2", "ipFlag": "SECONDARY"}
+        assert (await served.ask("POST", "/ip/setIP", second))[0] == 200
+        whose = Whose(served.token)
+        base, clock = served.ready.urls["rest"], HandClock()
+        looking = Rest(base, whose, clock)
+        found = await read_registration(looking)
+        assert isinstance(found, Registration)
+        assert found.spare is not None
+        moved = {"dhanClientId": CLIENT, "ip": "192.0.2.10", "ipFlag": "PRIMARY"}
+        assert (await served.ask("PUT", "/ip/modifyIP", moved))[0] == 200
+        rest = Rest(base, whose, clock, order_sources=(found.source, found.spare))
+        statuses = []
+        for _ in range(2):
+            reply = await rest.call("POST", "/orders", body=order_body(), kind=CallKind.PLACE)
+            assert isinstance(reply, Answer)
+            statuses.append(reply.status)
+        await rest.close()
+        await looking.close()
+        assert statuses == [400, 200]
+
+    in_server(test)
 
 
 def test_an_array_of_other_things_is_unreadable() -> None:

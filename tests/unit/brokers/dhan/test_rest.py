@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
@@ -16,6 +17,7 @@ from holdfast.brokers.dhan.rest import (
     Failed,
     Reply,
     Rest,
+    Source,
 )
 from holdfast.domain.event import (
     AccountChecked,
@@ -406,7 +408,7 @@ def test_orders_leave_by_the_registered_address_family_only() -> None:
             for family in (socket.AF_INET6, socket.AF_INET):
                 base = f"http://localhost:{server.port}"
                 clock = ScaledClock(NOW_NS, SLOW)
-                rest = Rest(base, Whose(), clock, order_family=family)
+                rest = Rest(base, Whose(), clock, order_sources=[Source(family)])
                 replies.append(await rest.call("PUT", "/orders/1", kind=CallKind.CHANGE))
                 await rest.close()
             return replies
@@ -415,6 +417,64 @@ def test_orders_leave_by_the_registered_address_family_only() -> None:
     assert failed(by_six).outcome is Outcome.NOT_SENT, "the server listens on the other family"
     assert isinstance(by_four, Answer)
     assert len(server.heard) == 1
+
+
+SECOND = "127.0.0.2"
+"""Another address of this machine's loopback, which has it on Linux and nowhere else."""
+
+needs_second = pytest.mark.skipif(sys.platform != "linux", reason=f"no {SECOND} here")
+INVALID_IP = {"errorCode": "DH-905", "errorMessage": "Invalid IP"}
+
+
+@needs_second
+@pytest.mark.proves("T27")
+def test_an_order_refused_for_its_address_leaves_from_the_other_one_next() -> None:
+    """And from the first again once that one is refused too; reads stay where they are."""
+    taken = {SECOND}
+    server = WireServer(
+        lambda heard: OK if heard.peer in taken or heard.method == "GET" else said(400, INVALID_IP)
+    )
+
+    async def main() -> list[int]:
+        async with server:
+            sources = [Source(socket.AF_INET), Source(socket.AF_INET, SECOND)]
+            clock = ScaledClock(NOW_NS, SLOW)
+            rest = Rest(server.base, Whose(), clock, order_sources=sources)
+            statuses = []
+            for method in ("PUT", "PUT", "GET", "PUT", "PUT"):
+                kind = CallKind.READ if method == "GET" else CallKind.CHANGE
+                reply = await rest.call(method, "/orders/1", kind=kind)
+                assert isinstance(reply, Answer)
+                statuses.append(reply.status)
+                if method == "GET":
+                    taken.symmetric_difference_update({SECOND, "127.0.0.1"})
+            await rest.close()
+            return statuses
+
+    assert asyncio.run(main()) == [400, 200, 200, 400, 200]
+    first = "127.0.0.1"
+    assert [heard.peer for heard in server.heard] == [first, SECOND, first, SECOND, first]
+
+
+@needs_second
+@pytest.mark.proves("T27")
+def test_orders_that_are_refused_together_change_the_address_once() -> None:
+    """An answer that is still awaited comes over the connection that it was asked on."""
+    server = WireServer(lambda heard: OK if heard.peer == SECOND else said(400, INVALID_IP))
+
+    async def main() -> list[int]:
+        async with server:
+            sources = [Source(socket.AF_INET), Source(socket.AF_INET, SECOND)]
+            rest = Rest(server.base, Whose(), ScaledClock(NOW_NS, SLOW), order_sources=sources)
+
+            def change() -> Awaitable[Reply]:
+                return rest.call("PUT", "/orders/1", kind=CallKind.CHANGE)
+
+            replies = [*await asyncio.gather(change(), change(), change()), await change()]
+            await rest.close()
+            return [one.status for one in replies if isinstance(one, Answer)]
+
+    assert asyncio.run(main()) == [400, 400, 400, 200]
 
 
 # -- what an answer says beside what was asked
