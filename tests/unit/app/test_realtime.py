@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import gc
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -147,6 +148,15 @@ def test_a_day_in_real_time_is_traded_stopped_and_gone_on_with(tmp_path: Path) -
     assert {type(record) for record in told} >= {TokenChanged, AccountChecked, ClockChanged}
     checked: Checked = wiring.verify_run(tmp_path, lambda _done, _of: None)
     assert checked.first_difference is None
+
+
+@pytest.mark.timeout(60)
+def test_no_collector_walks_over_what_a_start_has_made(tmp_path: Path) -> None:
+    """It would hold up an exit for a tenth of a second. After the day all is as it was."""
+    assert gc.get_freeze_count() == 0
+    result, _ = Stage(tmp_path).run(lambda: gc.get_freeze_count() > 10_000)
+    assert result.exit_code == 0
+    assert gc.get_freeze_count() == 0
 
 
 # -- which day it is
