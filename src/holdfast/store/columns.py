@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from holdfast.domain.event import CandleLoaded, QuotesRead, TapeEvent
 from holdfast.domain.instrument import InstrumentId
 from holdfast.domain.market import Candle, Level, Tick
+from holdfast.store.stops import Stops, require_going
 
 DEPTH: Final = 5
 """Levels of each side that the tape keeps: as many as the feed sends."""
@@ -286,10 +287,11 @@ def _distinct(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]
     return whole_numbers(pa.chunked_array([encoded.indices])), encoded.dictionary.to_pylist()
 
 
-def content_sha256(table: pa.Table) -> str:
-    """The hash of the rows' canonical content, in hex."""
+def content_sha256(table: pa.Table, flag: Stops | None = None) -> str:
+    """The hash of the rows' canonical content, in hex. Raises `Interrupted` once `flag` is set."""
     digest = hashlib.sha256()
     for name in table.column_names:
+        require_going(flag, "hashing a tape")
         column = table[name]
         digest.update(name.encode())
         digest.update(np.packbits(pc.is_valid(column).to_numpy()).tobytes())

@@ -129,7 +129,7 @@ def seal(growing: Path, flag: Stops | None = None) -> Path | None:
     What a crash cut off is left behind. Raises `OSError`, or `Interrupted` soon after `flag` was
     set, and then the stream is as it was.
     """
-    content = read_growing(growing)
+    content = read_growing(growing, flag)
     sealed = growing.with_suffix(SEALED)
     if content.table.num_rows:
         write_sealed(sealed, content.table, content.header, flag)
@@ -146,7 +146,7 @@ def write_sealed(
     """
     unfinished = path.with_name(path.name + UNFINISHED)
     schema = described(table.schema, header)
-    digest = _digest(schema.metadata[_HEADER], table)
+    digest = _digest(schema.metadata[_HEADER], table, flag)
     schema = schema.with_metadata({**schema.metadata, _DIGEST: digest.encode()})
     try:
         with unfinished.open("wb") as file:
@@ -172,8 +172,8 @@ def _groups(table: pa.Table) -> list[pa.Table]:
     return [table.slice(at, _GROUP_ROWS) for at in range(0, table.num_rows, _GROUP_ROWS)]
 
 
-def _digest(header: bytes, table: pa.Table) -> str:
-    return hashlib.sha256(header + content_sha256(table).encode()).hexdigest()
+def _digest(header: bytes, table: pa.Table, flag: Stops | None = None) -> str:
+    return hashlib.sha256(header + content_sha256(table, flag).encode()).hexdigest()
 
 
 def read_segment(path: Path) -> Content:
@@ -204,8 +204,10 @@ def _read_sealed(path: Path) -> Content:
     return Content(header, table)
 
 
-def read_growing(path: Path) -> Content:
+def read_growing(path: Path, flag: Stops | None = None) -> Content:
     """The complete batches of a stream, which may still grow. Raises `DataRefused` on damage.
+
+    Raises `Interrupted` soon after `flag` was set.
 
     A tail that a crash cut off is the beginning of one message; where a whole message follows
     what cannot be read, the file is not cut but damaged.
@@ -219,6 +221,7 @@ def read_growing(path: Path) -> Content:
         schema, good = reader.schema, source.tell()
         with contextlib.suppress(StopIteration):
             while True:
+                require_going(flag, str(path))
                 batch = reader.read_next_batch()
                 batch.validate(full=True)
                 batches.append(batch)

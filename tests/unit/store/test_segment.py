@@ -85,14 +85,19 @@ def test_sealing_keeps_rows_and_header_and_removes_the_stream(stream: Path) -> N
 def test_a_seal_that_is_told_to_end_leaves_the_stream_as_it_was(
     stream: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Soon, between two groups of rows; nothing unfinished stays."""
+    """Soon: between two batches, two columns or two groups of rows; nothing unfinished stays."""
     monkeypatch.setattr("holdfast.store.segment._GROUP_ROWS", 64)
     before = stream.read_bytes()
-    flag = SetAfter(looks=2)
-    with pytest.raises(Interrupted):
-        seal(stream, flag)
-    assert flag.looks == 0
-    assert [path.read_bytes() for path in stream.parent.iterdir()] == [before]
+    never = SetAfter(looks=1_000)
+    other = seal(growing(stream.parent / "other.arrows"), never)
+    assert other is not None
+    other.unlink()
+    taken = 1_000 - never.looks
+    assert taken > len(TICKS) + 4 + 3
+    for looks in range(taken):
+        with pytest.raises(Interrupted):
+            seal(stream, SetAfter(looks=looks))
+        assert [path.read_bytes() for path in stream.parent.iterdir()] == [before]
 
 
 class SetAfter:
