@@ -121,7 +121,8 @@ def test_a_hundred_days_in_one_process_leave_nothing_behind(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr[-2_000:]
     counted = [json.loads(line) for line in done.stdout.splitlines()]
     third, last = counted[2], counted[-1]
-    more_kb = last["memory_kb"] - third["memory_kb"]
+    # How full its pages are hangs on how a day went: what leaks is there after the leanest, too.
+    more_kb = min(one["memory_kb"] for one in counted[-10:]) - third["memory_kb"]
     print(f"{len(counted)} starts and stops, {more_kb} KB more than after the third: {last}")  # noqa: T201 a Show
     assert len(counted) == TIMES
     assert {one["code"] for one in counted} == {0}

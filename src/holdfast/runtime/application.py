@@ -118,8 +118,7 @@ class Application:
                 return await self._serve(group, parts)
         finally:
             hook.cancel()
-            if self._signals is not None:
-                self._signals.detach()
+            self._hear_no_more()
 
     def ask_stop(self, why: str, *, exit_code: int = 0) -> None:
         """Ask for the end; the first one to ask says why. Called from the event loop."""
@@ -160,7 +159,9 @@ class Application:
         )
         supervisor.interrupted = self._on_interrupt
         self._supervisor = supervisor
-        self._shutdown = Shutdown(supervisor, parts.threads, parts.final, limits=parts.limits)
+        self._shutdown = Shutdown(
+            supervisor, parts.threads, parts.final, limits=parts.limits, hush=self._hear_no_more
+        )
         self._listen()
         if self._watchdog is not None:
             self._watchdog.start(parts.threads)
@@ -193,6 +194,11 @@ class Application:
         assert self._signals is not None, "a signal came"
         self._asked_s = self._signals.at_s
         self.ask_stop(f"signal {self._signals.number}")
+
+    def _hear_no_more(self) -> None:
+        """A signal that comes now changes nothing, and goes to stderr: the log has its last record."""
+        if self._signals is not None:
+            self._signals.detach()
 
     def _on_interrupt(self, interrupt: BaseException) -> None:
         """A service asked for the end the hard way: it is the same end, with its code."""

@@ -7,7 +7,7 @@ the deadline; one that overruns its cap is told of, and the stop goes on. The te
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -113,6 +113,10 @@ class _Phase(msgspec.Struct, frozen=True):
     cap_s: float
 
 
+def _nobody() -> None:
+    """Nobody else writes."""
+
+
 class Shutdown:
     """One stop of one program. Every call of `run` waits for the same one."""
 
@@ -123,12 +127,14 @@ class Shutdown:
         final: FinalState,
         *,
         limits: StopLimits | None = None,
+        hush: Callable[[], None] = _nobody,
     ) -> None:
-        """Nothing happens before `run`."""
+        """Nothing happens before `run`. `hush` keeps from the log what would come behind its record."""
         self._supervisor = supervisor
         self._threads = threads
         self._final = final
         self._limits = limits or StopLimits()
+        self._hush = hush
         self._began_s: float | None = None
         self._faults: dict[str, str] = {}
         self._saved: Saved | None = None
@@ -276,6 +282,7 @@ class Shutdown:
             open_positions=saved.open_positions if saved is not None else None,
             seconds=round(self._now_s - self._began_s, 3),
         )
+        self._hush()
         _log.info("Shutdown complete", **msgspec.structs.asdict(report))
         flush_everything()
         return report

@@ -1,6 +1,7 @@
 """An application from its first service to its last record, and every way to its end."""
 
 import asyncio
+import signal
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing_extensions import override
 
 from holdfast.domain.errors import DataRefused
 from holdfast.domain.event import ServiceChanged, ServiceState
+from holdfast.runtime import shutdown
 from holdfast.runtime.application import Application, Parts
 from holdfast.runtime.health import ServiceStatus
 from holdfast.runtime.service import Group, Ready
 from holdfast.runtime.shutdown import Saved, StopReport
+from holdfast.runtime.signals import Signals
 from holdfast.runtime.threads import Threads
 from holdfast.runtime.tree import BadTree
 from tests.support.program import make_parts
@@ -101,6 +104,28 @@ def test_it_starts_runs_and_stops_when_it_is_asked_to() -> None:
         "feed",
         "store",
     ]
+
+
+@pytest.mark.proves("APP-11")
+def test_a_signal_that_comes_behind_the_last_record_is_not_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It changes nothing any more; a person sees it all the same."""
+    signals = Signals()
+    signals.install()
+    monkeypatch.setattr(shutdown, "flush_everything", lambda: signal.raise_signal(signal.SIGTERM))
+    application = Application(lambda: parts(pair([])), signals=signals)
+
+    async def story() -> None:
+        application.ask_stop("the day is over")
+
+    try:
+        report, events = served(application, story)
+    finally:
+        signals.restore()
+    assert (report.exit_code, events[-1]) == (0, "Shutdown complete")
+    assert signals.number == signal.SIGTERM
+    assert "Caught signal 15" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("known_s", "is_told"), [(20, True), (90, False)])
