@@ -129,8 +129,12 @@ class Quote:
 
     def _remember(self, tick: Tick) -> None:
         """Keep the extremes of trades by quarter minute; the last five cover a minute."""
-        low = tick.last_paise if tick.last_low_paise is None else tick.last_low_paise
-        high = tick.last_paise if tick.last_high_paise is None else tick.last_high_paise
+        low = self._near_book(
+            tick.last_paise if tick.last_low_paise is None else tick.last_low_paise
+        )
+        high = self._near_book(
+            tick.last_paise if tick.last_high_paise is None else tick.last_high_paise
+        )
         bucket = tick.at_ns // _BUCKET_NS
         buckets = self._buckets
         if buckets and buckets[-1][0] == bucket:
@@ -146,9 +150,23 @@ class Quote:
         """Lowest and highest trade of about the last minute, in paise, the last one included."""
         oldest = now_ns // _BUCKET_NS - _BUCKETS_BACK
         recent = [b for b in self._buckets if b[0] >= oldest]
-        low = min((b[1] for b in recent), default=self.last_paise)
-        high = max((b[2] for b in recent), default=self.last_paise)
-        return min(low, self.last_paise), max(high, self.last_paise)
+        last = self._near_book(self.last_paise)
+        low = min((b[1] for b in recent), default=last)
+        high = max((b[2] for b in recent), default=last)
+        return min(low, last), max(high, last)
+
+    def _near_book(self, price_paise: int) -> int:
+        """A trade's price as far as the book around it makes it one: else the book's own.
+
+        A print at half as much again as the ask, or two thirds of the bid, is no market (T18): no
+        band of the exchange lies around it, and a stop or an exit priced by it would not fill.
+        """
+        bid, ask = self.bid_paise, self.ask_paise
+        if bid is None or ask is None or bid <= price_paise <= ask:
+            return price_paise
+        if 2 * price_paise > 3 * ask:
+            return ask
+        return bid if 3 * price_paise < 2 * bid else price_paise
 
     @property
     def newest_ns(self) -> int | None:

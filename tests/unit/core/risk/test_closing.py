@@ -846,11 +846,66 @@ def test_the_first_price_is_the_touch_itself(side: Side) -> None:
 
 @pytest.mark.parametrize(("side", "edge"), [(Side.BUY, 6_000), (Side.SELL, 14_000)])
 def test_a_price_goes_no_further_than_the_band(side: Side, edge: int) -> None:
-    """The touch lies outside: the exit rests at the edge."""
+    """A hole in the book: the touch lies outside, the other side does not. It rests at the edge."""
+    state, position = ready_state(), a_position(side=side)
+    bid, ask = (4_000, 10_100) if side is Side.BUY else (9_900, 18_000)
+    state.quotes[CALL.id].take(packet(last=10_000, bid=bid, ask=ask, volume=65))
+    assert closing.exit_price_paise(state, position) == edge
+
+
+@pytest.mark.proves("T13", "T16")
+@pytest.mark.parametrize(
+    ("side", "prices"), [(Side.BUY, (4_000, 6_000, 8_000)), (Side.SELL, (18_000, 14_000, 12_000))]
+)
+def test_a_market_that_lies_beyond_the_band_is_asked_at_its_own_price_first(
+    side: Side, prices: Sequence[int]
+) -> None:
+    """It ran away within the minute: at the edge nothing would fill. Refused, it is the edge again."""
     state, position = ready_state(), a_position(side=side)
     bid, ask = (4_000, 4_100) if side is Side.BUY else (17_900, 18_000)
     state.quotes[CALL.id].take(packet(last=10_000, bid=bid, ask=ask, volume=65))
-    assert closing.exit_price_paise(state, position) == edge
+    assert closing.exit_price_paise(state, position) == prices[0]
+    position.band_refused_at_ns = NOW
+    found = []
+    for position.band_refusals in range(1, len(prices)):
+        found.append(closing.exit_price_paise(state, position))
+    assert found == list(prices[1:])
+    state.now_ns = NOW + EDGE_AFTER_NS
+    state.quotes[CALL.id].take_read(packet(last=10_000, bid=bid, ask=ask, at=state.now_ns))
+    assert closing.exit_price_paise(state, position) == prices[0]
+
+
+@pytest.mark.proves("T18")
+@pytest.mark.parametrize(("side", "freak"), [(Side.BUY, 30_000), (Side.SELL, 3_000)])
+@pytest.mark.parametrize("is_over", [False, True], ids=["it is the last", "another came after it"])
+def test_a_print_that_is_no_market_keeps_no_exit_from_the_market(
+    side: Side, freak: int, *, is_over: bool
+) -> None:
+    """
+    One print at three times the price had the exit rest above every bid for a minute, and had the
+    resting stop count for nothing.
+    """
+    state, position = ready_state(), a_position(side=side)
+    state.quotes[CALL.id].take(packet(last=freak, volume=130))
+    if is_over:
+        state.quotes[CALL.id].take(packet(last=10_000, volume=195))
+    touch = 9_995 if side is Side.BUY else 10_005
+    assert closing.exit_price_paise(state, position) == touch
+    position.ladder_step = len(LADDER_BPS)
+    assert abs(closing.exit_price_paise(state, position) - 10_000) == pytest.approx(4_000, abs=10)
+    assert 9_990 <= min(state.quotes[CALL.id].extremes(NOW)) <= 10_010
+    assert 9_990 <= max(state.quotes[CALL.id].extremes(NOW)) <= 10_010
+
+
+@pytest.mark.proves("T16")
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_an_edge_beyond_the_last_known_price_is_none(side: Side) -> None:
+    """No usable book, and the minute's extreme far away: the last price is the reference."""
+    state, position = ready_state(), a_position(side=side)
+    far = 30_000 if side is Side.BUY else 3_000
+    state.quotes[CALL.id].take(packet(last=far, bid=far - 5, ask=far + 5, volume=130))
+    state.quotes[CALL.id].take(packet(last=10_000, bid=None, ask=None, volume=195))
+    assert closing.exit_price_paise(state, position) == 10_000
 
 
 @pytest.mark.proves("T13")
@@ -860,13 +915,13 @@ def test_a_touch_beyond_the_far_edge_is_priced_at_that_edge(side: Side, edge: in
     state, position = ready_state(), a_position(side=side)
     for volume, last in ((130, 12_000), (195, 8_000), (260, 10_000)):
         state.quotes[CALL.id].take(packet(last=last, volume=volume))
-    bid, ask = (15_000, 15_100) if side is Side.BUY else (5_000, 5_100)
+    bid, ask = (15_000, 15_100) if side is Side.BUY else (6_900, 7_000)
     state.quotes[CALL.id].take(packet(last=10_000, bid=bid, ask=ask, volume=260))
     assert closing.exit_price_paise(state, position) == edge
 
 
 @pytest.mark.proves("T13")
-@pytest.mark.parametrize(("side", "prices"), [(Side.BUY, (2_115, 1_120)), (Side.SELL, (10, 505))])
+@pytest.mark.parametrize(("side", "prices"), [(Side.BUY, (2_115, 2_115)), (Side.SELL, (10, 505))])
 def test_half_way_back_lies_inside_the_band_of_the_last_price(
     side: Side, prices: Sequence[int]
 ) -> None:
