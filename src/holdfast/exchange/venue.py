@@ -46,12 +46,16 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
-    """A placement as it was received; `refusal` where it was refused or rejected on arrival."""
+    """A placement as it was received; `refusal` where it was refused or rejected on arrival.
+
+    `is_taken`: there is an order of it. What the broker refuses at its door leaves none behind.
+    """
 
     order_id: OrderId
     terms: OrderTerms
     at_ns: int
     refusal: Refusal | None
+    is_taken: bool
 
 
 Result = OrderRow | Refused
@@ -107,9 +111,12 @@ class SimulatedExchange:
         forced = self._guards.objection() or forced
         objection = forced or self._intake.objection(terms, at_ns)
         refusal = None if objection is None else objection.refusal
-        received = Placement(order_id=order_id, terms=terms, at_ns=at_ns, refusal=refusal)
+        at_door = objection is not None and objection.judge is Judge.BROKER
+        received = Placement(
+            order_id=order_id, terms=terms, at_ns=at_ns, refusal=refusal, is_taken=not at_door
+        )
         self._placements.append(received)
-        if objection is not None and objection.judge is Judge.BROKER:
+        if objection is not None and at_door:
             return [_refused(order_id, objection)]
         order = LiveOrder(
             order_id, self._next_number(), terms=terms, rank=self._next_rank(), at_ns=at_ns

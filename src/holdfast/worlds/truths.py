@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 
 class NoIdTwice(Checker):
-    """An id reaches the broker once; the broker does not tell two apart."""
+    """An id reaches the broker once; the broker does not tell two apart.
+
+    One that it refused at its door is in no book. Where a crash took the record of it as well,
+    nobody can know of it, and the next life may use it (T21): no life does so itself.
+    """
 
     promise = "2.1, T21, GWL-5"
 
     def __init__(self) -> None:
         """Nothing was placed."""
-        self._seen: set[OrderId] = set()
+        self._taken: set[OrderId] = set()
+        self._refused_in: dict[OrderId, int] = {}
         self._count = 0
 
     @override
@@ -32,9 +37,13 @@ class NoIdTwice(Checker):
         while self._count < len(placements):
             placed = placements[self._count]
             self._count += 1
-            if placed.order_id in self._seen:
-                self.broken(f"{placed.order_id} reached the broker twice")
-            self._seen.add(placed.order_id)
+            name = placed.order_id
+            if name in self._taken or self._refused_in.get(name) == world.lives:
+                self.broken(f"{name} reached the broker twice")
+            if placed.is_taken:
+                self._taken.add(name)
+            else:
+                self._refused_in[name] = world.lives
 
 
 class OneOrderPerIntent(Checker):
