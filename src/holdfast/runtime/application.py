@@ -118,7 +118,8 @@ class Application:
                 return await self._serve(group, parts)
         finally:
             hook.cancel()
-            self._hear_no_more()
+            if self._signals is not None:
+                self._signals.detach()
 
     def ask_stop(self, why: str, *, exit_code: int = 0) -> None:
         """Ask for the end; the first one to ask says why. Called from the event loop."""
@@ -160,7 +161,7 @@ class Application:
         supervisor.interrupted = self._on_interrupt
         self._supervisor = supervisor
         self._shutdown = Shutdown(
-            supervisor, parts.threads, parts.final, limits=parts.limits, hush=self._hear_no_more
+            supervisor, parts.threads, parts.final, limits=parts.limits, hush=self._hush
         )
         self._listen()
         if self._watchdog is not None:
@@ -195,10 +196,10 @@ class Application:
         self._asked_s = self._signals.at_s
         self.ask_stop(f"signal {self._signals.number}")
 
-    def _hear_no_more(self) -> None:
-        """A signal that comes now changes nothing, and goes to stderr: the log has its last record."""
+    def _hush(self) -> None:
+        """A first signal that comes now changes nothing; of any the log, at its end, is not told."""
         if self._signals is not None:
-            self._signals.detach()
+            self._signals.hush()
 
     def _on_interrupt(self, interrupt: BaseException) -> None:
         """A service asked for the end the hard way: it is the same end, with its code."""

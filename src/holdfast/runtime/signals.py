@@ -108,6 +108,10 @@ class Signals:
         if self.shutting_down:
             wake()
 
+    def hush(self) -> None:
+        """Say what still comes on stderr: the log has its last record."""
+        self._say = _to_stderr
+
     def detach(self) -> None:
         """Forget what was attached: its event loop has ended, and its log will."""
         self._wake, self._describe = _nothing, thread_stacks

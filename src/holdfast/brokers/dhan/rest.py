@@ -104,7 +104,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
     """There is no answer. NOT_SENT: no byte of the request left. UNANSWERED: it may have.
 
-    `reason` holds neither token nor address.
+    `reason` holds neither token nor URL.
     """
 
     outcome: Outcome
@@ -356,10 +356,14 @@ class WarmLines:
     async def retire(self) -> None:
         """Give every connection back, those that still carry an order once it is answered."""
         self._is_retired = True
-        idle = [line for line in self._lines if not line.is_busy]
-        self._lines = [line for line in self._lines if line.is_busy]
-        for line in idle:
+        for line in [line for line in self._lines if not line.is_busy]:
             await line.close()
+            self._lines = [one for one in self._lines if one is not line]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of them is left."""
+        return not self._lines
 
     async def close(self) -> None:
         """Give every connection back; the next request makes new ones."""
@@ -370,6 +374,13 @@ class WarmLines:
 def _coldness(line: Line) -> int:
     age_ns = line.age_ns()
     return FRESH_NS - 1 if age_ns is None else age_ns
+
+
+def _is_wrong_source(reply: Reply) -> bool:
+    """Whether another address might do better: this one is refused, or nothing leaves from it."""
+    if isinstance(reply, Answer):
+        return is_address_refused(text_of(reply.payload))
+    return reply.outcome is Outcome.NOT_SENT
 
 
 class Rest:
@@ -389,7 +400,8 @@ class Rest:
 
         `tell` hears of a dead token, a refused address and a clock that is off. `order_sources` are
         what is registered with the broker (T27), that of reads without any: after an order that was
-        refused for its address the next leave from the next of them, in turn.
+        refused for its address, or that nothing could leave with, the next leave from the next of
+        them, in turn.
         """
         self._base = base
         self._credentials = credentials
@@ -401,6 +413,7 @@ class Rest:
         self._reads = Line(timing, source=source, limit=READ_CONNECTIONS)
         self._sources = deque(order_sources or (source,))
         self._orders = self._lines_from(self._sources[0])
+        self._retired: list[WarmLines] = []
 
     async def call(
         self,
@@ -441,10 +454,13 @@ class Rest:
             timeout_s=TIMEOUT_S[CallKind.READ],
         )
         sent_ns = self._timing.now_ns()
-        replies = await self._orders.refresh(request, older_ns=older_ns)
+        lines = self._orders
+        replies = await lines.refresh(request, older_ns=older_ns)
         for reply in replies:
             if isinstance(reply, Answer):
                 self._notice(reply, sent_ns, secret)
+            elif reply.outcome is Outcome.NOT_SENT:
+                await self._leave_elsewhere(lines)
         return replies
 
     @property
@@ -459,7 +475,8 @@ class Rest:
     async def close(self) -> None:
         """Give every connection back. Calls after it are NOT_SENT."""
         self._is_closed = True
-        await self._orders.close()
+        for lines in (self._orders, *self._retired):
+            await lines.close()
         await self._reads.close()
         await asyncio.sleep(0)  # what was closed is gone after a turn of the loop
 
@@ -483,22 +500,24 @@ class Rest:
         lines = self._orders
         if is_order or (kind is CallKind.POLL and lines.spare):
             reply = await lines.send(request, is_order=is_order)
+            if _is_wrong_source(reply):
+                await self._leave_elsewhere(lines)
         else:
             reply = await self._reads.send(request)
         if isinstance(reply, Answer):
             self._notice(reply, sent_ns, secret)
-            if is_order and is_address_refused(text_of(reply.payload)):
-                await self._leave_elsewhere(lines)
         return reply
 
     async def _leave_elsewhere(self, lines: WarmLines) -> None:
-        """Orders leave from the next source; `lines` are those over which one was refused.
+        """Orders leave from the next source; `lines` are those over which one could not.
 
-        Of several that were in flight together only the first refusal changes it.
+        Of several that were in flight together only the first changes it.
         """
         if len(self._sources) > 1 and lines is self._orders and not self._is_closed:
             self._sources.rotate(-1)
             self._orders = self._lines_from(self._sources[0])
+            self._retired = [one for one in self._retired if not one.is_empty]
+            self._retired.append(lines)
             await lines.retire()
 
     def _lines_from(self, source: Source) -> WarmLines:

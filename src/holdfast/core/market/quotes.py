@@ -61,6 +61,7 @@ class Quote:
         "_buckets",
         "ask_paise",
         "at_ns",
+        "believed_paise",
         "bid_paise",
         "connection",
         "instrument",
@@ -83,6 +84,7 @@ class Quote:
         self.rest_at_ns: int | None = None
         self.venue_at_ns: int | None = None
         self.last_paise = 0
+        self.believed_paise = 0
         self.previous_paise = 0
         self.bid_paise: int | None = None
         self.ask_paise: int | None = None
@@ -115,11 +117,14 @@ class Quote:
         is_grown = tick.volume > self.volume
         # The first packet shows that a trade was, not that it is now.
         self.traded = not is_first and (is_later or is_grown)
+        is_new = is_first or self.traded or tick.last_paise != self.last_paise
         self.tick = tick
         self.previous_paise = self.last_paise or tick.last_paise
         self.last_paise = tick.last_paise
         self.bid_paise = tick.bids[0][0] if tick.bids else None
         self.ask_paise = tick.asks[0][0] if tick.asks else None
+        if is_new:  # by the book of its own packet: a later one says nothing about it
+            self.believed_paise = self._near_book(tick.last_paise)
         if is_grown:
             self.volume = tick.volume
         if is_later:
@@ -147,10 +152,13 @@ class Quote:
             buckets.popleft()
 
     def extremes(self, now_ns: int) -> tuple[int, int]:
-        """Lowest and highest trade of about the last minute, in paise, the last one included."""
+        """Lowest and highest trade of about the last minute, in paise, the last one included.
+
+        Prints that are no market are left out.
+        """
         oldest = now_ns // _BUCKET_NS - _BUCKETS_BACK
         recent = [b for b in self._buckets if b[0] >= oldest]
-        last = self._near_book(self.last_paise)
+        last = self.believed_paise
         low = min((b[1] for b in recent), default=last)
         high = max((b[2] for b in recent), default=last)
         return min(low, last), max(high, last)
@@ -162,11 +170,11 @@ class Quote:
         band of the exchange lies around it, and a stop or an exit priced by it would not fill.
         """
         bid, ask = self.bid_paise, self.ask_paise
-        if bid is None or ask is None or bid <= price_paise <= ask:
-            return price_paise
-        if 2 * price_paise > 3 * ask:
+        if ask is not None and 2 * price_paise > 3 * ask:
             return ask
-        return bid if 3 * price_paise < 2 * bid else price_paise
+        if bid is not None and 3 * price_paise < 2 * bid:
+            return bid
+        return price_paise
 
     @property
     def newest_ns(self) -> int | None:

@@ -427,22 +427,14 @@ def exit_price_paise(state: State, position: Position) -> int:
     """A marketable price inside the band, deeper with every rung.
 
     With no usable price it is the band's edge around the last known one; every refusal by the band
-    halves the distance to the last price (T13, T16) until the band can have moved. Where the whole
-    market lies beyond the band that we take for the exchange's, its own price is asked first: what
-    others offer at was allowed, and an exit at the edge would fill nothing.
+    halves the distance to the last price (T13, T16) until the band can have moved.
     """
     quote = state.quote(position.id)
     last, extremes = quote.last_paise, quote.extremes(state.now_ns)
     price = _into_band(state, position, _rung_paise(state, position), extremes)
-    is_refused = state.now_ns - position.band_refused_at_ns < EDGE_AFTER_NS
-    refusals = position.band_refusals if is_refused else 0
-    beyond = _market_beyond_paise(state, position, price)
-    if beyond is not None:
-        if refusals == 0:
-            return beyond
-        refusals -= 1
-    if is_refused:
-        price = last + (price - last) // 2 ** min(refusals, BAND_HALVINGS_MAX)
+    if state.now_ns - position.band_refused_at_ns < EDGE_AFTER_NS:
+        halvings = min(position.band_refusals, BAND_HALVINGS_MAX)
+        price = last + (price - last) // 2**halvings
         price = _into_band(state, position, price, (last, last))
     return max(price, position.instrument.price_step_paise)
 
@@ -465,36 +457,16 @@ def _into_band(
 
 def _rung_paise(state: State, position: Position) -> int:
     """The price of the present rung: the touch or beyond it; without one the band decides."""
+    quote = state.quote(position.id)
+    now, limits = state.now_ns, state.settings.freshness
+    usable = quote.fault(now, limits) is None or quote.has_read(now, limits)
     side = position.closing_side
-    touch = _touch_paise(state, position)
+    touch = quote.closing_paise(side.opposite.sign) if usable else None
     if touch is None or position.ladder_step >= len(LADDER_BPS):
-        low, high = state.quote(position.id).extremes(state.now_ns)
+        low, high = quote.extremes(now)
         rules = state.price_rules(position.instrument)
         return rules.band(high)[0] if side is Side.SELL else rules.band(low)[1]
     return touch + side.sign * (touch * LADDER_BPS[position.ladder_step] // 10_000)
-
-
-def _touch_paise(state: State, position: Position) -> int | None:
-    """What somebody offers to close at, by a price that may be traded on; `None` without either."""
-    quote = state.quote(position.id)
-    now, limits = state.now_ns, state.settings.freshness
-    is_usable = quote.fault(now, limits) is None or quote.has_read(now, limits)
-    return quote.closing_paise(position.closing_side.opposite.sign) if is_usable else None
-
-
-def _market_beyond_paise(state: State, position: Position, price_paise: int) -> int | None:
-    """Where the market is when all of it lies beyond a price, which then fills nothing; or `None`.
-
-    Both sides of the book, or the last trade where there is no usable one: a bid that is far below
-    an ask that is not may only be a hole in the book.
-    """
-    quote, side = state.quote(position.id), position.closing_side
-    touch = _touch_paise(state, position)
-    if touch is None:
-        near = touch = quote.last_paise
-    else:
-        near = quote.closing_paise(side.sign) or touch
-    return touch if touch and side.sign * (near - price_paise) > 0 else None
 
 
 def take_revival(state: State, position: Position, order: Order) -> None:

@@ -456,6 +456,27 @@ def test_an_order_refused_for_its_address_leaves_from_the_other_one_next() -> No
     assert [heard.peer for heard in server.heard] == [first, SECOND, first, SECOND, first]
 
 
+@pytest.mark.proves("T27")
+def test_an_address_that_nothing_leaves_from_is_given_up_for_the_other_one() -> None:
+    """The machine may have lost it since, and the first may be taken again: exits go on."""
+    answers = [OK, said(400, INVALID_IP)]
+    server = WireServer(lambda _heard: answers.pop())
+
+    async def main() -> list[int | Outcome]:
+        async with server:
+            sources = [Source(socket.AF_INET), Source(socket.AF_INET6)]
+            base = f"http://localhost:{server.port}"
+            rest = Rest(base, Whose(), ScaledClock(NOW_NS, SLOW), order_sources=sources)
+            ended: list[int | Outcome] = []
+            for _ in range(3):
+                reply = await rest.call("PUT", "/orders/1", kind=CallKind.CHANGE)
+                ended.append(reply.status if isinstance(reply, Answer) else reply.outcome)
+            await rest.close()
+            return ended
+
+    assert asyncio.run(main()) == [400, Outcome.NOT_SENT, 200]
+
+
 @needs_second
 @pytest.mark.proves("T27")
 def test_orders_that_are_refused_together_change_the_address_once() -> None:

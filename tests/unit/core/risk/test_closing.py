@@ -846,33 +846,11 @@ def test_the_first_price_is_the_touch_itself(side: Side) -> None:
 
 @pytest.mark.parametrize(("side", "edge"), [(Side.BUY, 6_000), (Side.SELL, 14_000)])
 def test_a_price_goes_no_further_than_the_band(side: Side, edge: int) -> None:
-    """A hole in the book: the touch lies outside, the other side does not. It rests at the edge."""
+    """The touch lies outside: the exit rests at the edge."""
     state, position = ready_state(), a_position(side=side)
     bid, ask = (4_000, 10_100) if side is Side.BUY else (9_900, 18_000)
     state.quotes[CALL.id].take(packet(last=10_000, bid=bid, ask=ask, volume=65))
     assert closing.exit_price_paise(state, position) == edge
-
-
-@pytest.mark.proves("T13", "T16")
-@pytest.mark.parametrize(
-    ("side", "prices"), [(Side.BUY, (4_000, 6_000, 8_000)), (Side.SELL, (18_000, 14_000, 12_000))]
-)
-def test_a_market_that_lies_beyond_the_band_is_asked_at_its_own_price_first(
-    side: Side, prices: Sequence[int]
-) -> None:
-    """It ran away within the minute: at the edge nothing would fill. Refused, it is the edge again."""
-    state, position = ready_state(), a_position(side=side)
-    bid, ask = (4_000, 4_100) if side is Side.BUY else (17_900, 18_000)
-    state.quotes[CALL.id].take(packet(last=10_000, bid=bid, ask=ask, volume=65))
-    assert closing.exit_price_paise(state, position) == prices[0]
-    position.band_refused_at_ns = NOW
-    found = []
-    for position.band_refusals in range(1, len(prices)):
-        found.append(closing.exit_price_paise(state, position))
-    assert found == list(prices[1:])
-    state.now_ns = NOW + EDGE_AFTER_NS
-    state.quotes[CALL.id].take_read(packet(last=10_000, bid=bid, ask=ask, at=state.now_ns))
-    assert closing.exit_price_paise(state, position) == prices[0]
 
 
 @pytest.mark.proves("T18")
@@ -897,15 +875,28 @@ def test_a_print_that_is_no_market_keeps_no_exit_from_the_market(
     assert 9_990 <= max(state.quotes[CALL.id].extremes(NOW)) <= 10_010
 
 
-@pytest.mark.proves("T16")
-@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
-def test_an_edge_beyond_the_last_known_price_is_none(side: Side) -> None:
-    """No usable book, and the minute's extreme far away: the last price is the reference."""
-    state, position = ready_state(), a_position(side=side)
-    far = 30_000 if side is Side.BUY else 3_000
-    state.quotes[CALL.id].take(packet(last=far, bid=far - 5, ask=far + 5, volume=130))
-    state.quotes[CALL.id].take(packet(last=10_000, bid=None, ask=None, volume=195))
-    assert closing.exit_price_paise(state, position) == 10_000
+@pytest.mark.proves("T1", "T18")
+def test_a_book_that_moves_away_rewrites_no_trade() -> None:
+    """The exchange's reference stands while nothing trades, and with it the band at a trigger."""
+    state, _ = ready_state(), a_position()
+    quote = state.quotes[CALL.id]
+    quote.take(packet(last=10_000, bid=9_995, ask=10_005, volume=130))
+    for seconds in (1, 90):
+        at_ns = NOW + seconds * SECOND
+        quote.take(packet(last=10_000, bid=6_000, ask=6_500, volume=130, at=at_ns))
+        assert quote.extremes(at_ns) == (10_000, 10_000)
+
+
+@pytest.mark.proves("T18")
+@pytest.mark.parametrize(("ask", "believed"), [(9_000, (9_000, 10_000)), (None, (10_000, 30_000))])
+def test_one_side_of_a_book_is_enough_to_disbelieve_a_print(
+    ask: int | None, believed: tuple[int, int]
+) -> None:
+    """Above every offer nobody bought. Without a book there is nothing to hold it against."""
+    state, _ = ready_state(), a_position()
+    quote = state.quotes[CALL.id]
+    quote.take(packet(last=30_000, bid=None, ask=ask, volume=130))
+    assert quote.extremes(NOW) == believed
 
 
 @pytest.mark.proves("T13")
