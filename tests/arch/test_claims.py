@@ -52,6 +52,7 @@ def run(folder: Path, text: str, *options: str) -> tuple[int, Path]:
     return done.returncode, proved
 
 
+@pytest.mark.timeout(90)  # now and then the workers take twenty seconds to end
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2")], ids=["one", "workers"])
 def test_only_ids_whose_every_claim_held_are_proved(
     tmp_path: Path, workers: tuple[str, ...]
