@@ -184,8 +184,9 @@ class Shutdown:
                 await self._drain(min(limits.drain_s, cap_s * 0.75))
                 await self._end(phase, until_s)
             elif phase.groups[0] is Group.STATE:
+                # Where nothing is saved there is nothing to read back: saving has the larger share.
                 spare_s = max(self._deadline_s - until_s, 0.0) / 3
-                await self._save(cap_s / 4 + spare_s)
+                await self._save(cap_s / 4 + 2 * spare_s)
                 await self._end(phase, self._now_s + cap_s / 2 + spare_s)
                 await self._verify(max(until_s, self._deadline_s))
             else:
