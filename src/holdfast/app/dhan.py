@@ -19,7 +19,7 @@ from holdfast.app.config import Config, DhanSettings, order_prefix
 from holdfast.brokers.dhan.account import AccountSide, Site, Told, Trading, account_side
 from holdfast.brokers.dhan.charts import History, read_history
 from holdfast.brokers.dhan.feed import DhanFeed, FeedDay, TokenRefused
-from holdfast.brokers.dhan.ip import check_ip, read_registration, watch_ip
+from holdfast.brokers.dhan.ip import checked, read_registration, watch_ip
 from holdfast.brokers.dhan.orderline import OrderLine
 from holdfast.brokers.dhan.passwords import find_passwords
 from holdfast.brokers.dhan.quotes import QuoteReader
@@ -253,8 +253,8 @@ async def _order_sources(rest: Rest, heard: Heard, day: DhanDay) -> tuple[Source
     if not day.config.mode.is_live:
         heard.tell(AccountChecked(at_ns=day.clock.now_ns(), orders_allowed=True))
         return ()
-    heard.tell(await check_ip(rest, day.clock))
     found = await read_registration(rest)
+    heard.tell(checked(found, day.clock.now_ns()))
     if isinstance(found, NoAnswer):
         return ()
     return (found.source,) if found.spare is None else (found.source, found.spare)

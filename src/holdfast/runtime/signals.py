@@ -114,8 +114,9 @@ class Signals:
 
     def detach(self) -> None:
         """Forget what was attached: its event loop has ended, and its log will."""
+        self.hush()
         self._wake, self._describe = _nothing, thread_stacks
-        self._say, self._stacks_to = _to_stderr, 2
+        self._stacks_to = 2
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -1,7 +1,6 @@
 """Plays scenarios, one after the other, in one life of broker and program, and judges each."""
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -17,6 +16,7 @@ from tests.process.faults.watching import (
     Watch,
     differences,
     longest_bare_ms,
+    nets,
 )
 
 APPROACH_S: Final = 500.0
@@ -328,10 +328,7 @@ def _trade(instrument: str, side: str, quantity: int) -> dict[str, Any]:
 
 def _shorts(truth: dict[str, Any]) -> dict[str, int]:
     """What the account is short of, by the truth: contracts of each instrument."""
-    net = Counter[str]()
-    for key in truth["positions"]:
-        net[key["instrument"]] += key["bought"] - key["sold"]
-    return {name: -quantity for name, quantity in net.items() if quantity < 0}
+    return {name: -quantity for name, quantity in nets(truth).items() if quantity < 0}
 
 
 def _shorts_told(view: dict[str, Any]) -> int:

@@ -124,10 +124,16 @@ def _order_differences(order: dict[str, Any], ours: Any) -> list[str]:
     return [] if theirs == told else [f"{name} filled {theirs} there and {told} here"]
 
 
-def _net_differences(truth: dict[str, Any], view: dict[str, Any]) -> list[str]:
-    theirs = Counter[str]()
+def nets(truth: dict[str, Any]) -> Counter[str]:
+    """What the account holds of each instrument, in signed contracts."""
+    held = Counter[str]()
     for key in truth["positions"]:
-        theirs[key["instrument"]] += key["bought"] - key["sold"]
+        held[key["instrument"]] += key["bought"] - key["sold"]
+    return held
+
+
+def _net_differences(truth: dict[str, Any], view: dict[str, Any]) -> list[str]:
+    theirs = nets(truth)
     ours = Counter[str]()
     for held in view["positions"]:
         ours[held["instrument"]] += held["quantity"]

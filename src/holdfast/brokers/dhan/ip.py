@@ -135,12 +135,16 @@ def _is_same(one: str, other: str) -> bool:
 
 async def check_ip(rest: Rest, timing: Timing) -> AccountChecked:
     """Ask now. A check that fails allows nothing (T27)."""
-    found = await read_registration(rest)
+    return checked(await read_registration(rest), timing.now_ns())
+
+
+def checked(found: Registration | NoAnswer, at_ns: int) -> AccountChecked:
+    """What an answer, or that there is none, means for orders."""
     if isinstance(found, NoAnswer):
         fault = f"the address could not be checked: {found.reason}"
     else:
         fault = found.fault
-    return AccountChecked(at_ns=timing.now_ns(), orders_allowed=not fault, reason=fault)
+    return AccountChecked(at_ns=at_ns, orders_allowed=not fault, reason=fault)
 
 
 async def watch_ip(
@@ -157,9 +161,9 @@ async def watch_ip(
     """
     while True:
         asked.clear()
-        checked = await check_ip(rest, timing)
-        tell(checked)
-        pause_s = every_s if checked.orders_allowed else min(AGAIN_S, every_s)
+        found = await check_ip(rest, timing)
+        tell(found)
+        pause_s = every_s if found.orders_allowed else min(AGAIN_S, every_s)
         try:
             async with asyncio.timeout(timing.wall_s(pause_s)):
                 await asked.wait()

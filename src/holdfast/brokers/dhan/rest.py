@@ -393,13 +393,12 @@ class Rest:
         timing: Timing,
         *,
         tell: Callable[[AnyEvent], None] = lambda _event: None,
-        source: Source = ANYWHERE,
         order_sources: Sequence[Source] = (),
     ) -> None:
         """`base` is the address before every path. Without `credentials` no token is sent.
 
         `tell` hears of a dead token, a refused address and a clock that is off. `order_sources` are
-        what is registered with the broker (T27), that of reads without any: after an order that was
+        what is registered with the broker (T27), anywhere without any: after an order that was
         refused for its address, or that nothing could leave with, the next leave from the next of
         them, in turn.
         """
@@ -410,8 +409,8 @@ class Rest:
         self._skew = SkewWatch()
         self._dead = ""
         self._is_closed = False
-        self._reads = Line(timing, source=source, limit=READ_CONNECTIONS)
-        self._sources = deque(order_sources or (source,))
+        self._reads = Line(timing, source=ANYWHERE, limit=READ_CONNECTIONS)
+        self._sources = deque(order_sources or (ANYWHERE,))
         self._orders = self._lines_from(self._sources[0])
         self._retired: list[WarmLines] = []
 

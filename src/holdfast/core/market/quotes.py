@@ -134,12 +134,11 @@ class Quote:
 
     def _remember(self, tick: Tick) -> None:
         """Keep the extremes of trades by quarter minute; the last five cover a minute."""
-        low = self._near_book(
-            tick.last_paise if tick.last_low_paise is None else tick.last_low_paise
-        )
-        high = self._near_book(
-            tick.last_paise if tick.last_high_paise is None else tick.last_high_paise
-        )
+        low = high = self.believed_paise
+        if tick.last_low_paise is not None:
+            low = self._near_book(tick.last_low_paise)
+        if tick.last_high_paise is not None:
+            high = self._near_book(tick.last_high_paise)
         bucket = tick.at_ns // _BUCKET_NS
         buckets = self._buckets
         if buckets and buckets[-1][0] == bucket:

@@ -366,7 +366,8 @@ def _close(state: State, position: Position) -> None:
     state.held[position.id].remove(position)
     charges = statement(position.charges)
     del charges["total"]
-    state.day.realised_net_paise += position.net_paise
+    net_paise = position.net_paise
+    state.day.realised_net_paise += net_paise
     signal = position.intent.signal
     state.day.last_exit_ns[signal.underlying, signal.direction] = state.now_ns
     assert position.exit is not None, "contracts were sold that no rule decided to sell"
@@ -379,7 +380,7 @@ def _close(state: State, position: Position) -> None:
             exit_value_paise=position.exit_value_paise,
             gross_paise=position.realised_paise,
             charges=charges,
-            net_paise=position.net_paise,
+            net_paise=net_paise,
             opened_at_ns=position.opened_at_ns,
             closed_at_ns=position.closed_at_ns,
             unprotected_ns=position.unprotected_ns,
