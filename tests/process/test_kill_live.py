@@ -197,9 +197,15 @@ class Day:
         return view is not None and view.is_flat
 
     def _knows_values(self) -> bool:
-        """Mean prices have two digits: the trade book, read again, makes them exact (T30)."""
-        books = {one.order_id: one for one in query.orders(self.live.folder / "journal.db")}
-        return not differing(self.broker.told(), books)
+        """Mean prices have two digits: the trade book, read twice, makes them exact (T30)."""
+        journal, truth = self.live.folder / "journal.db", self.broker.told()
+        books = {one.order_id: one for one in query.orders(journal)}
+        return not differing(truth, books) and ours_paise(journal) == result_paise(truth)
+
+
+def ours_paise(journal: Path) -> int:
+    """What all positions of the day have made before charges, as they are told now."""
+    return sum(one.gross_paise or 0 for one in query.positions(journal))
 
 
 def _position(order: dict[str, Any]) -> str:
@@ -311,7 +317,9 @@ def violations(day: Day, truth: dict[str, Any]) -> dict[str, Any]:
     )
     journal = day.live.folder / "journal.db"
     books = {one.order_id: one for one in query.orders(journal)}
-    ours_paise = sum(one.gross_paise or 0 for one in query.positions(journal))
+    header = query.day_header(journal)
+    assert header is not None
+    ended = [one for one in query.positions(journal) if one.state == "closed"]
     found = {
         "orders twice": [one for one, times in Counter(ids).items() if times > 1],
         "orphans": sorted({*live_orders(truth), *(set(ids) - set(books))}),
@@ -320,7 +328,9 @@ def violations(day: Day, truth: dict[str, Any]) -> dict[str, Any]:
         "stops too late": late,
         "tokens too many": len(truth["tokens"]) - 1,
         "fills that differ": differing(truth, books),
-        "result that differs": result_paise(truth) - ours_paise,
+        "result that differs": result_paise(truth) - ours_paise(journal),
+        "day's result that differs": result_paise(truth) - header.gross_paise,
+        "trades told twice or not at all": header.trades - len(ended),
     }
     return {name: one for name, one in found.items() if one}
 

@@ -414,7 +414,11 @@ class Engine:
         self._state.is_partial = True
 
     def leave_entries(self, step: Step) -> tuple[OrderId, ...]:
-        """The last decision was never durable: its entries did not leave; returns which."""
+        """The last decision was never durable: its entries did not leave; returns which.
+
+        What it told of the books the next start tells.
+        """
+        record.owe(self._state, step.audits)
         return record.leave_entries(self._state, step.commands)
 
     def image(self) -> bytes | None:

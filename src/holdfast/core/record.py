@@ -22,11 +22,17 @@ from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.audit import (
     AnyAudit,
+    EntryEnded,
+    EntryFilled,
     ExitDecided,
+    FillsCorrected,
     Halted,
     IntentFormed,
     LevelMoved,
+    PositionClosed,
+    PositionOpened,
     ReducedOutside,
+    Remedied,
 )
 from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
 from holdfast.domain.decision import Intent
@@ -34,6 +40,12 @@ from holdfast.domain.event import Action
 from holdfast.domain.order import BrokerOrderId, OrderId, Purpose
 
 Change = ModifyOrder | CancelOrder
+
+_OF_BOOKS = (
+    EntryEnded, EntryFilled, ExitDecided, FillsCorrected, LevelMoved, PositionClosed,
+    PositionOpened, ReducedOutside, Remedied,
+)  # fmt: skip
+"""What tells how orders, positions and money came to be as they are."""
 
 Do = Callable[[Callable[[], None]], None]
 """Does one part. Whoever folds a past goes on where a part raises, and says so."""
@@ -54,6 +66,14 @@ def leave_entries(state: State, commands: Sequence[AnyCommand]) -> tuple[OrderId
     for order_id in never:
         _unsend(state, order_id)
     return tuple(never)
+
+
+def owe(state: State, audits: Sequence[AnyAudit]) -> None:
+    """The decision was never durable: what it told of the books stands nowhere, and is told again.
+
+    An entry's intent is not: it did not leave. What stands in the way of entries a start finds anew.
+    """
+    state.owed += [one for one in audits if isinstance(one, _OF_BOOKS)]
 
 
 def stand(
@@ -236,7 +256,7 @@ def _stand_exits(
                 position.exit = None
                 do(partial(compile_levels, position))
     for number, exit_ in then.items():
-        if number in state.positions:
+        if number in state.positions and state.positions[number].exit != exit_:
             state.positions[number].exit = exit_
             state.positions[number].exit_at_ns = state.now_ns
 

@@ -23,6 +23,7 @@ def begin(state: State, *, alone_ns: int | None = None) -> None:
     Since `alone_ns` nobody else has sent anything under ids of ours; `None`: since now.
     """
     _forget_process(state)
+    _tell_owed(state)
     state.book.alone_ns = state.now_ns if alone_ns is None else min(alone_ns, state.now_ns)
     state.timers.postpone(state.now_ns)
     for position in state.live:
@@ -50,6 +51,12 @@ def ask(state: State) -> None:
     """Ask for funds and for the whole book."""
     state.send(ReadFunds())
     bookread.ask(state)
+
+
+def _tell_owed(state: State) -> None:
+    for audit in state.owed:
+        state.tell(audit)
+    state.owed.clear()
 
 
 def _forget_process(state: State) -> None:

@@ -212,7 +212,7 @@ class State:
     `aside` what others had done in a key when last nothing of ours was held there. `extra` is what
     the broker holds of a key beside our fills and theirs, once it is believed. `unowned` are orders
     that bear our id and belong to nothing, once told. `drifts` are the differences that a person
-    should see.
+    should see. `owed` is what a process told before it died, and no record holds.
     """
 
     def __init__(self, settings: EngineSettings) -> None:  # noqa: PLR0915 one line for each thing it holds
@@ -260,6 +260,7 @@ class State:
         self.unowned: set[BrokerOrderId] = set()
         self.drifts: dict[BrokerKey, Drifted] = {}
         self.over_offered: set[BrokerKey] = set()
+        self.owed: list[AnyAudit] = []
         self.self_test_fault: str | None = "not run"
         self.left_out: list[int] = []
 

@@ -110,7 +110,8 @@ class ExitDecided(Audit, frozen=True, kw_only=True):
 class PositionClosed(Audit, frozen=True, kw_only=True):
     """The last contract of a position was sold or bought back.
 
-    Money in paise; charges rounded as on a statement. `charges` names each component.
+    Its figures are of the whole position. Told again they replace those told before: contracts
+    came after its end, or a crash took what its end was decided by. Money in paise; charges rounded as on a statement. `charges` names each component.
     """
 
     position: int

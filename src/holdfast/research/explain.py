@@ -33,12 +33,12 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def closed(self) -> PositionClosed | None:
-        """The end of the position, when it has come, with what was corrected since."""
+        """The end of the position, when it has come: as told last, with what was corrected since."""
         found: PositionClosed | None = None
         for moment in self.moments:
             match moment.audit:
                 case PositionClosed() as told:
-                    found = found or told
+                    found = told
                 case FillsCorrected() as corrected if found is not None:
                     found = corrected.applied_to(found)
                 case _:

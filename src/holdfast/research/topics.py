@@ -102,6 +102,7 @@ class Working:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._closed: set[int] = set()
         self._instruments: set[InstrumentId] = set()
         self._rejected: set[OrderId] = set()
 
@@ -129,7 +130,7 @@ class Working:
         self._counts.update(name for command in decided.commands if (name := _order_act(command)))
         self._counts["signals"] += sum(isinstance(a, SignalSeen) for a in decided.audits)
         self._counts["denials"] += sum(isinstance(a, Denied) for a in decided.audits)
-        self._counts["trades"] += sum(isinstance(a, PositionClosed) for a in decided.audits)
+        self._closed.update(a.position for a in decided.audits if isinstance(a, PositionClosed))
 
     def told(self) -> Work:
         count = self._counts
@@ -145,7 +146,7 @@ class Working:
             orders_rejected=len(self._rejected),
             signals=count["signals"],
             denials=count["denials"],
-            trades=count["trades"],
+            trades=len(self._closed),
         )
 
 
@@ -185,11 +186,11 @@ class _Bought(NamedTuple):
 
 
 class Trading:
-    """Intents, positions and what they came to."""
+    """Intents, positions and what they came to: the last that was told of each."""
 
     def __init__(self) -> None:
-        self.trades: list[Trade] = []
-        self.unfilled: list[UnfilledEntry] = []
+        self._trades: dict[int, Trade] = {}
+        self._unfilled: dict[int, UnfilledEntry] = {}
         self._symbols: dict[InstrumentId, str] = {}
         self._intents: dict[int, Intent] = {}
         self._bought: dict[int, _Bought] = {}
@@ -197,8 +198,19 @@ class Trading:
         self._carried: dict[int, str] = {}
         self._in_market_ns = 0
         self._in_market_since_ns = 0
+        self._in_market_until_ns = 0
         self._premium_paise_max = 0
         self._open_max = 0
+
+    @property
+    def trades(self) -> list[Trade]:
+        """Each position that ended, in the order of their ends."""
+        return list(self._trades.values())
+
+    @property
+    def unfilled(self) -> list[UnfilledEntry]:
+        """Each entry that bought nothing, in the order of their ends."""
+        return list(self._unfilled.values())
 
     def symbol(self, instrument: InstrumentId) -> str:
         """The contract's name; its key where no master told it."""
@@ -215,6 +227,7 @@ class Trading:
                     self._intents[intent.position] = intent
                 case EntryFilled():
                     self._bought[audit.position] = _Bought(audit.quantity, audit.value_paise)
+                    self._unfilled.pop(audit.position, None)
                     self._measure()
                 case PositionOpened():
                     self._open(audit.position, audit.venue_at_ns)
@@ -229,7 +242,7 @@ class Trading:
 
     def exits(self) -> dict[str, int]:
         """Round trips by the rule that closed them."""
-        return dict(sorted(Counter(trade.rule for trade in self.trades).items()))
+        return dict(sorted(Counter(trade.rule for trade in self._trades.values()).items()))
 
     def still_open(self) -> tuple[OpenPosition, ...]:
         """What the record leaves open, by number."""
@@ -264,7 +277,8 @@ class Trading:
 
     def _open(self, position: int, at_ns: int, since_ns: int | None = None) -> None:
         if not self._opened_ns:
-            self._in_market_since_ns = at_ns if since_ns is None else since_ns
+            began_ns = at_ns if since_ns is None else since_ns
+            self._in_market_since_ns = max(began_ns, self._in_market_until_ns)
         self._opened_ns[position] = at_ns
 
     def _resume(self, told: PositionResumed, at_ns: int) -> None:
@@ -277,13 +291,11 @@ class Trading:
         self._open(number, told.opened_at_ns, since_ns=at_ns)
 
     def _end(self, ended: EntryEnded, at_ns: int) -> None:
-        self.unfilled.append(
-            UnfilledEntry(
-                position=ended.position,
-                symbol=self._symbol_of(ended.position),
-                at_ns=at_ns,
-                reason=ended.reason,
-            )
+        self._unfilled[ended.position] = UnfilledEntry(
+            position=ended.position,
+            symbol=self._symbol_of(ended.position),
+            at_ns=at_ns,
+            reason=ended.reason,
         )
 
     def _take_result(self, told: PositionClosed | FillsCorrected) -> None:
@@ -293,44 +305,41 @@ class Trading:
             self._correct(told)
 
     def _close(self, closed: PositionClosed) -> None:
-        intent = self._intents[closed.position]
-        self._bought.pop(closed.position, None)
-        self._opened_ns.pop(closed.position, None)
-        if not self._opened_ns:
+        number = closed.position
+        intent = self._intents[number]
+        self._bought.pop(number, None)
+        if self._opened_ns.pop(number, None) is not None and not self._opened_ns:
             self._in_market_ns += max(closed.closed_at_ns - self._in_market_since_ns, 0)
-        self.trades.append(
-            Trade(
-                position=closed.position,
-                symbol=self.symbol(intent.instrument),
-                side=intent.side.value,
-                quantity=closed.quantity,
-                strategy=intent.signal.strategy,
-                signal=intent.signal.id,
-                rule=closed.rule,
-                opened_at_ns=closed.opened_at_ns,
-                closed_at_ns=closed.closed_at_ns,
-                entry_value_paise=closed.entry_value_paise,
-                exit_value_paise=closed.exit_value_paise,
-                gross_paise=closed.gross_paise,
-                charges=closed.charges,
-                charges_paise=sum(closed.charges.values()),
-                net_paise=closed.net_paise,
-                unprotected_ns=closed.unprotected_ns,
-                without_stop_ns=closed.without_stop_ns,
-                carried_from=self._carried.get(closed.position),
-            )
+            self._in_market_until_ns = max(closed.closed_at_ns, self._in_market_since_ns)
+        self._trades.pop(number, None)
+        self._trades[number] = Trade(
+            position=number,
+            symbol=self.symbol(intent.instrument),
+            side=intent.side.value,
+            quantity=closed.quantity,
+            strategy=intent.signal.strategy,
+            signal=intent.signal.id,
+            rule=closed.rule,
+            opened_at_ns=closed.opened_at_ns,
+            closed_at_ns=closed.closed_at_ns,
+            entry_value_paise=closed.entry_value_paise,
+            exit_value_paise=closed.exit_value_paise,
+            gross_paise=closed.gross_paise,
+            charges=closed.charges,
+            charges_paise=sum(closed.charges.values()),
+            net_paise=closed.net_paise,
+            unprotected_ns=closed.unprotected_ns,
+            without_stop_ns=closed.without_stop_ns,
+            carried_from=self._carried.get(number),
         )
 
     def _correct(self, told: FillsCorrected) -> None:
-        """What the trade book tells of an ended round trip counts for its last one."""
+        """What the trade book tells of a position that has ended counts for its trade."""
         filled = self._bought.get(told.position)
         if filled is not None:
             self._bought[told.position] = _Bought(filled.quantity, told.entry_value_paise)
-            return
-        for index, trade in reversed(list(enumerate(self.trades))):
-            if trade.position == told.position:
-                self.trades[index] = _corrected(trade, told)
-                return
+        elif told.position in self._trades:
+            self._trades[told.position] = _corrected(self._trades[told.position], told)
 
 
 def _corrected(trade: Trade, told: FillsCorrected) -> Trade:

@@ -438,7 +438,7 @@ def _signal(
             sequence=sequence,
         )
     if isinstance(told, audit.Denied):
-        _count(held, sequence, denials=1)
+        _count(held, sequence, denials=row.outcome != "denied")
         figures = _json(told.denial.values)
         row = replace(row, outcome="denied", gate=told.denial.gate, gate_figures=figures)
     elif isinstance(told, audit.IntentFormed):
@@ -528,36 +528,24 @@ def _moved(
 
 
 def _closed(held: Rows, sequence: int, at_ns: int, told: audit.PositionClosed) -> None:
-    """Close the position, add its result to the day, and post what its fills left in `premium`."""
-    charges_paise = told.gross_paise - told.net_paise
-    if position := held.get(rows.Position, held.day, told.position):
-        held.put(
-            replace(
-                position,
-                state="closed",
-                quantity=told.quantity,
-                entry_value_paise=told.entry_value_paise,
-                exit_rule=told.rule,
-                exit_value_paise=told.exit_value_paise,
-                gross_paise=told.gross_paise,
-                charges_paise=charges_paise,
-                net_paise=told.net_paise,
-                opened_at_ns=told.opened_at_ns,
-                closed_at_ns=told.closed_at_ns,
-                sequence=sequence,
-            )
-        )
-    _count(
-        held,
-        sequence,
-        trades=1,
-        gross_paise=told.gross_paise,
-        charges_paise=charges_paise,
-        net_paise=told.net_paise,
+    """Close the position, add its result to the day, and post what its fills left in `premium`.
+
+    Told again it replaces what was told before: only the difference is added and posted.
+    """
+    position = held.get(rows.Position, held.day, told.position)
+    if position is None:
+        return
+    ended = replace(
+        position,
+        state="closed",
+        quantity=told.quantity,
+        entry_value_paise=told.entry_value_paise,
+        exit_rule=told.rule,
+        opened_at_ns=told.opened_at_ns,
+        closed_at_ns=told.closed_at_ns,
+        sequence=sequence,
     )
-    earned = {"premium": told.gross_paise, "realised": -told.gross_paise}
-    _post(held, sequence, at_ns, told.position, earned)
-    _post(held, sequence, at_ns, told.position, {"charges": charges_paise, "cash": -charges_paise})
+    _take_result(held, sequence, at_ns, ended, told)
 
 
 def _corrected(held: Rows, sequence: int, at_ns: int, told: audit.FillsCorrected) -> None:
@@ -572,6 +560,19 @@ def _corrected(held: Rows, sequence: int, at_ns: int, told: audit.FillsCorrected
     if told.gross_paise is None or told.net_paise is None:
         held.put(position)
         return
+    _take_result(held, sequence, at_ns, position, told)
+
+
+def _take_result(
+    held: Rows,
+    sequence: int,
+    at_ns: int,
+    position: rows.Position,
+    told: audit.PositionClosed | audit.FillsCorrected,
+) -> None:
+    """Put what a position has made; what that is more than was known is the day's, and posted."""
+    assert told.gross_paise is not None
+    assert told.net_paise is not None
     gross_paise = told.gross_paise - (position.gross_paise or 0)
     net_paise = told.net_paise - (position.net_paise or 0)
     charges_paise = gross_paise - net_paise
@@ -587,10 +588,14 @@ def _corrected(held: Rows, sequence: int, at_ns: int, told: audit.FillsCorrected
     _count(
         held,
         sequence,
+        trades=position.gross_paise is None,
         gross_paise=gross_paise,
         charges_paise=charges_paise,
         net_paise=net_paise,
     )
-    earned = {"premium": gross_paise, "realised": -gross_paise}
-    _post(held, sequence, at_ns, told.position, earned)
-    _post(held, sequence, at_ns, told.position, {"charges": charges_paise, "cash": -charges_paise})
+    if gross_paise:
+        earned = {"premium": gross_paise, "realised": -gross_paise}
+        _post(held, sequence, at_ns, told.position, earned)
+    if charges_paise:
+        paid = {"charges": charges_paise, "cash": -charges_paise}
+        _post(held, sequence, at_ns, told.position, paid)

@@ -15,8 +15,11 @@ from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerOrderId, BrokerStatus
 from holdfast.exchange.faults import FaultKind
 from holdfast.runtime.recover import recover
+from holdfast.store import rows
+from holdfast.store.fold import Rows, fold
 from holdfast.worlds.acts import BrokerFault
 from holdfast.worlds.checkers import Checker, Seen, shown
+from holdfast.worlds.disk import ON_TAPE
 from holdfast.worlds.ground import SECOND
 
 if TYPE_CHECKING:
@@ -312,6 +315,46 @@ class EveryFillIsBooked(Checker):
                 self.broken(f"{shown(order)} is booked, the exchange filled {theirs[0]}")
 
 
+class RecordTellsTheDay(Checker):
+    """What the record says of each position, and of the day, is what the books came to."""
+
+    promise = "2.9, invariant 4, T30"
+
+    @override
+    def at_end(self, world: "World") -> None:
+        told = Rows()
+        for sequence, record in world.disk.rows:
+            if not isinstance(record, ON_TAPE):
+                fold(told, sequence, record)
+        positions = told.held(rows.Position)
+        ended = [one for one in positions if one.gross_paise is not None]
+        recorded = {one.position: (one.gross_paise, one.net_paise) for one in ended}
+        booked = {
+            number: (one.realised_paise, one.net_paise)
+            for number, one in world.state.positions.items()
+            if one.is_closed and one.fills
+        }
+        if recorded != booked:
+            differing = sorted(dict(recorded.items() ^ booked.items()))
+            self.broken(f"positions {differing}: {recorded} is recorded, {booked} is booked")
+        self._look_at_day(told, ended)
+
+    def _look_at_day(self, told: Rows, ended: list[rows.Position]) -> None:
+        gross, net = (
+            sum(one.gross_paise or 0 for one in ended),
+            sum(one.net_paise or 0 for one in ended),
+        )
+        for day in told.held(rows.Day):
+            if (day.trades, day.gross_paise, day.net_paise) != (len(ended), gross, net):
+                self.broken(
+                    f"the day has {day.trades} trades and {day.gross_paise} paise, its {len(ended)}"
+                    f" positions {gross}"
+                )
+        cash = sum(one.amount_paise for one in told.held(rows.Posting) if one.account == "cash")
+        if cash != net:
+            self.broken(f"cash moved by {cash}, the positions made {net}")
+
+
 class NothingIsUnknown(Checker):
     """At rest no order is in question, and the broker's book holds nothing that is awaited."""
 
@@ -445,6 +488,7 @@ ENDINGS: tuple[type[Checker], ...] = (
     ReadyAgain,
     ExchangeIsConserved,
     EveryFillIsBooked,
+    RecordTellsTheDay,
     NothingIsUnknown,
     BooksAreTheBrokers,
     FlatAtTheEnd,

@@ -363,7 +363,7 @@ def test_what_one_position_closed_too_much_has_closed_another(side: Side) -> Non
     day.desk.tell_row(dead, is_read=True)
     closed = sorted((one.position, one.gross_paise) for one in day.desk.told(PositionClosed))
     made = -side.sign * 195 * 1_000
-    assert closed == sorted([(1, made), (1, 0), (2, made)])
+    assert closed == sorted([(1, made), (1, made), (2, made)])
     ledger = day.desk.state.ledger
     assert ledger.balance_e4(Account.PREMIUM) == 0
     assert ledger.balance_e4(Account.REALISED) == side.sign * 2 * 195 * 1_000 * 10_000

@@ -6,6 +6,7 @@ import pytest
 from holdfast.domain.audit import (
     AnyAudit,
     EntriesBlocked,
+    EntryEnded,
     EntryFilled,
     IntentFormed,
     PositionOpened,
@@ -16,6 +17,7 @@ from holdfast.domain.decision import Direction
 from holdfast.domain.order import OrderId
 from holdfast.research.parts import Report
 from holdfast.research.report import fold_report, shortfalls
+from holdfast.store.records import Decided
 from tests.support.trades import (
     CALL,
     CHARGES,
@@ -27,6 +29,7 @@ from tests.support.trades import (
     corrected,
     first_trade,
     intent,
+    order,
     second_trade,
     signal,
 )
@@ -87,6 +90,47 @@ def test_a_trade_is_told_as_the_trade_book_corrected_it() -> None:
     assert first.gross_paise - first.charges_paise == first.net_paise
     assert second == before.trades[1]
     assert after.totals.net_paise == before.totals.net_paise - 130
+
+
+def test_a_position_whose_end_is_told_again_is_one_trade_as_told_last() -> None:
+    """A crash took what its end was decided by; the time in the market passed once."""
+    diary = beginning()
+    first_trade(diary)
+    before = fold_report(diary.records)
+    opened = PositionOpened(position=1, instrument=CALL, venue_at_ns=at("09:31:02"))
+    filled = EntryFilled(
+        position=1, order_id=order("E0001-1-0"), quantity=130, value_paise=130 * 150_20
+    )
+    diary.decided("09:39:50", filled, opened)
+    told = closed(1, "take_profit", "09:40:00", exit_paise=187_40, opened="09:31:02")
+    diary.decided("09:41:00", told)
+    diary.decided("09:41:01", told)
+    after = fold_report(diary.records)
+    [trade] = after.trades
+    assert (trade.exit_value_paise, after.work.trades) == (130 * 187_40, 1)
+    assert after.totals.gross_paise == trade.gross_paise != before.totals.gross_paise
+    assert after.exposure == before.exposure
+    assert after.still_open == ()
+
+
+def test_an_entry_that_ended_empty_and_was_filled_after_all_is_a_trade() -> None:
+    """The broker's word had changed."""
+    diary = beginning()
+    first_trade(diary)
+    ended = EntryEnded(position=1, order_id=order("E0001-1-0"), reason="cancelled")
+    told = next(n for n, (_, one) in enumerate(diary.records) if _fills(one))
+    records = list(diary.records)
+    diary.decided("09:31:01", ended)
+    diary.decided("09:31:01", ended)
+    first, second = diary.records[-2:]
+    twice = fold_report([*records[:told], first, second])
+    assert [one.position for one in twice.unfilled] == [1]
+    found = fold_report([*records[:told], first, *records[told:]])
+    assert (found.unfilled, len(found.trades)) == ((), 1)
+
+
+def _fills(record: object) -> bool:
+    return isinstance(record, Decided) and any(isinstance(a, EntryFilled) for a in record.audits)
 
 
 def test_what_is_left_open_costs_what_the_trade_book_tells() -> None:

@@ -11,7 +11,15 @@ from msgspec.structs import replace
 from holdfast.core import record as standing
 from holdfast.core.engine import Engine, Step
 from holdfast.core.settings import ExitSettings
-from holdfast.domain.audit import Halted
+from holdfast.domain.audit import (
+    AnyAudit,
+    EntryFilled,
+    ExitDecided,
+    Halted,
+    IntentFormed,
+    PositionClosed,
+    PositionOpened,
+)
 from holdfast.domain.command import ModifyOrder, PlaceOrder
 from holdfast.domain.dated import DayFacts
 from holdfast.domain.decision import HaltLevel
@@ -237,6 +245,40 @@ def test_a_stop_whose_decision_is_lost_may_have_left() -> None:
     [stop] = [c for c in decided.commands if isinstance(c, PlaceOrder)]
     assert told.cuts[-1].not_sent == ()
     assert engine._state.orders[stop.order_id].state is OrderState.SENT  # noqa: SLF001
+
+
+@pytest.mark.parametrize("kind", [EntryFilled, PositionOpened, ExitDecided, PositionClosed])
+def test_what_a_lost_decision_told_of_the_books_the_next_start_tells(kind: type[AnyAudit]) -> None:
+    """Its event is durable and folded; nothing else would ever say that the position ended."""
+    number, lost = next(
+        (n, one)
+        for n, one in day()
+        if isinstance(one, Decided) and any(isinstance(a, kind) for a in one.audits)
+    )
+    engine, _ = recovered(until(number - 1))
+    owed = [one for one in lost.audits if isinstance(one, kind)]
+    start = Restarted(at_ns=lost.at_ns + SECOND, day=DAY, code_version="1", config_sha256="c")
+    told = engine.step(start).audits
+    assert [one for one in told if isinstance(one, kind)] == owed
+    assert not any(isinstance(one, IntentFormed) for one in told)
+    again = engine.step(replace(start, at_ns=start.at_ns + SECOND)).audits
+    assert not any(isinstance(one, kind) for one in again)
+
+
+def test_what_is_owed_is_in_the_record_of_the_start_and_verified_there() -> None:
+    """Killed between an end and its record: the next life tells it, and a fold of both agrees."""
+    number, lost = next(
+        (n, one)
+        for n, one in day()
+        if isinstance(one, Decided) and any(isinstance(a, PositionClosed) for a in one.audits)
+    )
+    rows = list(until(number - 1))
+    engine, _ = recovered(rows)
+    start = Restarted(at_ns=lost.at_ns + SECOND, day=DAY, code_version="1", config_sha256="c")
+    done = engine.step(start)
+    told = Decided(at_ns=start.at_ns, cause=number, commands=done.commands, audits=done.audits)
+    _, found = recovered([*rows, (number, start), (number + 1, told)])
+    assert (found.differences, found.first_difference) == (0, None)
 
 
 # -- newer code or configuration

@@ -8,9 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from holdfast.domain.audit import (
+    Denied,
     Difference,
     FillsCorrected,
     Halted,
+    PositionClosed,
     PositionResumed,
     ReducedOutside,
     Remedied,
@@ -187,6 +189,70 @@ def test_the_result_of_an_ended_position_is_corrected_with_the_days_sums() -> No
     assert totals == {"premium": 0, "realised": -37_200, "charges": 9_190, "cash": 28_010}
 
 
+def test_an_end_that_is_told_again_counts_once_as_it_was_told_last() -> None:
+    """A crash took what the end was decided by, or more was bought after it: one trade, one result."""
+    records = recorded([*beginning(), *trade(1, T0)])
+    ended = records[-1]
+    assert isinstance(ended, Decided)
+    [told] = [one for one in ended.audits if isinstance(one, PositionClosed)]
+    more = replace(
+        told, quantity=150, gross_paise=told.gross_paise + 5_000, net_paise=told.net_paise + 4_900
+    )
+    again = (
+        replace(ended, audits=(told,)),
+        replace(ended, audits=(more,)),
+        replace(ended, audits=(more,)),
+    )
+    before, after = folded(records), folded([*records, *again])
+    (first,), (day,) = before.held(rows.Position), after.held(rows.Day)
+    (position,) = after.held(rows.Position)
+    assert first.gross_paise is not None
+    assert position.gross_paise is not None
+    assert (position.quantity, position.gross_paise) == (150, first.gross_paise + 5_000)
+    assert (day.trades, day.gross_paise, day.charges_paise, day.net_paise) == (
+        1, position.gross_paise, position.charges_paise, position.net_paise
+    )  # fmt: skip
+    totals: Counter[str] = Counter()
+    for line in after.held(rows.Posting):
+        totals[line.account] += line.amount_paise
+    assert totals["realised"] == -position.gross_paise
+    assert totals["charges"] == position.charges_paise
+
+
+def test_a_result_that_is_only_corrected_is_a_trade_too() -> None:
+    """The end itself was lost with a crash."""
+    records = recorded([*beginning(), *trade(1, T0)])
+    told = FillsCorrected(
+        position=1,
+        order_id=OrderId("P001E1"),
+        side=Side.BUY,
+        quantity=75,
+        value_paise=750_300,
+        by_paise=300,
+        entry_value_paise=750_300,
+        exit_value_paise=787_500,
+        gross_paise=37_200,
+        charges={"stt": 9_190},
+        net_paise=28_010,
+    )
+    held = folded([*records[:-1], Decided(at_ns=T0, cause=9, commands=(), audits=(told,))])
+    (day,) = held.held(rows.Day)
+    assert (day.trades, day.gross_paise, day.net_paise) == (1, 37_200, 28_010)
+
+
+def test_a_signal_that_is_denied_again_after_a_crash_is_one_denial() -> None:
+    """What the first process heard beyond its last whole record the next one hears again."""
+    records = recorded(a_day())
+    denied = [
+        one
+        for one in records
+        if isinstance(one, Decided) and any(isinstance(a, Denied) for a in one.audits)
+    ]
+    (before,), (after,) = (folded(some).held(rows.Day) for some in (records, [*records, denied[0]]))
+    assert denied
+    assert (after.denials, after.signals) == (before.denials, before.signals)
+
+
 def test_what_an_open_position_cost_is_corrected() -> None:
     """Its row tells what is paid for what is held."""
     records = recorded([*beginning(), *list(trade(1, T0))[:4]])
@@ -280,14 +346,14 @@ def test_postings_of_every_record_sum_to_zero() -> None:
 def test_a_sale_first_earns_as_a_purchase_first_does() -> None:
     """A short sold at 105.00 and bought at 100.00 leaves nothing in the premium either."""
     steps = list(trade(1, T0))
-    closing = recorded(steps)[-1]
+    opening, *_, closing = recorded(steps)
     assert isinstance(closing, Decided)
     short = Decided(
         at_ns=T0, cause=1, commands=(placed("S", 1, Side.SELL), placed("B", 1)), audits=()
     )
     sold = updated("S", T0, status=BrokerStatus.FILLED, filled=(75, 787_500), side=Side.SELL)
     bought = updated("B", T0, status=BrokerStatus.FILLED, filled=(75, 750_000))
-    posted = folded([BEGUN, short, sold, bought, closing]).held(rows.Posting)
+    posted = folded([BEGUN, opening, short, sold, bought, closing]).held(rows.Posting)
     assert sum(line.amount_paise for line in posted if line.account == "premium") == 0
 
 

@@ -142,7 +142,7 @@ class Position:
         self.stale_told: tuple[str, ...] = ()
 
     def _begin(self) -> None:
-        """Nothing held, nothing made: the figures of one round trip."""
+        """Nothing held, nothing made."""
         self.holding = Holding()
         self.entry_quantity = 0
         self.entry_value_paise = 0
@@ -151,6 +151,7 @@ class Position:
         self.realised_paise = 0
         self.charges = Charges()
         self.opened_at_ns = 0
+        self.held_since_ns = 0
         self.closed_at_ns = 0
 
     @property
@@ -210,8 +211,9 @@ class Position:
         return self._take(self.side.opposite, fill, at_ns)
 
     def _take(self, side: Side, fill: Fill, at_ns: int) -> int:
-        if not self.opened_at_ns:
-            self.opened_at_ns = at_ns
+        self.opened_at_ns = self.opened_at_ns or at_ns
+        if not self.is_open:
+            self.held_since_ns = at_ns
         self.fills += 1
         self.holding, realised_paise = fold_fill(self.holding, side, fill)
         self.realised_paise += realised_paise
@@ -245,7 +247,7 @@ class Position:
         self.stop_paise, self.peak_paise = carried.stop_paise, carried.peak_paise
         self.holding = Holding(carried.quantity, carried.cost_paise)
         self.fills = 1
-        self.opened_at_ns = carried.opened_at_ns
+        self.opened_at_ns = self.held_since_ns = carried.opened_at_ns
         if self.is_excess:
             self.exit_quantity, self.exit_value_paise = self._taken_over()
         else:
@@ -255,11 +257,10 @@ class Position:
         return self.open_quantity, abs(self.holding.cost_paise)
 
     def begin_again(self) -> None:
-        """It had ended and comes alive: what is told of its next end is only what came since."""
+        """It had ended and comes alive. What it made stays its own: its end is told anew, in all."""
         assert self.is_closed
         assert not self.is_open
         self.is_closed = False
-        self._begin()
 
     def open_profit_paise(self, price_paise: int) -> int:
         """Profit of what is held at `price_paise`, before charges."""

@@ -231,8 +231,10 @@ def _known(state: State, order_id: OrderId, what: str) -> Order | None:
 def _reopen(state: State, position: Position) -> None:
     """What had ended comes alive: the broker's word has changed, and the money wins."""
     position.begin_again()
+    state.day.realised_net_paise -= position.net_paise
     state.live.append(position)
     state.live.sort(key=lambda one: one.number)
+    limits.renew(state, position)
     state.alarm("an ended position comes alive", {"position": position.number})
 
 
@@ -240,7 +242,7 @@ def _apply(
     state: State, position: Position, order: Order, fill: Fill, value_before_paise: int
 ) -> None:
     """Fold one fill into the position, its charges and the ledger."""
-    cost_before = position.holding.cost_paise
+    was_flat, cost_before = not position.is_open, position.holding.cost_paise
     state.day.trades += position.fills == 0
     side = order.terms.side
     take = position.take_entry if side is position.side else position.take_exit
@@ -257,7 +259,7 @@ def _apply(
     cost_change = position.holding.cost_paise - cost_before
     state.ledger.post(postings_of_fill(cost_change, realised, charges))
     limits.renew(state, position)
-    _tell_fill(state, position, order)
+    _tell_fill(state, position, order, was_flat=was_flat)
     state.send(ReadFunds())
     for other in reduction.net_out(state, position.key):
         settle(state, other)
@@ -267,7 +269,7 @@ def _apply(
                 closing.tend(state, other)
 
 
-def _tell_fill(state: State, position: Position, order: Order) -> None:
+def _tell_fill(state: State, position: Position, order: Order, *, was_flat: bool) -> None:
     held = state.held.setdefault(position.id, [])
     if position not in held:
         _open(state, position)
@@ -276,6 +278,8 @@ def _tell_fill(state: State, position: Position, order: Order) -> None:
     was_looked_at = state.now_ns - position.evaluated_at_ns <= SECOND_NS
     wait_ns = SECOND_NS if was_looked_at else 0
     state.timers.set_earlier(TimerKey(Rank.SWEEP), state.now_ns + wait_ns)
+    if was_flat:
+        position.evaluated_at_ns = state.now_ns
     if order.purpose is Purpose.ENTRY:
         state.tell(
             EntryFilled(
@@ -293,8 +297,8 @@ def _tell_fill(state: State, position: Position, order: Order) -> None:
 def _open(state: State, position: Position) -> None:
     """The first contracts are held. Rules look at them within a second, or at once to get out."""
     # Both clocks start at the exchange's time of the fill, before we heard of it (T9).
-    position.stop_missing_since_ns = position.opened_at_ns
-    position.unprotected_since_ns = position.opened_at_ns
+    position.stop_missing_since_ns = position.held_since_ns
+    position.unprotected_since_ns = position.held_since_ns
     position.evaluated_at_ns = state.now_ns
     must_leave = (
         state.halt in (HaltLevel.FLATTEN, HaltLevel.PANIC)
@@ -307,7 +311,7 @@ def _open(state: State, position: Position) -> None:
         PositionOpened(
             position=position.number,
             instrument=position.id,
-            venue_at_ns=position.opened_at_ns,
+            venue_at_ns=position.held_since_ns,
         )
     )
 
@@ -354,7 +358,8 @@ def finish(state: State, position: Position) -> None:
     limits.leave(state, position)
     for reason in ("beyond", "close_out", "entry", "price", "spike"):
         state.timers.clear(TimerKey(Rank.POSITION, position.number, reason))
-    if position.entry_quantity or position.exit_quantity:
+    state.day.realised_net_paise += position.net_paise
+    if position in state.held.get(position.id, ()):
         _close(state, position)
     elif position.fills == 0:
         entry = state.orders[position.entry]
@@ -366,8 +371,6 @@ def _close(state: State, position: Position) -> None:
     state.held[position.id].remove(position)
     charges = statement(position.charges)
     del charges["total"]
-    net_paise = position.net_paise
-    state.day.realised_net_paise += net_paise
     signal = position.intent.signal
     state.day.last_exit_ns[signal.underlying, signal.direction] = state.now_ns
     assert position.exit is not None, "contracts were sold that no rule decided to sell"
@@ -380,7 +383,7 @@ def _close(state: State, position: Position) -> None:
             exit_value_paise=position.exit_value_paise,
             gross_paise=position.realised_paise,
             charges=charges,
-            net_paise=net_paise,
+            net_paise=position.net_paise,
             opened_at_ns=position.opened_at_ns,
             closed_at_ns=position.closed_at_ns,
             unprotected_ns=position.unprotected_ns,

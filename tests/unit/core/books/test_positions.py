@@ -139,19 +139,22 @@ def test_one_contract_too_many_is_an_excess(side: Side) -> None:
     assert position.closing_side is side
 
 
-def test_a_position_that_comes_alive_counts_anew() -> None:
-    """What was told of its end stays told; only its orders and levels are remembered."""
+def test_a_position_that_comes_alive_goes_on_with_what_it_made() -> None:
+    """Its end is told anew, for all of it; what is held is held since the fill that opened it."""
     position = a_position(quantity=65)
+    opened_ns, paid_paise = position.opened_at_ns, position.entry_value_paise
     position.charges = Charges(brokerage_e4=1)
     position.exit_attempts = 2
     position.take_exit(Fill(65, 700_000), 20)
+    made_paise = position.realised_paise
     position.is_closed = True
     position.begin_again()
-    assert (position.is_closed, position.realised_paise, position.charges) == (False, 0, Charges())
-    assert (position.entry_quantity, position.exit_quantity, position.fills) == (0, 0, 2)
-    assert position.exit_attempts == 2
+    assert (position.is_closed, position.realised_paise) == (False, made_paise)
+    assert (position.entry_quantity, position.exit_quantity, position.fills) == (65, 65, 2)
+    assert (position.charges, position.exit_attempts) == (Charges(brokerage_e4=1), 2)
     position.take_entry(Fill(65, 600_000), 90)
-    assert (position.opened_at_ns, position.entry_value_paise) == (90, 600_000)
+    assert (position.opened_at_ns, position.held_since_ns) == (opened_ns, 90)
+    assert position.entry_value_paise == paid_paise + 600_000
 
 
 def test_only_a_flat_position_that_ended_begins_again() -> None:

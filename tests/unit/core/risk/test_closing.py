@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from holdfast.core import ration
 from holdfast.core.orders.ids import ATTEMPT_MAX
-from holdfast.core.risk import closing
+from holdfast.core.risk import closing, limits
 from holdfast.core.risk.closing import (
     EDGE_AFTER_NS,
     LADDER_BPS,
@@ -542,7 +542,7 @@ def test_a_fill_after_everything_was_sold_is_sold_too_and_told_once() -> None:
 
 
 def test_a_fill_after_the_positions_end_opens_it_again_for_what_it_bought() -> None:
-    """The entry's end had been read; the money wins, and each end tells its own part."""
+    """The entry's end had been read; the money wins, and its last end tells all of it, once."""
     desk = a_desk()
     entry = desk.intend(Side.BUY)
     desk.acknowledge(entry.order_id)
@@ -564,11 +564,60 @@ def test_a_fill_after_the_positions_end_opens_it_again_for_what_it_bought() -> N
     assert desk.engine.open_positions == 1
     desk.row(order.order_id, BrokerStatus.FILLED, terms=order.terms, filled=65, price=98.0)
     [second] = desk.told(PositionClosed)
-    assert (first.quantity, second.quantity) == (65, 65)
-    assert second.gross_paise == 65 * 9_800 - (130 * 10_000 - 65 * 10_000)
+    assert (first.quantity, second.quantity) == (65, 130)
+    assert first.gross_paise == 65 * (9_900 - 10_000)
+    assert second.gross_paise == 65 * (9_900 + 9_800) - 130 * 10_000
+    assert second.opened_at_ns == first.opened_at_ns
     assert desk.engine.open_positions == 0
     realised = desk.engine._state.day.realised_net_paise  # noqa: SLF001
-    assert realised == first.net_paise + second.net_paise
+    assert realised == second.net_paise
+    assert limits.net_today_paise(desk.state) == second.net_paise
+
+
+def test_what_ended_and_was_only_shown_to_live_counts_once_and_is_not_told_again() -> None:
+    """A stop that was refused turns out to live, and is taken back: nothing was sold since."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, price=100.0)
+    refused = desk.last(PlaceOrder)
+    desk.fail(refused.order_id, Action.PLACE, Outcome.REFUSED, Refusal.OTHER)
+    desk.at(70)
+    stop = desk.last(PlaceOrder)
+    assert stop.order_id != refused.order_id
+    quantity = stop.terms.quantity
+    desk.row(stop.order_id, BrokerStatus.FILLED, terms=stop.terms, filled=quantity, price=99.0)
+    [first] = desk.told(PositionClosed)
+    assert limits.net_today_paise(desk.state) == first.net_paise
+    desk.forget()
+    desk.row(refused.order_id, terms=refused.terms)
+    desk.row(refused.order_id, terms=refused.terms, is_read=True)
+    assert [one.number for one in desk.state.live] == [1]
+    assert limits.net_today_paise(desk.state) == pytest.approx(first.net_paise, abs=100)
+    ended(desk, refused.order_id, refused.terms)
+    assert desk.state.live == []
+    assert desk.told(PositionClosed) == []
+    assert limits.net_today_paise(desk.state) == first.net_paise
+    assert desk.state.day.trades == 1
+
+
+@pytest.mark.proves("I-01")
+def test_what_fills_on_after_it_was_flat_was_not_left_alone_meanwhile() -> None:
+    """Nobody looks at what is flat: its clock begins with the fill, and no alarm is raised."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.row(stop.order_id, terms=stop.terms)
+    desk.row(stop.order_id, BrokerStatus.FILLED, terms=stop.terms, filled=65, price=99.0)
+    assert desk.state.live != []
+    desk.at(70).forget()
+    desk.row(entry.order_id, BrokerStatus.FILLED, terms=entry.terms, filled=130, price=100.0)
+    assert "position not looked at" not in [told.what for told in desk.told(Anomaly)]
+    assert desk.state.positions[1].evaluated_at_ns == desk.now
+    assert desk.engine.deadline_ns == desk.now
 
 
 def test_an_ended_entry_that_lives_is_cancelled_again() -> None:
