@@ -31,6 +31,8 @@ from holdfast.brokers.dhan.quotes import QuoteReader
 from holdfast.brokers.dhan.rest import Rest
 from holdfast.brokers.dhan.rows import OrderWords
 from holdfast.brokers.dhan.venue import DhanVenue
+from holdfast.domain.event import CandleLoaded, QuotesRead
+from holdfast.domain.market import Tick
 from holdfast.runtime import rates, router
 from holdfast.runtime.clock import ScaledClock
 from holdfast.runtime.day import Begun, Day
@@ -64,6 +66,7 @@ class Ours:
 
     def __init__(self, desk: Desk, ports: Mapping[str, int], stack: ExitStack) -> None:
         """Everything of it but the connections."""
+        self.desk = desk
         self.clock = ScaledClock(desk.now + SECOND // 100, 1)
         self.day = Day(
             self.clock,
@@ -106,8 +109,22 @@ class Ours:
         self.day.begin(begun, venue, self.journal)
         self.venue = venue
 
+    async def write_morning(self) -> None:
+        """What led to the fifty positions is in the journal, as on any day, and on the disk."""
+        sequence = 0
+        for event in self.desk.events:
+            if isinstance(event, Tick | CandleLoaded | QuotesRead):
+                self.journal.append_market(event)
+            else:
+                sequence = self.journal.append(event)
+        sequence = self.journal.append_decision(
+            sequence, self.desk.now, self.desk.commands, self.desk.audits
+        )
+        await asyncio.wrap_future(self.journal.wait_durable(sequence))
+
     async def trade(self) -> None:
         """Trade until the measurement says that the round is over."""
+        await self.write_morning()
         await self.line.connect()
         await self.feed.connect()
         self.feed.want([one.id for one in CALLS])

@@ -304,6 +304,11 @@ def content_sha256(table: pa.Table, flag: Stops | None = None) -> str:
     return digest.hexdigest()
 
 
+def warm() -> None:
+    """Have the libraries load what they load at first use: 30 ms that no batch of a day may take."""
+    content_sha256(pa.Table.from_batches([encode_ticks(())]))
+
+
 class Kind(NamedTuple):
     """How the tape events of one type are written and read."""
 

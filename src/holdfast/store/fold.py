@@ -59,6 +59,7 @@ class Rows:
         """Without `load` nothing is stored yet. `day` is the latest day stored."""
         self._load = load
         self._held: dict[tuple[type[rows.Row], Key], rows.Row] = {}
+        self._absent: set[tuple[type[rows.Row], Key]] = set()
         self._changed: dict[tuple[type[rows.Row], Key], None] = {}
         self._day = day.day if day is not None else ""
 
@@ -69,16 +70,20 @@ class Rows:
 
     def get(self, kind: type[_R], *key: int | str) -> _R | None:
         """The row of that key, `None` when there is none."""
-        row = self._held.get((kind, key))
-        if row is None and self._load is not None:
+        at = kind, key
+        row = self._held.get(at)
+        if row is None and self._load is not None and at not in self._absent:
             row = self._load(kind, key)
-            if row is not None:
-                self._held[kind, key] = row
+            if row is None:
+                self._absent.add(at)
+            else:
+                self._held[at] = row
         return cast("_R | None", row)
 
     def put(self, row: rows.Row) -> None:
         """Insert a row, or replace the one of its key."""
         at = type(row), key_of(row)
+        self._absent.discard(at)
         self._held[at] = row
         self._changed[at] = None
         if isinstance(row, rows.Day):

@@ -10,16 +10,30 @@ from holdfast.store.fold import Key, Rows, fold
 from holdfast.store.records import Record, decode
 
 
+def _by_key(table: sa.Table) -> sa.Select[tuple[object, ...]]:
+    return sa.select(table).where(
+        *(column == sa.bindparam(column.name) for column in table.primary_key)
+    )
+
+
+_BY_KEY = {
+    kind: _by_key(schema.PROJECTIONS[kind])
+    for kind, key in rows.KEYS.items()
+    if key[0] != "sequence"
+}
+"""How a row is looked up. Those of one record are not: none is stored before it is folded."""
+
+
 def load_rows(connection: sa.Connection) -> Rows:
     """Rows over the stored ones. Valid as long as nobody else writes and nothing is rolled back."""
 
     def load(kind: type[rows.Row], key: Key) -> rows.Row | None:
-        table = schema.PROJECTIONS[kind]
-        same = sa.and_(
-            *(column == part for column, part in zip(table.primary_key, key, strict=True))
-        )
-        found = connection.execute(sa.select(table).where(same)).mappings().one_or_none()
-        return None if found is None else kind(**found)
+        query = _BY_KEY.get(kind)
+        if query is None:
+            return None
+        found = connection.execute(query, dict(zip(rows.KEYS[kind], key, strict=True)))
+        row = found.mappings().one_or_none()
+        return None if row is None else kind(**row)
 
     table = schema.PROJECTIONS[rows.Day]
     latest = sa.select(table).order_by(table.c.sequence.desc()).limit(1)

@@ -28,6 +28,7 @@ from holdfast.store.columns import (
     Kind,
     Numbered,
     content_sha256,
+    warm,
     whole_numbers,
 )
 from holdfast.store.records import TapeRange
@@ -71,6 +72,7 @@ class TapeWriter:
         self._rows_max = rows_max
         self._sync = sync
         self._growing: dict[str, GrowingSegment] = {}
+        warm()
 
     def describe(self, instruments: tuple[Instrument, ...]) -> None:
         """Name the instruments of what is written from here on."""

@@ -1,5 +1,7 @@
 """Tape events as columns: nothing is lost, and the hash is that of the content alone."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from itertools import count
 
@@ -93,3 +95,18 @@ def test_a_null_and_a_zero_have_different_hashes() -> None:
     zero = pa.table({"x": pa.array([0], pa.int64())})
     null = pa.table({"x": pa.array([None], pa.int64())})
     assert content_sha256(zero) != content_sha256(null)
+
+
+def test_the_first_batch_of_a_day_loads_no_library() -> None:
+    """Whoever sends an exit meanwhile would wait for it: opening the tape has loaded them all."""
+    code = (
+        "import sys; from pathlib import Path; from tempfile import mkdtemp;"
+        "from holdfast.store.segment import TapeHeader; from holdfast.store.tape import TapeWriter;"
+        "from tests.unit.store.samples import DAY, tick;"
+        "tape = TapeWriter(Path(mkdtemp()), TapeHeader(day=DAY, source='x'));"
+        "before = set(sys.modules);"
+        "tape.write([(1, tick(1)), (2, tick(2))]);"
+        "print(sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

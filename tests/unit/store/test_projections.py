@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import sqlalchemy as sa
 
 from holdfast.store import projections, rows, schema
@@ -41,6 +42,27 @@ def test_a_row_is_loaded_when_it_is_asked_for(damaged: Path) -> None:
         assert (position.day, position.state) == (held.day, "closed")
         assert held.get(rows.Order, "nobody's") is None
         assert held.take_changed() == []
+
+
+def test_what_is_not_stored_is_looked_up_once_and_what_a_record_makes_never(damaged: Path) -> None:
+    """A writer that asked for each posting took the interpreter from whoever sends an exit."""
+    asked: list[str] = []
+    engine = schema.open_reader(damaged)
+    with engine.connect() as connection:
+        held = projections.load_rows(connection)
+        sa.event.listen(engine, "before_cursor_execute", lambda *of: asked.append(of[2]))
+        for _ in range(3):
+            assert held.get(rows.Order, "nobody's") is None
+            assert held.get(rows.Posting, 10**9, 0) is None
+            assert held.get(rows.Fill, 10**9, "nobody's") is None
+        assert len(asked) == 1
+        known = held.get(rows.Position, held.day, 3)
+        assert known is not None
+        new = msgspec.structs.replace(known, position=999)
+        assert held.get(rows.Position, held.day, 999) is None
+        held.put(new)
+        assert held.get(rows.Position, held.day, 999) is new
+        assert len(asked) == 3
 
 
 def test_rows_replace_the_ones_of_their_key(damaged: Path) -> None:
