@@ -44,7 +44,7 @@ def _book(state: State, position: Position, order: Order) -> None:
 def _tell(state: State, position: Position, order: Order) -> None:
     charges = statement(position.charges)
     del charges["total"]
-    is_over = position.is_closed
+    is_over = position not in state.held.get(position.id, ())  # its end was told, and no fill since
     state.tell(
         FillsCorrected(
             position=position.number,

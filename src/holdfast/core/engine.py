@@ -418,8 +418,9 @@ class Engine:
 
         What it told of the books the next start tells.
         """
+        never = record.leave_entries(self._state, step.commands)
         record.owe(self._state, step.audits)
-        return record.leave_entries(self._state, step.commands)
+        return never
 
     def image(self) -> bytes | None:
         """The exact state between two steps; `None` while a strategy hears ticks.

@@ -34,6 +34,7 @@ from holdfast.core.state import (
 )
 from holdfast.core.strategy import Fed
 from holdfast.core.timers import Rank, TimerKey, Timers
+from holdfast.domain.audit import OF_BOOKS
 from holdfast.domain.book import ForeignRow
 from holdfast.domain.dated import DayFacts
 from holdfast.domain.decision import Direction, Exit, ExitPlan, HaltLevel, Intent
@@ -48,7 +49,7 @@ _OBJECTS: Final = (
 )  # fmt: skip
 _VALUES: Final = (
     BookRead, Candle, Charges, DayFacts, Drifted, EngineSettings, Exit, ExitPlan, Fed, ForeignRow,
-    Instrument, Intent, OrderTerms, PositionCarried, Tick,
+    Instrument, Intent, OrderTerms, PositionCarried, Tick, *OF_BOOKS,
 )  # fmt: skip
 _ENUMS: Final = (
     Account, Action, BrokerStatus, Direction, Exchange, HaltLevel, Link, OrderState, Product,

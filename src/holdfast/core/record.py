@@ -21,18 +21,13 @@ from holdfast.core.risk.levels import compile_levels
 from holdfast.core.state import State
 from holdfast.core.timers import Rank, TimerKey
 from holdfast.domain.audit import (
+    OF_BOOKS,
     AnyAudit,
-    EntryEnded,
-    EntryFilled,
     ExitDecided,
-    FillsCorrected,
     Halted,
     IntentFormed,
     LevelMoved,
-    PositionClosed,
-    PositionOpened,
     ReducedOutside,
-    Remedied,
 )
 from holdfast.domain.command import AnyCommand, CancelOrder, ModifyOrder, PlaceOrder
 from holdfast.domain.decision import Intent
@@ -41,11 +36,6 @@ from holdfast.domain.order import BrokerOrderId, OrderId, Purpose
 
 Change = ModifyOrder | CancelOrder
 
-_OF_BOOKS = (
-    EntryEnded, EntryFilled, ExitDecided, FillsCorrected, LevelMoved, PositionClosed,
-    PositionOpened, ReducedOutside, Remedied,
-)  # fmt: skip
-"""What tells how orders, positions and money came to be as they are."""
 
 Do = Callable[[Callable[[], None]], None]
 """Does one part. Whoever folds a past goes on where a part raises, and says so."""
@@ -71,9 +61,14 @@ def leave_entries(state: State, commands: Sequence[AnyCommand]) -> tuple[OrderId
 def owe(state: State, audits: Sequence[AnyAudit]) -> None:
     """The decision was never durable: what it told of the books stands nowhere, and is told again.
 
-    An entry's intent is not: it did not leave. What stands in the way of entries a start finds anew.
+    Not the intent of an entry that was taken back. What else keeps entries off a start finds anew.
     """
-    state.owed += [one for one in audits if isinstance(one, _OF_BOOKS)]
+    state.owed += [
+        one
+        for one in audits
+        if isinstance(one, OF_BOOKS)
+        and not (isinstance(one, IntentFormed) and one.intent.position not in state.positions)
+    ]
 
 
 def stand(
@@ -252,7 +247,8 @@ def _stand_exits(
     for audit in now:
         if isinstance(audit, ExitDecided) and audit.position in state.positions:
             position = state.positions[audit.position]
-            if audit.position not in then and not position.is_closed:
+            is_decided_now = position.exit_at_ns == state.now_ns  # and not owed by an earlier step
+            if audit.position not in then and is_decided_now and not position.is_closed:
                 position.exit = None
                 do(partial(compile_levels, position))
     for number, exit_ in then.items():

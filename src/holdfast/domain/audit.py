@@ -110,7 +110,7 @@ class ExitDecided(Audit, frozen=True, kw_only=True):
 class PositionClosed(Audit, frozen=True, kw_only=True):
     """The last contract of a position was sold or bought back.
 
-    Its figures are of the whole position. Told again they replace those told before: contracts
+    The figures are those of the whole position. Told again they replace those told before: contracts
     came after its end, or a crash took what its end was decided by. Money in paise; charges rounded as on a statement. `charges` names each component.
     """
 
@@ -361,3 +361,9 @@ AnyAudit = (
     | BookReconciled
     | Anomaly
 )
+
+OF_BOOKS = (
+    EntryEnded, EntryFilled, ExitDecided, FillsCorrected, Halted, IntentFormed, LevelMoved,
+    PositionClosed, PositionOpened, PositionResumed, ReducedOutside, Remedied,
+)  # fmt: skip
+"""What tells how orders, positions, money and the halt came to be as they are."""

@@ -103,6 +103,8 @@ class Working:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._closed: set[int] = set()
+        self._seen: set[str] = set()
+        self._denied: set[str] = set()
         self._instruments: set[InstrumentId] = set()
         self._rejected: set[OrderId] = set()
 
@@ -128,8 +130,8 @@ class Working:
         self._counts["decisions"] += 1
         self._counts["commands"] += len(decided.commands)
         self._counts.update(name for command in decided.commands if (name := _order_act(command)))
-        self._counts["signals"] += sum(isinstance(a, SignalSeen) for a in decided.audits)
-        self._counts["denials"] += sum(isinstance(a, Denied) for a in decided.audits)
+        self._seen.update(a.signal.id for a in decided.audits if isinstance(a, SignalSeen))
+        self._denied.update(a.signal.id for a in decided.audits if isinstance(a, Denied))
         self._closed.update(a.position for a in decided.audits if isinstance(a, PositionClosed))
 
     def told(self) -> Work:
@@ -144,8 +146,8 @@ class Working:
             orders_modified=count["modified"],
             orders_cancelled=count["cancelled"],
             orders_rejected=len(self._rejected),
-            signals=count["signals"],
-            denials=count["denials"],
+            signals=len(self._seen),
+            denials=len(self._denied),
             trades=len(self._closed),
         )
 
@@ -163,19 +165,21 @@ def _order_act(command: AnyCommand) -> str | None:
 
 
 class Denying:
-    """Which gate stopped how many signals."""
+    """Which gate stopped how many signals: the last that was told of each."""
 
     def __init__(self) -> None:
-        self._gates: Counter[str] = Counter()
+        self._gates: dict[str, str] = {}
 
     def take_event(self, event: JournalEvent) -> None:
         """Events deny nothing."""
 
     def take_decision(self, decided: Decided) -> None:
-        self._gates.update(a.denial.gate for a in decided.audits if isinstance(a, Denied))
+        self._gates.update(
+            (a.signal.id, a.denial.gate) for a in decided.audits if isinstance(a, Denied)
+        )
 
     def told(self) -> dict[str, int]:
-        return dict(sorted(self._gates.items()))
+        return dict(sorted(Counter(self._gates.values()).items()))
 
 
 class _Bought(NamedTuple):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
 from heapq import merge
+from itertools import chain
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -454,7 +455,14 @@ def _folded(
     past: Past, make: Make, treatments: Mapping[int, Treatment], start: Start | None
 ) -> Tally:
     records = past()
-    fold = Fold(make, treatments) if start is None else _resumed(records, make, treatments, start)
+    if start is None:
+        fold = Fold(make, treatments)
+    else:
+        fold = _resumed(records, make, treatments, start)
+        following = next(records, None)
+        if following is None:
+            raise ImageUnusable("what was decided of its event is not durable")
+        records = chain((following,), records)
     count, first = 0, None
     for sequence, record in records:
         for found in fold.take(sequence, record):
@@ -469,8 +477,8 @@ def _resumed(
 ) -> Fold:
     """A fold that goes on from an image; what the image holds is only looked at.
 
-    Raises `ImageUnusable` unless the past is whole up to there, holds the very event that the image
-    ends with, and goes on after it: a decision of that event is durable then.
+    Raises `ImageUnusable` unless the past is whole up to there and holds the very event that the
+    image ends with. Where it goes on after that, a decision of that event is durable.
     """
     numbers = Numbers()
     facts: DayFacts | None = None

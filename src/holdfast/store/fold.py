@@ -4,7 +4,7 @@ Dropping the projections and folding the journal again therefore gives the same 
 """
 
 from collections.abc import Callable
-from typing import Final, TypeVar, cast
+from typing import Final, NamedTuple, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -50,6 +50,14 @@ _SEND_FAILED: Final = {
 def key_of(row: rows.Row) -> Key:
     """The primary key of a row, in the order of its columns."""
     return tuple(getattr(row, name) for name in rows.KEYS[type(row)])
+
+
+class _Result(NamedTuple):
+    """What is to be added to a day: trades, and what they made before and after charges."""
+
+    trades: int
+    gross_paise: int
+    net_paise: int
 
 
 class Rows:
@@ -538,7 +546,9 @@ def _closed(held: Rows, sequence: int, at_ns: int, told: audit.PositionClosed) -
     Told again it replaces what was told before: only the difference is added and posted.
     """
     position = held.get(rows.Position, held.day, told.position)
-    if position is None:
+    if position is None:  # its plan was lost: what it made is the day's all the same
+        result = _Result(1, told.gross_paise, told.net_paise)
+        _add_result(held, sequence, at_ns, told.position, result)
         return
     ended = replace(
         position,
@@ -578,9 +588,11 @@ def _take_result(
     """Put what a position has made; what that is more than was known is the day's, and posted."""
     assert told.gross_paise is not None
     assert told.net_paise is not None
-    gross_paise = told.gross_paise - (position.gross_paise or 0)
-    net_paise = told.net_paise - (position.net_paise or 0)
-    charges_paise = gross_paise - net_paise
+    more = _Result(
+        trades=position.gross_paise is None,
+        gross_paise=told.gross_paise - (position.gross_paise or 0),
+        net_paise=told.net_paise - (position.net_paise or 0),
+    )
     held.put(
         replace(
             position,
@@ -590,17 +602,23 @@ def _take_result(
             net_paise=told.net_paise,
         )
     )
+    _add_result(held, sequence, at_ns, told.position, more)
+
+
+def _add_result(held: Rows, sequence: int, at_ns: int, position: int, more: _Result) -> None:
+    """Add to the day what its positions have made more, and post it."""
+    charges_paise = more.gross_paise - more.net_paise
     _count(
         held,
         sequence,
-        trades=position.gross_paise is None,
-        gross_paise=gross_paise,
+        trades=more.trades,
+        gross_paise=more.gross_paise,
         charges_paise=charges_paise,
-        net_paise=net_paise,
+        net_paise=more.net_paise,
     )
-    if gross_paise:
-        earned = {"premium": gross_paise, "realised": -gross_paise}
-        _post(held, sequence, at_ns, told.position, earned)
+    if more.gross_paise:
+        earned = {"premium": more.gross_paise, "realised": -more.gross_paise}
+        _post(held, sequence, at_ns, position, earned)
     if charges_paise:
         paid = {"charges": charges_paise, "cash": -charges_paise}
-        _post(held, sequence, at_ns, told.position, paid)
+        _post(held, sequence, at_ns, position, paid)

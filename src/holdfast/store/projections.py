@@ -25,7 +25,10 @@ _BY_KEY = {
 
 
 def load_rows(connection: sa.Connection) -> Rows:
-    """Rows over the stored ones. Valid as long as nobody else writes and nothing is rolled back."""
+    """Rows over the stored ones, but for those that a single record makes: fills and postings.
+
+    Valid as long as nobody else writes and nothing is rolled back.
+    """
 
     def load(kind: type[rows.Row], key: Key) -> rows.Row | None:
         query = _BY_KEY.get(kind)

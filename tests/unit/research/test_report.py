@@ -5,6 +5,7 @@ import pytest
 
 from holdfast.domain.audit import (
     AnyAudit,
+    Denied,
     EntriesBlocked,
     EntryEnded,
     EntryFilled,
@@ -111,6 +112,22 @@ def test_a_position_whose_end_is_told_again_is_one_trade_as_told_last() -> None:
     assert after.totals.gross_paise == trade.gross_paise != before.totals.gross_paise
     assert after.exposure == before.exposure
     assert after.still_open == ()
+
+
+def test_a_signal_that_is_told_again_after_a_crash_is_one_signal() -> None:
+    """Denied twice it is one denial, by the gate that was told last: as the projections say."""
+    diary = Diary()
+    diary.records = list(a_day())
+    before = fold_report(diary.records)
+    told = [
+        r
+        for _, r in diary.records
+        if isinstance(r, Decided) and any(isinstance(a, Denied) for a in r.audits)
+    ]
+    diary.decided("15:00:00", *told[0].audits)
+    after = fold_report(diary.records)
+    assert before.denials == after.denials == {"cooldown": 1}
+    assert (after.work.denials, after.work.signals) == (before.work.denials, before.work.signals)
 
 
 def test_an_entry_that_ended_empty_and_was_filled_after_all_is_a_trade() -> None:

@@ -1,5 +1,6 @@
 """Recovery: what is whole is folded, beyond it facts count and ticks do not, the record stands."""
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -50,8 +51,8 @@ from holdfast.runtime.recover import (
     recover,
 )
 from holdfast.store.records import Decided, Stopped, TapeRange
-from tests.support.crashes import DISKS, Once, World, beginning, make
-from tests.support.desk import DAY, OPEN, SECOND, settings
+from tests.support.crashes import DISKS, MASTER, Once, World, beginning, make
+from tests.support.desk import DAY, FACTS, OPEN, SECOND, settings
 
 
 @cache
@@ -247,6 +248,23 @@ def test_a_stop_whose_decision_is_lost_may_have_left() -> None:
     assert engine._state.orders[stop.order_id].state is OrderState.SENT  # noqa: SLF001
 
 
+def test_an_image_can_be_taken_wherever_a_process_was_killed() -> None:
+    """Each start takes one before it tells anything: what is owed is in it too."""
+    owed: Counter[str] = Counter()
+    for number in range(60, len(day())):
+        found = recover(past(day()[:number]), make)
+        if found is None or not (waits := found[0]._state.owed):  # noqa: SLF001
+            continue
+        owed.update(type(one).__name__ for one in waits)
+        taken = found[0].image()
+        assert taken is not None
+        again = make(FACTS, MASTER)
+        again.restore(taken)
+        assert again._state.owed == waits  # noqa: SLF001
+        assert again.image() == taken
+    assert len(owed) >= 4, owed
+
+
 @pytest.mark.parametrize("kind", [EntryFilled, PositionOpened, ExitDecided, PositionClosed])
 def test_what_a_lost_decision_told_of_the_books_the_next_start_tells(kind: type[AnyAudit]) -> None:
     """Its event is durable and folded; nothing else would ever say that the position ended."""
@@ -266,7 +284,10 @@ def test_what_a_lost_decision_told_of_the_books_the_next_start_tells(kind: type[
 
 
 def test_what_is_owed_is_in_the_record_of_the_start_and_verified_there() -> None:
-    """Killed between an end and its record: the next life tells it, and a fold of both agrees."""
+    """Killed between an end and its record: the next life tells it, and every later fold agrees.
+
+    Also where that life died as early as the first, before what it told was durable.
+    """
     number, lost = next(
         (n, one)
         for n, one in day()
@@ -276,9 +297,45 @@ def test_what_is_owed_is_in_the_record_of_the_start_and_verified_there() -> None
     engine, _ = recovered(rows)
     start = Restarted(at_ns=lost.at_ns + SECOND, day=DAY, code_version="1", config_sha256="c")
     done = engine.step(start)
+    assert any(isinstance(one, PositionClosed) for one in done.audits)
     told = Decided(at_ns=start.at_ns, cause=number, commands=done.commands, audits=done.audits)
-    _, found = recovered([*rows, (number, start), (number + 1, told)])
+    whole = [*rows, (number, start), (number + 1, told)]
+    again, found = recovered(whole)
     assert (found.differences, found.first_difference) == (0, None)
+    assert again.image() == engine.image()
+    assert verify(past(whole), lambda _: make, lambda *_: None).first_difference is None
+    twice, found = recovered(whole[:-1])
+    later = replace(start, at_ns=start.at_ns + SECOND)
+    assert [one for one in twice.step(later).audits if isinstance(one, PositionClosed)] == [
+        one for one in done.audits if isinstance(one, PositionClosed)
+    ]
+    assert found.differences == 0
+
+
+def test_an_adopted_entrys_intent_is_owed_and_that_of_one_that_did_not_leave_is_not() -> None:
+    """The position of the first stands: without its plan nothing could be told of it."""
+    number, decided = decided_with(PlaceOrder, purpose=Purpose.ENTRY)
+    [formed] = [one for one in decided.audits if isinstance(one, IntentFormed)]
+    engine, _ = recovered(until(number - 1))
+    assert formed not in engine._state.owed  # noqa: SLF001
+    engine, _ = recovered(until(number))
+    standing.owe(engine._state, [formed])  # noqa: SLF001
+    assert engine._state.owed == [formed]  # noqa: SLF001
+
+
+def test_an_exit_that_is_owed_stays_decided_where_the_start_recorded_nothing() -> None:
+    """What an earlier step decided may have left, whatever the record of the start says."""
+    number, lost = next(
+        (n, one)
+        for n, one in day()
+        if isinstance(one, Decided) and any(isinstance(a, ExitDecided) for a in one.audits)
+    )
+    rows = list(until(number - 1))
+    start = Restarted(at_ns=lost.at_ns + SECOND, day=DAY, code_version="1", config_sha256="c")
+    timer = TimerFired(at_ns=start.at_ns + SECOND)
+    engine, _ = recovered([*rows, (number, start), (number + 1, timer)])
+    [decided] = [one for one in lost.audits if isinstance(one, ExitDecided)]
+    assert engine._state.positions[decided.position].exit == decided.exit  # noqa: SLF001
 
 
 # -- newer code or configuration

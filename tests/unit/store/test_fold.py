@@ -219,6 +219,15 @@ def test_an_end_that_is_told_again_counts_once_as_it_was_told_last() -> None:
     assert totals["charges"] == position.charges_paise
 
 
+def test_a_trade_whose_plan_was_lost_is_the_days_all_the_same() -> None:
+    """No row tells of its position; the money moved."""
+    ended = recorded([*beginning(), *trade(1, T0)])[-1]
+    held = folded([BEGUN, ended])
+    (day,) = held.held(rows.Day)
+    assert (day.trades, day.gross_paise, day.net_paise) == (1, 37_500, 28_300)
+    assert held.held(rows.Position) == []
+
+
 def test_a_result_that_is_only_corrected_is_a_trade_too() -> None:
     """The end itself was lost with a crash."""
     records = recorded([*beginning(), *trade(1, T0)])

@@ -234,6 +234,7 @@ def _reopen(state: State, position: Position) -> None:
     state.day.realised_net_paise -= position.net_paise
     state.live.append(position)
     state.live.sort(key=lambda one: one.number)
+    limits.unmark(state, position)
     limits.renew(state, position)
     state.alarm("an ended position comes alive", {"position": position.number})
 

@@ -28,6 +28,12 @@ def mark(state: State, position: Position, price_paise: int) -> None:
         state.live_net_paise += change
 
 
+def unmark(state: State, position: Position) -> None:
+    """Forget its last mark: nobody has marked it since it ended, and the market went on."""
+    position.mark_paise = None
+    state.loss.marked_ns.pop(position.number, None)
+
+
 def mark_charges(state: State, position: Position) -> None:
     """Once a second: mark by what was read outside the feed since, renew the charges to close."""
     quote = state.quote(position.id)

@@ -18,6 +18,7 @@ from holdfast.domain.audit import (
     Anomaly,
     EntryEnded,
     ExitDecided,
+    FillsCorrected,
     PositionClosed,
     PositionOpened,
     ProtectionVerified,
@@ -594,11 +595,39 @@ def test_what_ended_and_was_only_shown_to_live_counts_once_and_is_not_told_again
     desk.row(refused.order_id, terms=refused.terms, is_read=True)
     assert [one.number for one in desk.state.live] == [1]
     assert limits.net_today_paise(desk.state) == pytest.approx(first.net_paise, abs=100)
+    word = desk.book_row(stop, BrokerStatus.FILLED, filled=quantity, price=99.0)
+    exact = replace(word, filled_value_paise=word.filled_value_paise - 65, is_exact=True)
+    desk.tell_row(exact, is_read=True)
+    [corrected] = desk.told(FillsCorrected)
+    assert corrected.gross_paise == first.gross_paise - 65
     ended(desk, refused.order_id, refused.terms)
     assert desk.state.live == []
     assert desk.told(PositionClosed) == []
-    assert limits.net_today_paise(desk.state) == first.net_paise
+    assert limits.net_today_paise(desk.state) == corrected.net_paise
     assert desk.state.day.trades == 1
+
+
+@pytest.mark.proves("T17")
+def test_what_fills_after_its_end_is_not_marked_by_a_price_of_before_it() -> None:
+    """The market went on while nothing was held: no loss is believed that is not there."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.row(stop.order_id, terms=stop.terms)
+    desk.at(62).tick(last=99.0)
+    ended(desk, entry.order_id, entry.terms, filled=65)
+    desk.row(stop.order_id, BrokerStatus.FILLED, terms=stop.terms, filled=65, price=99.0)
+    [first] = desk.told(PositionClosed)
+    marked = desk.state.positions[1].mark_paise
+    assert marked is not None
+    desk.at(3_600).tick(last=200.0)
+    desk.row(entry.order_id, BrokerStatus.FILLED, terms=entry.terms, filled=195, price=200.0)
+    assert desk.state.positions[1].is_open
+    assert desk.state.positions[1].mark_paise != marked
+    assert limits.net_today_paise(desk.state) == pytest.approx(first.net_paise, abs=10_000)
 
 
 @pytest.mark.proves("I-01")
