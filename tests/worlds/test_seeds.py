@@ -19,6 +19,7 @@ FOUND = [
     ),
     (7012, "everything", "a start was told that the disk takes nothing, which was over by then"),
     (1101, "answers", "a stop that was dropped twice is taken to be the owner's will"),
+    (1440, "requests", "what could not connect for minutes used up the hour's requests of exits"),
 ]
 """Seed, the mix that it is played with, and what it found."""
 

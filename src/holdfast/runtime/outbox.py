@@ -78,8 +78,8 @@ class Waiting:
     """One command that waits for its turn.
 
     It leaves at `from_ns` at the earliest, is given back at `until_ns` (`None`: never), and not
-    before `durable` is done. `attempts` counts how often it was tried before; `has_waited` tells
-    that others may have happened since it was decided at `at_ns`.
+    before `durable` is done. `attempts` counts how often it was tried before, `left_ns` is when it
+    was last; `has_waited` tells that others may have happened since it was decided at `at_ns`.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class Waiting:
         self.until_ns = until_ns
         self.durable = durable
         self.attempts = 0
+        self.left_ns = at_ns
         self.has_waited = False
 
     @property

@@ -5,7 +5,7 @@ that length holds more than its limit, wherever the broker's own windows begin. 
 to be unused: what the journal and the broker's book tell of was taken, whichever process took it.
 """
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -66,6 +66,12 @@ class Bucket:
         room = self._windows[-1].most
         if len(self._stamps) > 2 * room:
             del self._stamps[:-room]
+
+    def give_back(self, at_ns: int) -> None:
+        """What was to leave at `at_ns` has not left: the broker never knew of it."""
+        at = bisect_left(self._stamps, at_ns)
+        if at < len(self._stamps) and self._stamps[at] == at_ns:
+            del self._stamps[at]
 
     def free_ns(self, *, is_ordinary: bool = False, cost: int = 1) -> int:
         """The earliest moment at which `cost` requests may leave, 0 when nothing is in their way.

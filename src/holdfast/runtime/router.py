@@ -362,6 +362,7 @@ class Router:
     def _note(self, one: Waiting, command: OrderRequest, at_ns: int) -> None:
         """Remember what is out: the same may have to be sent again."""
         one.attempts += 1
+        one.left_ns = at_ns
         self._out[command.order_id, action_of(command)] = one
         if isinstance(command, CancelOrder):
             self._out.pop((command.order_id, Action.MODIFY), None)
@@ -434,6 +435,9 @@ class Router:
             self._answered(event.at_ns, is_order=True)
             return event
         self._tally.failed += 1
+        if event.outcome is Outcome.NOT_SENT and one is not None:
+            # An outage of minutes must not take the hour's requests from the exits after it.
+            self._governor[category_of(one.command)].give_back(one.left_ns)
         if self._breaker.fail(event.at_ns):
             self._tell_open(event.at_ns)
         if event.outcome is Outcome.NOT_SENT and one is not None and _is_tried_again(one):

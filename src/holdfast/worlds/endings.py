@@ -37,6 +37,9 @@ NAKED_NS = 12 * SECOND
 READY_NS = 60 * SECOND
 """So long after the last fault the program is ready again by itself."""
 
+TRADING_NS = 15 * SECOND
+"""So long its own trades may keep it from being so: the book moves while an exit fills."""
+
 CLOCK_NS = SECOND // 2
 """So far a clock may be off before nothing is entered by it (T30, decisions 1.7)."""
 
@@ -276,7 +279,10 @@ class ReadyAgain(Checker):
         if abs(world.off_of_process) > CLOCK_NS:
             return  # such a clock is not sane: every price looks old, or comes from the future
         failing = first_failing(seen.state)
-        if failing is not None and failing[0] not in A_PERSONS:
+        if failing is None or failing[0] in A_PERSONS:
+            return
+        self._has_looked = seen.now_ns >= world.calm_ns + READY_NS + TRADING_NS
+        if self._has_looked:
             self.broken(f"not ready a minute after the last fault: {failing[0]} {failing[1]}")
 
 

@@ -76,6 +76,21 @@ def test_tokens_that_were_taken_elsewhere_come_back_in_their_own_order() -> None
         bucket.free_ns(cost=4)
 
 
+def test_what_did_not_leave_is_given_back_once() -> None:
+    """Its own token: others of the same moment stay taken, and what is not there cannot be given."""
+    bucket = Bucket(SMALL)
+    for at_ns in (3, 5, 5):
+        bucket.take(at_ns)
+    bucket.give_back(5)
+    assert bucket.used(8) == (2, 2)
+    bucket.give_back(4)
+    bucket.give_back(9)
+    assert bucket.used(8) == (2, 2)
+    bucket.give_back(5)
+    bucket.give_back(5)
+    assert bucket.used(8) == (1, 1)
+
+
 def test_a_bucket_forgets_what_no_window_can_hold_any_more() -> None:
     """A day of thousands of requests costs no more than its longest window."""
     bucket = Bucket((Window(10, 3, 2),))

@@ -552,6 +552,34 @@ def test_what_surely_did_not_leave_is_tried_three_times(
     assert desk.run(at_ns + 100 * SECOND)[1:] == []
 
 
+@pytest.mark.proves("T7", "I-44")
+def test_an_outage_takes_nothing_from_the_rate_of_the_exits_after_it() -> None:
+    """World 1440: nothing could connect for minutes; the hour's requests were gone when it could."""
+    desk = Desk()
+    at_ns = 0
+    for _ in range(500):
+        at_ns += 2 * SECOND
+        desk.execute(CancelOrder(order_id=A, broker_id=B1), at_ns)
+        for _ in range(ATTEMPTS):
+            left_ns, _ = desk.venue.submitted[-1]
+            desk.fail(Outcome.NOT_SENT, Action.CANCEL, at_ns=left_ns)
+            desk.run(left_ns + SECOND)
+    assert len(desk.venue.submitted) >= 500 * ATTEMPTS
+    desk.execute(placement(Purpose.EXIT, "X"), at_ns + SECOND)
+    assert desk.venue.submitted[-1] == (at_ns + SECOND, placement(Purpose.EXIT, "X"))
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNANSWERED, Outcome.REFUSED])
+def test_what_may_have_reached_the_broker_stays_counted(outcome: Outcome) -> None:
+    """Ten in a second, whatever came of them: the eleventh waits."""
+    desk = Desk()
+    for number in range(10):
+        desk.execute(placement(Purpose.EXIT, f"X{number}"))
+        desk.fail(outcome, name=f"X{number}")
+    desk.execute(placement(Purpose.EXIT, "X10"))
+    assert len(desk.venue.submitted) == 10
+
+
 def test_the_wait_before_another_attempt_hangs_on_what_is_sent_alone() -> None:
     """The same in a replay, and not the same for everybody at once."""
     waits = {retry_ns(f"place/{number}", 1) for number in range(50)}
