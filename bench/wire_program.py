@@ -31,11 +31,10 @@ from holdfast.brokers.dhan.quotes import QuoteReader
 from holdfast.brokers.dhan.rest import Rest
 from holdfast.brokers.dhan.rows import OrderWords
 from holdfast.brokers.dhan.venue import DhanVenue
-from holdfast.domain.event import CandleLoaded, QuotesRead
-from holdfast.domain.market import Tick
 from holdfast.runtime import rates, router
 from holdfast.runtime.clock import ScaledClock
 from holdfast.runtime.day import Begun, Day
+from holdfast.runtime.driver import ON_TAPE
 from holdfast.store.segment import TapeHeader
 from tests.support.desk import DAY, NIFTY, SECOND, SESSION, Desk
 from tests.support.dhan_wire import Whose
@@ -113,7 +112,7 @@ class Ours:
         """What led to the fifty positions is in the journal, as on any day, and on the disk."""
         sequence = 0
         for event in self.desk.events:
-            if isinstance(event, Tick | CandleLoaded | QuotesRead):
+            if isinstance(event, ON_TAPE):
                 self.journal.append_market(event)
             else:
                 sequence = self.journal.append(event)

@@ -24,7 +24,6 @@ from holdfast.domain.dated import DayFacts
 from holdfast.domain.decision import Direction
 from holdfast.domain.event import (
     AnyEvent,
-    CandleLoaded,
     FactsLoaded,
     InstrumentsLoaded,
     JournalChanged,
@@ -34,7 +33,6 @@ from holdfast.domain.event import (
     OperatorAsked,
     OperatorRequest,
     PositionCarried,
-    QuotesRead,
     Restarted,
     ServiceChanged,
     ServiceState,
@@ -47,7 +45,7 @@ from holdfast.exchange.account import Carried
 from holdfast.exchange.latency import Latency
 from holdfast.exchange.venue import SimulatedExchange
 from holdfast.runtime.clock import VirtualClock
-from holdfast.runtime.driver import Driver
+from holdfast.runtime.driver import ON_TAPE, Driver
 from holdfast.runtime.recover import Numbered, Recovered, recover
 from holdfast.runtime.router import Router, sent_of
 from holdfast.runtime.starting import simulated_access
@@ -57,7 +55,6 @@ from tests.support.desk import CALL, DAY, FACTS, NIFTY, OPEN, PUT, SECOND, setti
 CASH = 500_000_00
 BEGIN = OPEN + 45 * SECOND
 MASTER = (NIFTY, CALL, PUT)
-ON_TAPE = (Tick, CandleLoaded, QuotesRead)
 PATH = (
     *((50 + n, 100.0) for n in range(15)),
     *((65 + n, 100.0 + n) for n in range(12)),  # up: the trail is armed at 108 and follows

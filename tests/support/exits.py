@@ -56,3 +56,15 @@ def working_exit(desk: Desk, side: Side = Side.BUY) -> PlaceOrder:
     desk.row(stop.order_id, terms=desk.last(ModifyOrder).terms)
     desk.forget()
     return stop
+
+
+def partly_held() -> tuple[Desk, PlaceOrder, PlaceOrder]:
+    """65 contracts of an entry that works on are held, and their stop rests; returns both."""
+    desk = a_desk()
+    entry = desk.intend(Side.BUY)
+    desk.acknowledge(entry.order_id)
+    desk.fill(entry, quantity=65, price=100.0)
+    stop = desk.last(PlaceOrder)
+    desk.acknowledge(stop.order_id)
+    desk.row(stop.order_id, terms=stop.terms)
+    return desk, entry, stop

@@ -16,22 +16,18 @@ from holdfast.domain.command import AnyCommand, PlaceOrder
 from holdfast.domain.decision import HaltLevel
 from holdfast.domain.event import (
     AnyEvent,
-    CandleLoaded,
     JournalEvent,
     OperatorAsked,
     OperatorRequest,
-    QuotesRead,
     TapeEvent,
 )
-from holdfast.domain.market import Tick
 from holdfast.domain.order import OrderId
+from holdfast.runtime.driver import ON_TAPE
 from holdfast.runtime.recover import Numbered
 from holdfast.store.records import Decided
 
 RETRY_NS = 250_000_000
 """So often a disk that takes nothing is tried again."""
-
-ON_TAPE = (Tick, CandleLoaded, QuotesRead)
 
 _REQUESTS = {
     HaltLevel.PAUSE: OperatorRequest.PAUSE,

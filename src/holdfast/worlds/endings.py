@@ -14,12 +14,12 @@ from holdfast.domain.instrument import BrokerKey
 from holdfast.domain.market import Tick
 from holdfast.domain.order import BrokerOrderId, BrokerStatus
 from holdfast.exchange.faults import FaultKind
+from holdfast.runtime.driver import ON_TAPE
 from holdfast.runtime.recover import recover
 from holdfast.store import rows
 from holdfast.store.fold import Rows, fold
 from holdfast.worlds.acts import BrokerFault
 from holdfast.worlds.checkers import Checker, Seen, shown
-from holdfast.worlds.disk import ON_TAPE
 from holdfast.worlds.ground import SECOND
 
 if TYPE_CHECKING:

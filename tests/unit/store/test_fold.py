@@ -48,6 +48,21 @@ from tests.unit.store.samples import (
 BEGUN = Restarted(at_ns=T0, day=DAY, code_version="1", config_sha256="c")
 ENTRY = Decided(at_ns=T0, cause=1, commands=(placed("E1", 1),), audits=())
 
+CORRECTED = FillsCorrected(
+    position=1,
+    order_id=OrderId("P001E1"),
+    side=Side.BUY,
+    quantity=75,
+    value_paise=750_300,
+    by_paise=300,
+    entry_value_paise=750_300,
+    exit_value_paise=787_500,
+    gross_paise=37_200,
+    charges={"stt": 9_190},
+    net_paise=28_010,
+)
+"""What the trade's purchase was worth, 3.00 rupees more than was told."""
+
 
 def folded(records: Sequence[Record]) -> Rows:
     """The rows after these records, numbered from 1."""
@@ -161,21 +176,12 @@ def test_the_result_of_an_ended_position_is_corrected_with_the_days_sums() -> No
     records = recorded([*beginning(), *trade(1, T0)])
     bought = updated("P001E1", T0 + 5, status=BrokerStatus.FILLED, filled=(75, 750_300))
     bought = replace(bought, row=replace(bought.row, is_exact=True))
-    told = FillsCorrected(
-        position=1,
-        order_id=OrderId("P001E1"),
-        side=Side.BUY,
-        quantity=75,
-        value_paise=750_300,
-        by_paise=300,
-        entry_value_paise=750_300,
-        exit_value_paise=787_500,
-        gross_paise=37_200,
-        charges={"stt": 9_190},
-        net_paise=28_010,
-    )
     held = folded(
-        [*records, bought, Decided(at_ns=T0, cause=len(records) + 1, commands=(), audits=(told,))]
+        [
+            *records,
+            bought,
+            Decided(at_ns=T0, cause=len(records) + 1, commands=(), audits=(CORRECTED,)),
+        ]
     )
     (position,) = held.held(rows.Position)
     assert (position.entry_value_paise, position.exit_value_paise) == (750_300, 787_500)
@@ -231,20 +237,7 @@ def test_a_trade_whose_plan_was_lost_is_the_days_all_the_same() -> None:
 def test_a_result_that_is_only_corrected_is_a_trade_too() -> None:
     """The end itself was lost with a crash."""
     records = recorded([*beginning(), *trade(1, T0)])
-    told = FillsCorrected(
-        position=1,
-        order_id=OrderId("P001E1"),
-        side=Side.BUY,
-        quantity=75,
-        value_paise=750_300,
-        by_paise=300,
-        entry_value_paise=750_300,
-        exit_value_paise=787_500,
-        gross_paise=37_200,
-        charges={"stt": 9_190},
-        net_paise=28_010,
-    )
-    held = folded([*records[:-1], Decided(at_ns=T0, cause=9, commands=(), audits=(told,))])
+    held = folded([*records[:-1], Decided(at_ns=T0, cause=9, commands=(), audits=(CORRECTED,))])
     (day,) = held.held(rows.Day)
     assert (day.trades, day.gross_paise, day.net_paise) == (1, 37_200, 28_010)
 

@@ -54,6 +54,7 @@ from tests.support.exits import (
     close,
     ended,
     exit_of,
+    partly_held,
     trailing,
     working_exit,
 )
@@ -306,13 +307,7 @@ def test_where_stops_cannot_become_exits_the_move_in_flight_is_cancelled() -> No
 
 def test_an_exit_waits_for_the_end_of_a_stop_that_is_being_cancelled() -> None:
     """Its quantity could not be followed, so it is being replaced; the exit takes its place."""
-    desk = a_desk()
-    entry = desk.intend(Side.BUY)
-    desk.acknowledge(entry.order_id)
-    desk.fill(entry, quantity=65, price=100.0)
-    stop = desk.last(PlaceOrder)
-    desk.acknowledge(stop.order_id)
-    desk.row(stop.order_id, terms=stop.terms)
+    desk, entry, stop = partly_held()
     desk.fill(entry, quantity=130, price=100.0)
     desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.OTHER)
     desk.at(61.1).forget()
@@ -495,13 +490,7 @@ def test_a_stop_without_an_id_does_not_bar_the_exit() -> None:
 @pytest.mark.proves("T6")
 def test_an_exit_grows_at_once_with_late_fills_of_the_entry() -> None:
     """The total is what the order filled plus all that is held."""
-    desk = a_desk()
-    entry = desk.intend(Side.BUY)
-    desk.acknowledge(entry.order_id)
-    desk.fill(entry, quantity=65, price=100.0)
-    stop = desk.last(PlaceOrder)
-    desk.acknowledge(stop.order_id)
-    desk.row(stop.order_id, terms=stop.terms)
+    desk, entry, stop = partly_held()
     close(desk)
     terms = desk.last(ModifyOrder).terms
     desk.row(stop.order_id, terms=terms, filled=40, price=99.0)
@@ -515,13 +504,7 @@ def test_an_exit_grows_at_once_with_late_fills_of_the_entry() -> None:
 
 def test_a_fill_after_everything_was_sold_is_sold_too_and_told_once() -> None:
     """The entry was still live when the exit had closed the rest: one end, with all numbers."""
-    desk = a_desk()
-    entry = desk.intend(Side.BUY)
-    desk.acknowledge(entry.order_id)
-    desk.fill(entry, quantity=65, price=100.0)
-    stop = desk.last(PlaceOrder)
-    desk.acknowledge(stop.order_id)
-    desk.row(stop.order_id, terms=stop.terms)
+    desk, entry, stop = partly_held()
     close(desk)
     terms = desk.last(ModifyOrder).terms
     desk.row(stop.order_id, BrokerStatus.FILLED, terms=terms, filled=65, price=99.0)
@@ -544,13 +527,7 @@ def test_a_fill_after_everything_was_sold_is_sold_too_and_told_once() -> None:
 
 def test_a_fill_after_the_positions_end_opens_it_again_for_what_it_bought() -> None:
     """The entry's end had been read; the money wins, and its last end tells all of it, once."""
-    desk = a_desk()
-    entry = desk.intend(Side.BUY)
-    desk.acknowledge(entry.order_id)
-    desk.fill(entry, quantity=65, price=100.0)
-    stop = desk.last(PlaceOrder)
-    desk.acknowledge(stop.order_id)
-    desk.row(stop.order_id, terms=stop.terms)
+    desk, entry, stop = partly_held()
     close(desk)
     ended(desk, entry.order_id, entry.terms, filled=65)
     terms = desk.last(ModifyOrder).terms
@@ -610,13 +587,7 @@ def test_what_ended_and_was_only_shown_to_live_counts_once_and_is_not_told_again
 @pytest.mark.proves("T17")
 def test_what_fills_after_its_end_is_not_marked_by_a_price_of_before_it() -> None:
     """The market went on while nothing was held: no loss is believed that is not there."""
-    desk = a_desk()
-    entry = desk.intend(Side.BUY)
-    desk.acknowledge(entry.order_id)
-    desk.fill(entry, quantity=65, price=100.0)
-    stop = desk.last(PlaceOrder)
-    desk.acknowledge(stop.order_id)
-    desk.row(stop.order_id, terms=stop.terms)
+    desk, entry, stop = partly_held()
     desk.at(62).tick(last=99.0)
     ended(desk, entry.order_id, entry.terms, filled=65)
     desk.row(stop.order_id, BrokerStatus.FILLED, terms=stop.terms, filled=65, price=99.0)
@@ -626,20 +597,14 @@ def test_what_fills_after_its_end_is_not_marked_by_a_price_of_before_it() -> Non
     desk.at(3_600).tick(last=200.0)
     desk.row(entry.order_id, BrokerStatus.FILLED, terms=entry.terms, filled=195, price=200.0)
     assert desk.state.positions[1].is_open
-    assert desk.state.positions[1].mark_paise != marked
+    assert desk.state.positions[1].mark_paise is None
     assert limits.net_today_paise(desk.state) == pytest.approx(first.net_paise, abs=10_000)
 
 
 @pytest.mark.proves("I-01")
 def test_what_fills_on_after_it_was_flat_was_not_left_alone_meanwhile() -> None:
     """Nobody looks at what is flat: its clock begins with the fill, and no alarm is raised."""
-    desk = a_desk()
-    entry = desk.intend(Side.BUY)
-    desk.acknowledge(entry.order_id)
-    desk.fill(entry, quantity=65, price=100.0)
-    stop = desk.last(PlaceOrder)
-    desk.acknowledge(stop.order_id)
-    desk.row(stop.order_id, terms=stop.terms)
+    desk, entry, stop = partly_held()
     desk.row(stop.order_id, BrokerStatus.FILLED, terms=stop.terms, filled=65, price=99.0)
     assert desk.state.live != []
     desk.at(70).forget()

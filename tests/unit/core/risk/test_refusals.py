@@ -42,6 +42,7 @@ from tests.support.exits import (
     close,
     ended,
     exit_of,
+    partly_held,
     trailing,
     working_exit,
 )
@@ -403,13 +404,7 @@ def test_a_trailed_stop_that_fills_is_a_trailing_exit() -> None:
 
 def test_a_stop_replaced_for_its_quantity_is_placed_at_once() -> None:
     """We had asked for its end: no moment is lost."""
-    desk = a_desk()
-    entry = desk.intend(Side.BUY)
-    desk.acknowledge(entry.order_id)
-    desk.fill(entry, quantity=65, price=100.0)
-    stop = desk.last(PlaceOrder)
-    desk.acknowledge(stop.order_id)
-    desk.row(stop.order_id, terms=stop.terms)
+    desk, entry, stop = partly_held()
     desk.fill(entry, quantity=195, price=100.0)
     desk.fail(stop.order_id, Action.MODIFY, Outcome.REFUSED, Refusal.OTHER)
     desk.at(61).forget()
@@ -630,13 +625,7 @@ def test_a_modification_that_never_left_is_sent_again() -> None:
 @pytest.mark.proves("T6")
 def test_an_exit_that_met_our_entry_goes_again_when_the_entry_is_dead() -> None:
     """The exchange cancelled it (self-trade check): not before, and not later (T6)."""
-    desk = a_desk()
-    entry = desk.intend(Side.BUY)
-    desk.acknowledge(entry.order_id)
-    desk.fill(entry, quantity=65, price=100.0)
-    stop = desk.last(PlaceOrder)
-    desk.acknowledge(stop.order_id)
-    desk.row(stop.order_id, terms=stop.terms)
+    desk, entry, stop = partly_held()
     close(desk)
     desk.row(stop.order_id, BrokerStatus.CANCELLED, terms=stop.terms, is_read=True,
              refusal=Refusal.SELF_TRADE)  # fmt: skip
